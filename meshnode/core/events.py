@@ -1,0 +1,354 @@
+"""The node's whole interface: what it is told (events) and what it asks for (effects).
+
+`Node.handle(batch, now)` returns effects. The durable ones are on disk, in one transaction, before
+any of the others starts: that order is the crash-safety contract. Each effect that does work ends
+in an event, named beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType
+
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
+
+Ticket = NewType("Ticket", int)  # names one question of the operator; `Answer` carries it back
+
+
+# --- Values ---------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Both clocks of one moment: retries count in monotonic seconds, records in unix seconds."""
+
+    monotonic: float
+    unix: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogId:
+    """One writer's log in one catalogue."""
+
+    catalogue: CatalogueId
+    writer: Kid
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRef:
+    """What the log says of a segment; the file is checked against every field.
+
+    `bbox` is (west, south, east, north) in 1e-7 degrees, west > east across the antimeridian;
+    `span` the first and last item datetime in unix seconds (floor), None where items have none.
+    """
+
+    log: LogId
+    collection: str
+    digest: Digest
+    size_bytes: int
+    rows: int
+    format: int
+    clock: int
+    bbox: tuple[int, int, int, int]
+    span: tuple[int | None, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """One log as it lies on disk: signed heads by rising seq, all entries from index 0."""
+
+    log: LogId
+    heads: tuple[bytes, ...]
+    entries: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the disk remembers at boot; all that follows from it the node derives again."""
+
+    followed: tuple[CatalogueId, ...] = ()
+    roots: tuple[tuple[CatalogueId, tuple[bytes, ...]], ...] = ()
+    logs: tuple[StoredLog, ...] = ()
+    objects: frozenset[Digest] = frozenset()
+    indexed: frozenset[tuple[CatalogueId, Digest]] = frozenset()
+
+
+class Check(Enum):
+    """The checks of protocol/04-sync.md by name; a refusal always names one."""
+
+    FRAME = "frame"  # length, byte budget, shape of a frame
+    ENCODING = "encoding"  # strict decoding, schema, limits
+    ROOT = "root chain"
+    SIGNATURE = "signature"
+    CHAIN = "head chain"  # prev links, seq, monotone root version
+    TREE = "tree hash"
+    CLOCK = "clock"
+    CONTENT_HASH = "content hash"
+    SEGMENT = "segment content"
+
+
+class Verdict(Enum):
+    """The three-way answer to gossip: only REJECT counts against the forwarder."""
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    REJECT = "reject"
+
+
+# --- Events: something happened -------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisconnected:
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementReceived:
+    """Gossip on the heads topic; `raw` is untrusted."""
+
+    peer: PeerId
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsReceived:
+    """The answer to `AskHeads`: signed heads, untrusted."""
+
+    peer: PeerId
+    raws: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RootsReceived:
+    """The answer to `AskRoots`: signed roots from version 1 up, untrusted; may be empty."""
+
+    peer: PeerId
+    catalogue: CatalogueId
+    raws: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogReceived:
+    """The answer to `AskLog`: signed heads by rising seq, entries from index `first`; untrusted."""
+
+    peer: PeerId
+    log: LogId
+    heads: tuple[bytes, ...]
+    first: int
+    entries: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """A request ended without an answer; `check` is set when the peer is at fault."""
+
+    request: Request
+    reason: str
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStored:
+    """The object is on disk, fsynced, and hashes to `digest`."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentIndexed:
+    """The segment passed every check and its rows are searchable."""
+
+    catalogue: CatalogueId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRefused:
+    """The segment's bytes are what the log names, but their content breaks the rules."""
+
+    catalogue: CatalogueId
+    digest: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The operator follows a catalogue, with the roots he may already have (untrusted)."""
+
+    ticket: Ticket
+    catalogue: CatalogueId
+    roots: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unfollowed:
+    ticket: Ticket
+    catalogue: CatalogueId
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Our own publisher's announcement; the objects it names are already stored."""
+
+    ticket: Ticket
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailed:
+    """The disk refused a write (ENOSPC, EIO, …): the node goes on read-only."""
+
+    reason: str
+
+
+Event = (
+    PeerConnected
+    | PeerDisconnected
+    | AnnouncementReceived
+    | HeadsReceived
+    | RootsReceived
+    | LogReceived
+    | RequestFailed
+    | ObjectStored
+    | SegmentIndexed
+    | SegmentRefused
+    | Followed
+    | Unfollowed
+    | Submitted
+    | StorageFailed
+)
+
+
+# --- Durable effects: on disk before anything else of the batch starts ----------------------------
+@dataclass(frozen=True, slots=True)
+class AdoptRoot:
+    catalogue: CatalogueId
+    version: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendLog:
+    """Append signed heads (by rising seq) and the entries from index `first` that they cover."""
+
+    log: LogId
+    heads: tuple[tuple[int, bytes], ...]  # (seq, signed head)
+    first: int
+    entries: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetFollowed:
+    catalogue: CatalogueId
+    followed: bool
+
+
+Durable = AdoptRoot | ExtendLog | SetFollowed
+
+
+# --- Effects: something to do ---------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Gossip an announcement on the heads topic."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskHeads:
+    """Ends in HeadsReceived or RequestFailed."""
+
+    peer: PeerId
+    catalogues: tuple[CatalogueId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AskRoots:
+    """Ends in RootsReceived or RequestFailed."""
+
+    peer: PeerId
+    catalogue: CatalogueId
+
+
+@dataclass(frozen=True, slots=True)
+class AskLog:
+    """Heads after `after_seq` and entries from `first`. Ends in LogReceived or RequestFailed."""
+
+    peer: PeerId
+    log: LogId
+    after_seq: int  # -1: from the first head
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchObject:
+    """Ends in ObjectStored or RequestFailed."""
+
+    peer: PeerId
+    digest: Digest
+    size_bytes: int
+
+
+Request = AskHeads | AskRoots | AskLog | FetchObject
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSegment:
+    """Check the stored segment in a limited process and index it.
+
+    Ends in SegmentIndexed or SegmentRefused.
+    """
+
+    ref: SegmentRef
+
+
+@dataclass(frozen=True, slots=True)
+class DropSegment:
+    """Take a segment's rows out of the index; the bytes stay."""
+
+    catalogue: CatalogueId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class HideItems:
+    """Hide rows of these items whose clock is smaller than `clock`, also those indexed later."""
+
+    catalogue: CatalogueId
+    collection: str
+    ids: tuple[str, ...]
+    clock: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCatalogue:
+    """Take a catalogue that is no longer followed out of the index."""
+
+    catalogue: CatalogueId
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """A peer's fault: counted against it, logged, shown."""
+
+    peer: PeerId
+    check: Check
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to the operator's question; `refusal` is empty when it was done."""
+
+    ticket: Ticket
+    refusal: str = ""
+
+
+Started = (
+    Announce | Request | IndexSegment | DropSegment | HideItems | ForgetCatalogue | Blame | Answer
+)
+
+Effect = Durable | Started

@@ -1,0 +1,10 @@
+"""Unix time for what is signed or stored. Waiting and retrying use `trio.current_time`."""
+
+from __future__ import annotations
+
+import time
+
+
+def unix_now() -> int:
+    """Return whole seconds since 1970-01-01T00:00Z."""
+    return int(time.time())  # noqa: TID251 - the one place that reads this clock
