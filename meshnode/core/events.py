@@ -51,6 +51,19 @@ class SegmentRef:
     bbox: tuple[int, int, int, int]
     span: tuple[int | None, int | None]
 
+    @property
+    def key(self) -> SegmentKey:
+        return SegmentKey(self.log.catalogue, self.collection, self.digest)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SegmentKey:
+    """What the index knows a segment by: the same bytes may stand in several catalogues."""
+
+    catalogue: CatalogueId
+    collection: str
+    digest: Digest
+
 
 @dataclass(frozen=True, slots=True)
 class StoredLog:
@@ -69,11 +82,11 @@ class Restored:
     roots: tuple[tuple[CatalogueId, tuple[bytes, ...]], ...] = ()
     logs: tuple[StoredLog, ...] = ()
     objects: frozenset[Digest] = frozenset()
-    indexed: frozenset[tuple[CatalogueId, Digest]] = frozenset()
+    indexed: tuple[tuple[SegmentKey, int], ...] = ()  # with the clock it was indexed at
 
 
 class Check(Enum):
-    """The checks of protocol/04-sync.md by name; a refusal always names one."""
+    """The checks of protocol/04-log-and-trust.md, "Order of checks", by name; a refusal always names one."""
 
     FRAME = "frame"  # length, byte budget, shape of a frame
     ENCODING = "encoding"  # strict decoding, schema, limits
@@ -161,16 +174,14 @@ class ObjectStored:
 class SegmentIndexed:
     """The segment passed every check and its rows are searchable."""
 
-    catalogue: CatalogueId
-    digest: Digest
+    ref: SegmentRef
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentRefused:
     """The segment's bytes are what the log names, but their content breaks the rules."""
 
-    catalogue: CatalogueId
-    digest: Digest
+    ref: SegmentRef
     reason: str
 
 
@@ -191,10 +202,15 @@ class Unfollowed:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Our own publisher's announcement; the objects it names are already stored."""
+    """Our own publisher extends one log; the objects that the entries name are already stored.
+
+    The fields are those of `LogReceived`, and so are the checks.
+    """
 
     ticket: Ticket
-    raw: bytes
+    heads: tuple[bytes, ...]
+    first: int
+    entries: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +325,7 @@ class IndexSegment:
 class DropSegment:
     """Take a segment's rows out of the index; the bytes stay."""
 
-    catalogue: CatalogueId
-    digest: Digest
+    key: SegmentKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,167 @@
+"""What a catalogue holds: a pure function of the set of its valid entries.
+
+Implements protocol/04-log-and-trust.md, "State".
+
+Entries may come in any order, from any log, more than once. Owns the rules by which one entry
+beats or removes another; whether an entry is valid is decided by `trust` and `log`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, assert_never
+
+from meshnode.core.entries import (
+    CollectionAdded,
+    Entry,
+    ItemsRemoved,
+    MirrorsChanged,
+    ObjectRef,
+    PayloadAdded,
+    PayloadRemoved,
+    ReleaseAdded,
+    RiskSet,
+    SegmentAdded,
+    SegmentRemoved,
+    UnknownEntry,
+)
+from meshnode.core.identifiers import Digest, Kid
+
+Rank = tuple[int, Kid, Digest]  # clock, writer, SHA-256 of the entry: the greatest counts
+SegmentName = tuple[str, Digest]  # collection, digest
+PayloadName = tuple[str, Digest]  # collection, payload key
+Added = TypeVar("Added")
+
+
+@dataclass(slots=True)
+class Additions(Generic[Added]):
+    """Every addition and the latest removal of one name.
+
+    A removal takes away what was added with a smaller clock. Of what is left the greatest counts,
+    and that is the greatest of all or nothing.
+    """
+
+    best: tuple[Rank, Added] | None = None
+    removed_clock: int = 0
+
+    def add(self, rank: Rank, entry: Added) -> None:
+        if self.best is None or rank > self.best[0]:
+            self.best = (rank, entry)
+
+    def remove(self, clock: int) -> None:
+        self.removed_clock = max(self.removed_clock, clock)
+
+    @property
+    def live(self) -> tuple[Rank, Added] | None:
+        if self.best is None or self.best[0][0] < self.removed_clock:
+            return None
+        return self.best
+
+
+@dataclass(slots=True)
+class Contents:
+    """The state of one catalogue. `apply` only; order and repetition change nothing."""
+
+    segments: dict[SegmentName, Additions[SegmentAdded]] = field(default_factory=dict)
+    payloads: dict[PayloadName, Additions[PayloadAdded]] = field(default_factory=dict)
+    collections: dict[str, tuple[Rank, ObjectRef]] = field(default_factory=dict)
+    hidden: dict[Rank, ItemsRemoved] = field(default_factory=dict)
+    mirrors: dict[PayloadName, dict[str, tuple[Rank, bool]]] = field(default_factory=dict)
+    risks: dict[PayloadName, tuple[Rank, RiskSet]] = field(default_factory=dict)
+    releases: dict[Rank, ReleaseAdded] = field(default_factory=dict)
+    clock: int = 0  # the greatest clock of any valid entry seen
+
+    def apply(self, writer: Kid, entry: Entry, digest: Digest) -> tuple[SegmentName, ...]:
+        """Count one valid entry of this SHA-256; return the segments that it may have changed."""
+        rank = (entry.clock, writer, digest)
+        self.clock = max(self.clock, entry.clock)
+        match entry:
+            case SegmentAdded():
+                return self._add_segment(rank, entry)
+            case SegmentRemoved():
+                name = (entry.collection, entry.segment)
+                self._segment(name).remove(entry.clock)
+                return (name,)
+            case PayloadAdded() | PayloadRemoved() | MirrorsChanged() | RiskSet():
+                self._change_payload(rank, entry)
+            case ItemsRemoved():
+                self.hidden[rank] = entry
+            case CollectionAdded():
+                known = self.collections.get(entry.collection)
+                if known is None or rank > known[0]:
+                    self.collections[entry.collection] = (rank, entry.object)
+            case ReleaseAdded():
+                self.releases[rank] = entry
+            case UnknownEntry():
+                pass  # kept in the log and hashed, without meaning for this version
+            case _:
+                assert_never(entry)
+        return ()
+
+    def live_segment(self, name: SegmentName) -> tuple[Kid, SegmentAdded] | None:
+        """Return the writer and the entry that count for these bytes, if any does."""
+        additions = self.segments.get(name)
+        if additions is None or additions.live is None:
+            return None
+        (_, writer, _), entry = additions.live
+        return writer, entry
+
+    def live_payloads(self) -> dict[PayloadName, PayloadAdded]:
+        live = ((name, additions.live) for name, additions in self.payloads.items())
+        return {name: found[1] for name, found in live if found is not None}
+
+    def objects(self) -> list[ObjectRef]:
+        """Return the collection documents, file lists and torrents that count."""
+        found = [ref for _, ref in self.collections.values()]
+        for payload in self.live_payloads().values():
+            found += [payload.files, payload.torrent]
+        return found
+
+    def removals(self) -> list[ItemsRemoved]:
+        """Return every withdrawal of items; the index keeps the greatest clock of each item."""
+        return list(self.hidden.values())
+
+    def mirrors_of(self, name: PayloadName) -> tuple[str, ...]:
+        """Return the payload's mirror URLs, in text order."""
+        known = self.mirrors.get(name, {})
+        return tuple(sorted(url for url, (_, added) in known.items() if added))
+
+    def _add_segment(self, rank: Rank, entry: SegmentAdded) -> tuple[SegmentName, ...]:
+        name = (entry.collection, entry.segment)
+        replaced = tuple((entry.collection, digest) for digest in entry.replaces)
+        self._segment(name).add(rank, entry)
+        for old in replaced:
+            self._segment(old).remove(entry.clock)
+        return (name, *replaced)
+
+    def _change_payload(
+        self, rank: Rank, entry: PayloadAdded | PayloadRemoved | MirrorsChanged | RiskSet
+    ) -> None:
+        name = (entry.collection, entry.key)
+        match entry:
+            case PayloadAdded():
+                self.payloads.setdefault(name, Additions()).add(rank, entry)
+                self._set_mirrors(name, rank, add=entry.mirrors)
+            case PayloadRemoved():
+                self.payloads.setdefault(name, Additions()).remove(entry.clock)
+            case MirrorsChanged():
+                self._set_mirrors(name, rank, add=entry.add, drop=entry.drop)
+            case RiskSet():
+                known = self.risks.get(name)
+                if known is None or rank > known[0]:
+                    self.risks[name] = (rank, entry)
+            case _:
+                assert_never(entry)
+
+    def _segment(self, name: SegmentName) -> Additions[SegmentAdded]:
+        return self.segments.setdefault(name, Additions())
+
+    def _set_mirrors(
+        self, name: PayloadName, rank: Rank, *, add: tuple[str, ...], drop: tuple[str, ...] = ()
+    ) -> None:
+        mirrors = self.mirrors.setdefault(name, {})
+        # Of one entry that both drops and adds a URL, the addition counts.
+        for url, added in (dict.fromkeys(drop, False) | dict.fromkeys(add, True)).items():
+            known = mirrors.get(url)
+            if known is None or rank > known[0]:
+                mirrors[url] = (rank, added)

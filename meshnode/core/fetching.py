@@ -1,0 +1,129 @@
+"""What to ask for next, and whom: each goal at one peer at a time, each peer once a round.
+
+A goal is whatever can be asked for (a log, a catalogue's roots, an object). Most failures mean "I
+do not hold it yet", so the next attempt goes to another peer; when all were tried, it waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from meshnode.core.identifiers import PeerId
+
+RETRY_SECONDS_MIN = 2.0
+RETRY_SECONDS_MAX = 300.0
+
+Goal = TypeVar("Goal", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Attempts:
+    """How one goal was pursued so far."""
+
+    offered_by: PeerId | None = None  # asked first: it said that it has it
+    tried: dict[PeerId, None] = field(default_factory=dict)  # in this round
+    rounds: int = 0  # how often every peer was tried without success
+    retry_at: float = -1.0  # monotonic second at which the next round begins
+
+
+@dataclass(slots=True)
+class FetchQueue(Generic[Goal]):
+    """Goals that are wanted. Invariant: a wanted goal is ready, waiting or in flight."""
+
+    rng: random.Random
+    in_flight_max: int
+    wanted: dict[Goal, Attempts] = field(default_factory=dict)
+    in_flight: dict[Goal, PeerId] = field(default_factory=dict)
+    _ready: dict[Goal, None] = field(default_factory=dict)
+    # By time; an entry counts while its goal still waits for that very time.
+    _waiting: list[tuple[float, int, Goal]] = field(default_factory=list)
+    _order: int = 0  # breaks ties in the heap by age, never by comparing goals
+
+    def want(self, goal: Goal, offered_by: PeerId | None = None) -> None:
+        """Add a goal; a new offer makes one that waits ready again."""
+        is_new = goal not in self.wanted
+        attempts = self.wanted.setdefault(goal, Attempts())
+        if offered_by is not None:
+            attempts.offered_by = offered_by
+            attempts.tried.pop(offered_by, None)
+        if (is_new or offered_by is not None) and goal not in self.in_flight:
+            self._ready[goal] = None
+
+    def done(self, goal: Goal) -> None:
+        """Forget a goal: it is reached, or not wanted any more."""
+        self.wanted.pop(goal, None)
+        self.in_flight.pop(goal, None)
+        self._ready.pop(goal, None)
+
+    def failed(self, goal: Goal, peer: PeerId) -> None:
+        """Leave the next attempt to another peer. An attempt that is over already is ignored."""
+        if self.in_flight.get(goal) == peer:
+            del self.in_flight[goal]
+            self.wanted[goal].tried[peer] = None
+            self._ready[goal] = None
+
+    def again(self, goal: Goal, peer: PeerId) -> None:
+        """The answer brought some of it: ask on, the same peer first."""
+        if self.in_flight.get(goal) == peer:
+            del self.in_flight[goal]
+            self.want(goal, offered_by=peer)
+
+    def peer_joined(self) -> None:
+        """Look at every goal anew: the peer may not have been asked yet."""
+        self._ready |= dict.fromkeys(goal for goal in self.wanted if goal not in self.in_flight)
+
+    def peer_left(self, peer: PeerId) -> None:
+        for goal in [goal for goal, asked in self.in_flight.items() if asked == peer]:
+            self.failed(goal, peer)
+
+    def start(self, peers: Sequence[PeerId], now: float) -> Iterator[tuple[Goal, PeerId]]:
+        """Yield what to ask whom now; `now` is monotonic seconds."""
+        self._wake(now)
+        if not peers:
+            return
+        while self._ready and len(self.in_flight) < self.in_flight_max:
+            goal = next(iter(self._ready))
+            del self._ready[goal]
+            peer = self._choose(self.wanted[goal], peers)
+            if peer is None:
+                self._wait(goal, now)
+            else:
+                self.in_flight[goal] = peer
+                yield goal, peer
+
+    def next_retry(self) -> float:
+        """Return the monotonic second at which something becomes ready, infinity if nothing."""
+        while self._waiting and not self._is_awaited(*self._waiting[0]):
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else float("inf")
+
+    def _wake(self, now: float) -> None:
+        while self.next_retry() <= now:
+            _, _, goal = heapq.heappop(self._waiting)
+            self.wanted[goal].tried.clear()
+            if goal not in self.in_flight:
+                self._ready[goal] = None
+
+    def _is_awaited(self, until: float, _: int, goal: Goal) -> bool:
+        return goal in self.wanted and self.wanted[goal].retry_at == until
+
+    def _choose(self, attempts: Attempts, peers: Sequence[PeerId]) -> PeerId | None:
+        if attempts.offered_by in peers and attempts.offered_by not in attempts.tried:
+            return attempts.offered_by
+        untried = [peer for peer in peers if peer not in attempts.tried]
+        return self.rng.choice(untried) if untried else None
+
+    def _wait(self, goal: Goal, now: float) -> None:
+        """Back off exponentially, with jitter so that peers do not retry in step."""
+        attempts = self.wanted[goal]
+        if attempts.retry_at > now:
+            return  # it waits already: this was a look at a peer that was tried before
+        delay = min(RETRY_SECONDS_MIN * 2 ** min(attempts.rounds, 10), RETRY_SECONDS_MAX)
+        attempts.rounds += 1
+        attempts.retry_at = now + delay * self.rng.uniform(0.5, 1.0)
+        self._order += 1
+        heapq.heappush(self._waiting, (attempts.retry_at, self._order, goal))

@@ -1,0 +1,129 @@
+"""Heads as they arrive: which are authentic, which may be forwarded, how ours are announced.
+
+Implements the gossip verdict of protocol/05-sync.md: authenticity only, cheap checks first. Whether a head
+extends what is held is decided later, by `log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from meshnode.core.catalogue import Catalogue
+from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.events import Check, LogId, Verdict
+from meshnode.core.heads import (
+    AnnouncedHead,
+    Announcement,
+    Head,
+    SignedHead,
+    decode_announcement,
+    decode_head,
+    encode_announcement,
+)
+from meshnode.core.identifiers import CatalogueId, Digest, sha256
+from meshnode.core.limits import (
+    ANNOUNCED_ENTRIES_MAX,
+    ANNOUNCED_ENTRY_BYTES_MAX,
+    SIGNED_HEAD_BYTES_MAX,
+)
+from meshnode.core.signed import Signed, decode_signed, encode_signed
+from meshnode.core.signing import Verify
+
+CLOCK_SKEW_SECONDS_MAX = 2 * 3600  # a head issued further ahead is left for later
+REMEMBERED_MAX = 4096  # authentic heads whose signature is not checked twice
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a head does not count now. IGNORE: the one who passed it on could not know."""
+
+    verdict: Verdict
+    check: Check
+    reason: str
+
+
+@dataclass(slots=True)
+class Gate:
+    """Checks heads against the catalogues known; remembers which signatures held."""
+
+    catalogues: Mapping[CatalogueId, Catalogue]
+    verify: Verify
+    _authentic: dict[Digest, None] = field(default_factory=dict)
+
+    def read(self, raw: bytes) -> SignedHead | Refusal:
+        """Decode and authenticate one signed head."""
+        try:
+            signed = decode_signed(raw, SIGNED_HEAD_BYTES_MAX)
+        except MalformedRecordError as error:
+            return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
+        return self.authenticate(signed)
+
+    def authenticate(self, signed: Signed) -> SignedHead | Refusal:
+        try:
+            head = decode_head(signed.payload)
+        except MalformedRecordError as error:
+            return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
+        catalogue = self.catalogues.get(head.catalogue)
+        if catalogue is None or catalogue.chain is None:
+            return Refusal(Verdict.IGNORE, Check.ROOT, "catalogue or its root is not known")
+        if head.root_version > catalogue.chain.current.version:
+            return Refusal(Verdict.IGNORE, Check.ROOT, f"root {head.root_version} is not known")
+        raw = encode_signed(signed)
+        name = sha256(raw)
+        if name not in self._authentic:
+            if (fault := catalogue.chain.head_fault(head, signed, self.verify)) is not None:
+                return Refusal(Verdict.REJECT, Check.SIGNATURE, fault)
+            self._remember(name)
+        return SignedHead(head, signed, raw)
+
+    def judge(self, raw: bytes, now_unix: int) -> Refusal | None:
+        """Say whether an announcement may be forwarded: None if so."""
+        try:
+            announcement = decode_announcement(raw)
+        except MalformedRecordError as error:
+            return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
+        ignored: Refusal | None = None
+        is_news = False
+        for announced in announcement.items:
+            refusal = self._judge_head(announced.head, now_unix)
+            if refusal is not None and refusal.verdict is Verdict.REJECT:
+                return refusal
+            ignored = ignored or refusal
+            is_news = is_news or refusal is None
+        return None if is_news else ignored
+
+    def _judge_head(self, signed: Signed, now_unix: int) -> Refusal | None:
+        offered = self.authenticate(signed)
+        if isinstance(offered, Refusal):
+            return offered
+        head = offered.head
+        if not is_due(head, now_unix):
+            return Refusal(Verdict.IGNORE, Check.CLOCK, "the head is issued in the future")
+        log = self.catalogues[head.catalogue].logs.get(head.writer)
+        if log is not None and head.seq < log.seq and log.holds(offered):
+            # Whoever lacks it needs the newer one; old heads replayed are not carried round again.
+            return Refusal(Verdict.IGNORE, Check.CHAIN, f"a newer head than {head.seq} is held")
+        return None
+
+    def _remember(self, name: Digest) -> None:
+        self._authentic[name] = None
+        if len(self._authentic) > REMEMBERED_MAX:
+            del self._authentic[next(iter(self._authentic))]
+
+
+def is_due(head: Head, now_unix: int) -> bool:
+    """Say whether a head may count now; one from the future is left for later."""
+    return head.issued <= now_unix + CLOCK_SKEW_SECONDS_MAX
+
+
+def log_of(head: Head) -> LogId:
+    return LogId(head.catalogue, head.writer)
+
+
+def announce(head: SignedHead, first: int, entries: Sequence[bytes]) -> bytes:
+    """Return the announcement of a head, with the entries it adds where they fit."""
+    fits = sum(map(len, entries)) <= ANNOUNCED_ENTRY_BYTES_MAX
+    fits = fits and len(entries) <= ANNOUNCED_ENTRIES_MAX
+    item = AnnouncedHead(head.signed, first, tuple(entries) if fits else ())
+    return encode_announcement(Announcement((item,)))

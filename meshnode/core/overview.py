@@ -1,0 +1,102 @@
+"""How a peer stands, as values that can be shown: nothing here changes the node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshnode.core.catalogue import Catalogue
+from meshnode.core.entries import ObjectRef, PayloadAdded
+from meshnode.core.events import SegmentRef
+from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.log import Log
+from meshnode.core.roots import Root
+
+
+@dataclass(frozen=True, slots=True)
+class LogOverview:
+    """One writer's log. `clock` is its last entry's; `disputed_since` the seq of a fork, if any.
+
+    `head` is the newest signed head; `frontier` that of its tree, largest subtree first.
+    """
+
+    writer: Kid
+    label: str
+    seq: int
+    size: int
+    clock: int
+    head: bytes | None
+    frontier: tuple[Digest, ...]
+    disputed_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueOverview:
+    """One catalogue; `roots` are its signed roots, `root` the one in force, None while unknown.
+
+    `clock` is the greatest of its valid entries. Segments, payloads and collections are those that
+    count; logs are those of every writer of the root.
+    """
+
+    id: CatalogueId
+    followed: bool
+    roots: tuple[bytes, ...]
+    root: Root | None
+    clock: int
+    logs: tuple[LogOverview, ...]
+    collections: tuple[tuple[str, ObjectRef], ...]
+    segments: tuple[SegmentRef, ...]
+    payloads: tuple[PayloadAdded, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSegment:
+    ref: SegmentRef
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The peer as a whole. `read_only` says why nothing is written any more, empty otherwise;
+    `backlog` counts objects to fetch and segments to index.
+    """
+
+    catalogues: tuple[CatalogueOverview, ...]
+    read_only: str
+    backlog: int
+    refused: tuple[RefusedSegment, ...]
+
+
+def describe(catalogue: Catalogue) -> CatalogueOverview:
+    chain, contents = catalogue.chain, catalogue.contents
+    segments = (catalogue.segment(name) for name in contents.segments)
+    return CatalogueOverview(
+        id=catalogue.id,
+        followed=catalogue.followed,
+        roots=chain.raws if chain else (),
+        root=chain.current if chain else None,
+        clock=contents.clock,
+        logs=tuple(_logs(catalogue, chain.current)) if chain else (),
+        collections=tuple(sorted((name, ref) for name, (_, ref) in contents.collections.items())),
+        segments=tuple(ref for ref in segments if ref is not None),
+        payloads=tuple(contents.live_payloads().values()),
+    )
+
+
+def _logs(catalogue: Catalogue, root: Root) -> Sequence[LogOverview]:
+    found = []
+    for writer in root.writers:
+        log = catalogue.logs.get(writer.kid) or Log()
+        found.append(
+            LogOverview(
+                writer=writer.kid,
+                label=writer.label,
+                seq=log.seq,
+                size=log.size,
+                clock=log.clock,
+                head=log.head.raw if log.head else None,
+                frontier=log.frontier.hashes,
+                disputed_since=catalogue.disputed.get(writer.kid),
+            )
+        )
+    return found

@@ -1,0 +1,34 @@
+"""The peers this node is connected to, and how often each was at fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshnode.core.identifiers import PeerId
+
+FAULTS_MAX = 3  # a peer that was wrong this often is not asked any more
+REMEMBERED_MAX = 4096  # peers whose faults are remembered after they left
+
+
+@dataclass(slots=True)
+class Peers:
+    """Connected peers in the order in which they came; faults outlive a connection."""
+
+    connected: dict[PeerId, None] = field(default_factory=dict)
+    faults: dict[PeerId, int] = field(default_factory=dict)
+
+    def joined(self, peer: PeerId) -> None:
+        self.connected[peer] = None
+
+    def left(self, peer: PeerId) -> None:
+        self.connected.pop(peer, None)
+
+    def blame(self, peer: PeerId) -> None:
+        count = self.faults.pop(peer, 0) + 1
+        self.faults[peer] = count  # last in order: the oldest offender is forgotten first
+        if len(self.faults) > REMEMBERED_MAX:
+            del self.faults[next(iter(self.faults))]
+
+    def asked(self) -> tuple[PeerId, ...]:
+        """Return the peers worth asking."""
+        return tuple(p for p in self.connected if self.faults.get(p, 0) < FAULTS_MAX)

@@ -1,0 +1,191 @@
+"""The bytes behind the logs: which objects this peer holds, wants, checks and has indexed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from meshnode.core import events as ev
+from meshnode.core.catalogue import Catalogue, Changes
+from meshnode.core.entries import ObjectRef
+from meshnode.core.events import SegmentKey, SegmentRef
+from meshnode.core.fetching import FetchQueue
+from meshnode.core.identifiers import CatalogueId, Digest, PeerId
+
+FETCHES_AT_ONCE_MAX = 8  # as many peers or segments at once; more only share the same line
+INDEXING_AT_ONCE_MAX = 2  # one is checked while the other is written
+SIZES_MAX = 8  # declared for one object; one that is named truly is among the first
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(slots=True)
+class Awaited:
+    """An object that is wanted, and by whom. `sizes` are its sizes in bytes as logs declare them.
+
+    Only one can be true, but a writer may lie about the object of another, so all are tried.
+    """
+
+    sizes: list[int] = field(default_factory=list)
+    segments: dict[SegmentKey, None] = field(default_factory=dict)
+    catalogues: dict[CatalogueId, None] = field(default_factory=dict)  # for other objects
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self.segments or self.catalogues)
+
+
+@dataclass(slots=True)
+class Replica:
+    """Invariant: a segment that counts is awaited, to be indexed, indexed or refused.
+
+    `counts` returns a segment as the followed catalogues name it now, None if it does not count.
+    """
+
+    rng: random.Random
+    counts: Callable[[SegmentKey], SegmentRef | None]
+    objects: dict[Digest, None] = field(default_factory=dict)
+    indexed: dict[SegmentKey, int] = field(default_factory=dict)  # the clock it was indexed at
+    refused: dict[SegmentKey, ev.SegmentRefused] = field(default_factory=dict)
+    fetches: FetchQueue[Digest] = field(init=False)
+    _awaited: dict[Digest, Awaited] = field(default_factory=dict)
+    _to_index: dict[SegmentKey, None] = field(default_factory=dict)
+    # In work; False if the catalogue was forgotten meanwhile, and the rows with it.
+    _indexing: dict[SegmentKey, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.fetches = FetchQueue(self.rng, FETCHES_AT_ONCE_MAX)
+
+    def restore(self, restored: ev.Restored) -> Iterator[ev.Effect]:
+        """Take over what the disk holds; drop from the index what no longer counts."""
+        self.objects = dict.fromkeys(sorted(restored.objects))
+        self.indexed = dict(restored.indexed)
+        for key in [key for key in self.indexed if self.counts(key) is None]:
+            yield from self._drop(key)
+
+    def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+        """Bring a whole catalogue towards being searchable: at boot, or newly followed."""
+        for entry in catalogue.contents.removals():
+            yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock)
+        for name in catalogue.contents.segments:
+            yield from self._settle(catalogue.key(name), None)
+        for wanted in catalogue.contents.objects():
+            self._want_for(catalogue, wanted, None)
+
+    def change(
+        self, catalogue: Catalogue, changes: Changes, source: PeerId | None
+    ) -> Iterator[ev.Effect]:
+        """Follow what newly adopted entries changed; `source` is asked for objects first."""
+        for entry in changes.hidden:
+            yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock)
+        for name in changes.segments:
+            yield from self._settle(catalogue.key(name), source)
+        for wanted in changes.objects:
+            self._want_for(catalogue, wanted, source)
+
+    def stored(self, digest: Digest) -> Iterator[ev.Effect]:
+        self.objects[digest] = None
+        self.fetches.done(digest)
+        awaited = self._awaited.pop(digest, Awaited())
+        for key in awaited.segments:
+            yield from self._settle(key, None)
+
+    def fetch_failed(self, request: ev.FetchObject) -> None:
+        self.fetches.failed(request.digest, request.peer)
+        awaited = self._awaited.get(request.digest)
+        if awaited is not None and awaited.sizes[0] == request.size_bytes:
+            awaited.sizes.append(awaited.sizes.pop(0))
+
+    def segment_indexed(self, ref: SegmentRef) -> Iterator[ev.Effect]:
+        """The index has it; if the log moved on meanwhile, follow."""
+        if self._indexing.pop(ref.key, True):
+            self.indexed[ref.key] = ref.clock
+        yield from self._settle(ref.key, None)
+
+    def segment_refused(self, event: ev.SegmentRefused) -> Iterator[ev.Effect]:
+        key = event.ref.key
+        self._indexing.pop(key, None)
+        self.refused[key] = event
+        if self.indexed.pop(key, None) is not None:
+            yield ev.DropSegment(key)  # indexed for an earlier entry, which counts no longer
+        yield from self._settle(key, None)
+
+    def forget(self, catalogue: CatalogueId) -> None:
+        """Nothing of this catalogue is searchable or wanted any more; the bytes held stay."""
+        self.indexed = _without(self.indexed, catalogue)
+        self.refused = _without(self.refused, catalogue)
+        self._to_index = _without(self._to_index, catalogue)
+        for key in self._indexing:
+            self._indexing[key] = self._indexing[key] and key.catalogue != catalogue
+        for digest, awaited in list(self._awaited.items()):
+            awaited.segments = _without(awaited.segments, catalogue)
+            awaited.catalogues.pop(catalogue, None)
+            self._abandon_unwanted(digest)
+
+    def start(self, peers: Sequence[PeerId], now: float) -> Iterator[ev.Effect]:
+        for digest, peer in self.fetches.start(peers, now):
+            yield ev.FetchObject(peer, digest, self._awaited[digest].sizes[0])
+        while self._to_index and len(self._indexing) < INDEXING_AT_ONCE_MAX:
+            key = next(iter(self._to_index))
+            del self._to_index[key]
+            if (ref := self.counts(key)) is not None:
+                self._indexing[key] = True
+                yield ev.IndexSegment(ref)
+
+    @property
+    def backlog(self) -> int:
+        """Objects still to fetch and segments still to index."""
+        return len(self.fetches.wanted) + len(self._to_index) + len(self._indexing)
+
+    def _settle(self, key: SegmentKey, source: PeerId | None) -> Iterator[ev.Effect]:
+        """Bring one segment a step nearer to where the log wants it."""
+        ref = self.counts(key)
+        if ref is None:
+            yield from self._drop(key)
+        elif not self._is_settled(ref):
+            if ref.digest in self.objects:
+                self._to_index[key] = None
+            else:
+                self._want(ref.digest, ref.size_bytes, source).segments[key] = None
+
+    def _is_settled(self, ref: SegmentRef) -> bool:
+        refused = self.refused.get(ref.key)
+        return (
+            self.indexed.get(ref.key) == ref.clock
+            or ref.key in self._indexing  # its end brings it here again
+            or (refused is not None and refused.ref == ref)
+        )
+
+    def _want_for(self, catalogue: Catalogue, wanted: ObjectRef, source: PeerId | None) -> None:
+        if wanted.digest not in self.objects:
+            awaited = self._want(wanted.digest, wanted.size_bytes, source)
+            awaited.catalogues[catalogue.id] = None
+
+    def _want(self, digest: Digest, size_bytes: int, source: PeerId | None) -> Awaited:
+        awaited = self._awaited.setdefault(digest, Awaited())
+        if size_bytes not in awaited.sizes and len(awaited.sizes) < SIZES_MAX:
+            awaited.sizes.append(size_bytes)
+        self.fetches.want(digest, source)
+        return awaited
+
+    def _drop(self, key: SegmentKey) -> Iterator[ev.Effect]:
+        """Take back whatever was begun for a segment that no longer counts."""
+        self.refused.pop(key, None)
+        self._to_index.pop(key, None)
+        awaited = self._awaited.get(key.digest)
+        if awaited is not None:
+            awaited.segments.pop(key, None)
+            self._abandon_unwanted(key.digest)
+        if self.indexed.pop(key, None) is not None:
+            yield ev.DropSegment(key)
+
+    def _abandon_unwanted(self, digest: Digest) -> None:
+        if not self._awaited[digest].is_wanted:
+            del self._awaited[digest]
+            self.fetches.done(digest)
+
+
+def _without(keys: dict[SegmentKey, Kept], catalogue: CatalogueId) -> dict[SegmentKey, Kept]:
+    return {key: value for key, value in keys.items() if key.catalogue != catalogue}

@@ -1,0 +1,87 @@
+"""One line of text for every event and effect: what the runtime logs is what simulations hash.
+
+A line is the kind and then each field as `name=value`. Ids are cut to 8 bytes of hex, long bytes
+become their length and digest, so a line is short, ASCII, on one line, and the same on every
+machine. Owns nothing of what the events mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Final
+
+from meshnode.core.events import Effect, Event, SegmentRef
+from meshnode.core.identifiers import DIGEST_BYTES
+
+ID_BYTES_SHOWN: Final = 8  # enough to tell ids apart in a log of millions of lines
+TEXT_CHARACTERS_MAX: Final = 200  # of one reason or name; the rest adds nothing to a log
+
+# Where a few fields name the whole value.
+_NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
+    SegmentRef: ("log", "collection", "digest", "clock"),
+}
+_known_fields: dict[type, tuple[str, ...]] = {}  # bounded by the number of types in `events`
+
+
+def kind(item: Event | Effect) -> str:
+    """Return the name of the event or effect, for example "AskLog"."""
+    return type(item).__name__
+
+
+def ids(item: Event | Effect) -> str:
+    """Return the fields as `name=value`, separated by spaces."""
+    return " ".join(f"{name}={_text(getattr(item, name))}" for name in _fields_of(type(item)))
+
+
+def line(item: Event | Effect) -> str:
+    """Return the whole line, without an end of line."""
+    return f"{type(item).__name__} {ids(item)}".rstrip()
+
+
+def _fields_of(shape: type) -> tuple[str, ...]:
+    names = _known_fields.get(shape)
+    if names is None:
+        assert is_dataclass(shape)
+        names = _NAMING_FIELDS.get(shape) or tuple(field.name for field in fields(shape))
+        _known_fields[shape] = names
+    return names
+
+
+def _text(value: object) -> str:
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(value)
+    if isinstance(value, Enum):
+        return _quoted(str(value.value))
+    assert is_dataclass(value), f"{type(value).__name__} has no place in a trace"
+    parts = (_text(getattr(value, name)) for name in _fields_of(type(value)))
+    return f"({','.join((type(value).__name__, *parts))})"
+
+
+def _bytes(value: bytes) -> str:
+    if len(value) <= DIGEST_BYTES:
+        return value[:ID_BYTES_SHOWN].hex() or "-"
+    return f"{len(value)}:{hashlib.sha256(value).digest()[:ID_BYTES_SHOWN].hex()}"
+
+
+def _tuple(value: tuple[object, ...]) -> str:
+    return f"[{','.join(map(_text, value))}]"
+
+
+def _quoted(value: str) -> str:
+    """Write text so that a peer's choice of it can neither end the line nor forge a field."""
+    shown = value[:TEXT_CHARACTERS_MAX]
+    return shown if shown.isascii() and shown.isalnum() else ascii(shown)
+
+
+_WRITERS: Final[dict[type, Callable[..., str]]] = {
+    bytes: _bytes,
+    str: _quoted,
+    tuple: _tuple,
+    int: str,
+    bool: lambda value: "yes" if value else "no",
+    type(None): lambda _: "-",
+}
