@@ -1,0 +1,177 @@
+"""What may be published: the official core schemas' verdict, and what no schema sees."""
+
+import json
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from meshnode.runtime.validation import Severity, check_item, is_refused
+from tests.runtime.stac_samples import COLLECTION, item, square
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return the sample item with one member, named by a dotted path, set or taken out."""
+    result: dict[str, Any] = json.loads(json.dumps(item()))
+    *steps, last = path.split(".")
+    target: Any = result
+    for step in steps:
+        target = target[int(step)] if isinstance(target, list) else target[step]
+    if value is ...:
+        del target[last]
+    else:
+        target[last] = value
+    return result
+
+
+def reasons(value: dict[str, Any], severity: Severity) -> list[str]:
+    return [p.reason for p in check_item(value, COLLECTION) if p.severity is severity]
+
+
+def test_a_good_item_has_no_problems():
+    assert check_item(item(), COLLECTION) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("type", "feature", '"type"'),
+        ("stac_version", "1.0.0-rc.2", "stac_version"),
+        ("stac_version", ..., "stac_version"),
+        ("id", "", "its id"),
+        ("id", "x" * 256, "longer than 255"),
+        ("id", "a\nb", "control characters"),
+        ("id", "../../etc", "'..' step"),
+        ("id", "a/../b", "'..' step"),
+        ("id", 7, "its id"),
+        ("collection", "other", "its collection is 'other'"),
+        ("collection", ..., "no collection"),
+        ("links", [], "no link with rel 'collection'"),
+        ("geometry", None, "no geometry"),
+        ("geometry", {"type": "Circle"}, "no geometry"),
+        ("geometry", {"type": "Polygon", "coordinates": []}, ""),
+        ("geometry", {"type": "Point", "coordinates": [0, 91]}, ""),
+        ("geometry", square(10, 10), "does not touch its geometry"),
+        ("bbox", ..., "bbox"),
+        ("bbox", [1, 2, 3], "4 or 6 numbers"),
+        ("bbox", [-75.5, 45.5, -75.0, 45.0], "south"),
+        ("bbox", [-75.5, 45.0, 500, 45.5], "longitudes"),
+        ("bbox", [-75.5, 45.0, -75.0, 90.5], "latitudes"),
+        ("bbox", [True, 45.0, -75.0, 45.5], "numbers"),
+        ("properties.datetime", None, "needs a datetime"),
+        ("properties.datetime", "2021-06-01 12:00:00Z", "RFC 3339"),
+        ("properties.datetime", "2021-06-01T12:00:00+02:00", "RFC 3339"),
+        ("properties.datetime", "2021-02-30T12:00:00Z", "no time"),
+        ("properties.created", "yesterday", "created"),
+        ("properties.instruments", "camera", "instruments"),
+        ("properties.gsd", 0, "gsd"),
+        ("properties.license", "my licence!", "license"),
+        ("properties.providers", [{"name": "x", "roles": ["king"]}], "providers"),
+        ("assets.image.href", "javascript:alert(1)", "reader's machine"),
+        ("assets.image.href", " JavaScript:alert(1)", "reader's machine"),
+        ("assets.image.href", "file:///etc/passwd", "reader's machine"),
+        ("assets.image.href", "a b.tif", "RFC 3987"),
+        ("assets.image.href", "a%2.tif", "RFC 3987"),
+        ("assets.image.href", "", "assets.image.href"),
+        ("assets.image.alternate", {"x": {"href": "file:/etc"}}, "no address"),
+        ("links.0.href", "..\\collection.json", "RFC 3987"),
+        ("links", [{"rel": "collection"}], "href"),
+        ("assets.image", "a.tif", "assets.image"),
+        ("properties.providers", [{"name": ""}], "providers"),
+        ("properties.providers", [{"name": "x", "url": "javascript:1"}], "providers"),
+        ("properties", [], "no properties"),
+        ("properties.start_datetime", "2021-01-01T00:00:00Z", "both start_datetime"),
+        ("bbox", [-75.5, 45.0, 1e300, 45.5], "far outside"),
+        ("stac_extensions", ["eo"], "URL"),
+        ("stac_extensions", ["https://a.org/s.json"] * 2, "twice"),
+    ],
+)
+def test_a_broken_item_is_refused_with_its_reason(path, value, reason):
+    found = reasons(changed(path, value), Severity.REFUSE)
+    assert any(reason in one for one in found), found
+
+
+def test_an_end_before_its_start_is_refused():
+    value = item()
+    value["properties"] |= {
+        "start_datetime": "2021-01-02T00:00:00Z",
+        "end_datetime": "2021-01-01T00:00:00Z",
+    }
+    assert reasons(value, Severity.REFUSE) == ["its end_datetime is before its start_datetime"]
+
+
+def test_an_unclosed_ring_is_refused():
+    value = item()
+    value["geometry"]["coordinates"][0].pop()
+    assert len(reasons(value, Severity.REFUSE)) == 1
+
+
+def test_a_relative_self_link_is_refused_from_1_1_on():
+    value = item()
+    value["links"].append({"rel": "self", "href": "./one.json"})
+    assert reasons(value, Severity.REFUSE) == [
+        "its link with rel 'self' is not an absolute address"
+    ]
+    value["stac_version"] = "1.0.0"
+    assert reasons(value, Severity.REFUSE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("bbox", [-75.4, 45.0, -75.0, 45.5], "does not cover"),
+        ("properties.title", "<script>alert(1)</script>", "HTML"),
+    ],
+)
+def test_a_doubtful_item_is_only_warned_about(path, value, reason):
+    problems = check_item(changed(path, value), COLLECTION)
+    assert not is_refused(problems)
+    assert [reason in problem.reason for problem in problems] == [True]
+
+
+def test_longitudes_beyond_180_are_warned_about():
+    value = item("pacific", west=179.8)
+    assert [p.severity for p in check_item(value, COLLECTION)] == [Severity.WARN]
+
+
+def test_a_box_across_the_antimeridian_is_good():
+    value = item()
+    parts = [square(179.5, 10), square(-180, 10)]
+    value["geometry"] = {
+        "type": "MultiPolygon",
+        "coordinates": [part["coordinates"] for part in parts],
+    }
+    value["bbox"] = [179.5, 10, -179.5, 10.5]
+    assert not is_refused(check_item(value, COLLECTION))
+
+
+def test_a_hundred_faults_give_at_most_twenty_reasons():
+    value = item()
+    value["assets"] = {str(n): {"href": "a b"} for n in range(100)}
+    assert len(check_item(value, COLLECTION)) == 20
+
+
+@pytest.mark.slow
+def test_real_items_get_the_verdict_of_the_official_core_schemas(shared):
+    schemas = json.loads((shared / "data/stac/schemas.json").read_bytes())
+    lines = (shared / "data/stac/items.ndjson").read_bytes().splitlines()
+    values = [json.loads(line)["item"] for line in lines]
+    wanted = [is_valid(value, schemas) for value in values]
+    found = [not is_refused(check_item(v, v.get("collection") or "any")) for v in values]
+    assert found == wanted
+    assert sum(found) == 1_669
+
+
+def is_valid(value: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Judge as an oracle: the official schema of the item's version, geometry present."""
+
+    @cache
+    def validator(version: str) -> Any:
+        root = f"https://schemas.stacspec.org/v{version}/item-spec/json-schema/item.json"
+        found = schemas.get(root)
+        read = lambda address: schemas.get(address.split("#")[0], {})  # noqa: E731
+        return found and jsonschema_rs.validator_for(found, retriever=read)
+
+    judge = validator(str(value.get("stac_version")))
+    return bool(judge and value.get("geometry") and judge.is_valid(value))
