@@ -1,0 +1,1 @@
+"""The demonstration: two institutions, three peers, one hostile stranger, on one machine."""

@@ -1,0 +1,121 @@
+"""The index's tables: their layout, their format number, and the connections to them.
+
+The index is derived: a file of an older format is deleted and built again from the log.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import apsw
+
+from meshnode.errors import StorageError
+from meshnode.runtime import sqlite
+from meshnode.runtime.sqlite import transaction
+
+FORMAT = 1
+READ_WAIT_MS = 10_000  # a reader waits only while SQLite recovers or closes its journal
+CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system caches
+
+# An item row is thin, its bytes lie in `body`: a walk by time then reads few pages. Rows enter
+# invisible; the triggers alone keep `box` and the counter of a collection in step with `visible`.
+# `reach_us` says how far any interval of the collection stretched from its item's moment; it may
+# be too large after a removal, never too small. A segment that is not live is still being added.
+_SCHEMA = """
+CREATE TABLE collection (
+  key INTEGER PRIMARY KEY, catalogue BLOB NOT NULL, name TEXT NOT NULL,
+  items INTEGER NOT NULL DEFAULT 0, reach_us INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (catalogue, name));
+CREATE TABLE segment (
+  key INTEGER PRIMARY KEY, collection INTEGER NOT NULL, digest BLOB NOT NULL,
+  writer BLOB NOT NULL, clock INTEGER NOT NULL, live INTEGER NOT NULL, sample BLOB NOT NULL);
+CREATE INDEX segment_digest ON segment (collection, digest);
+CREATE TABLE item (
+  key INTEGER PRIMARY KEY, collection INTEGER NOT NULL, id TEXT NOT NULL,
+  segment INTEGER NOT NULL, clock INTEGER NOT NULL, visible INTEGER NOT NULL,
+  moment_us INTEGER NOT NULL, first_us INTEGER, last_us INTEGER,
+  west REAL NOT NULL, south REAL NOT NULL, east REAL NOT NULL, north REAL NOT NULL);
+CREATE UNIQUE INDEX item_id ON item (collection, id, segment);
+CREATE INDEX item_segment ON item (segment);
+CREATE INDEX item_moment ON item (moment_us) WHERE visible;
+CREATE INDEX item_collection_moment ON item (collection, moment_us) WHERE visible;
+CREATE TABLE body (key INTEGER PRIMARY KEY, zstd BLOB NOT NULL);
+CREATE TABLE tombstone (
+  collection INTEGER, id TEXT, clock INTEGER NOT NULL, PRIMARY KEY (collection, id)) WITHOUT ROWID;
+CREATE VIRTUAL TABLE box USING rtree (key, west, east, south, north);
+
+CREATE TRIGGER shown AFTER UPDATE OF visible ON item WHEN new.visible > old.visible BEGIN
+  INSERT INTO box VALUES (new.key,
+    iif(new.west <= new.east, new.west, -180), iif(new.west <= new.east, new.east, 180),
+    new.south, new.north);
+  UPDATE collection SET items = items + 1, reach_us = max(reach_us,
+    ifnull(new.moment_us - new.first_us, 0), ifnull(new.last_us - new.moment_us, 0))
+    WHERE key = new.collection;
+END;
+CREATE TRIGGER hidden AFTER UPDATE OF visible ON item WHEN new.visible < old.visible BEGIN
+  DELETE FROM box WHERE key = old.key;
+  UPDATE collection SET items = items - 1 WHERE key = old.collection;
+END;
+CREATE TRIGGER removed AFTER DELETE ON item BEGIN
+  DELETE FROM body WHERE key = old.key;
+  DELETE FROM box WHERE old.visible AND key = old.key;
+  UPDATE collection SET items = items - 1 WHERE old.visible AND key = old.collection;
+END;
+"""
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """Open the index to write, made or remade if need be.
+
+    Raises:
+        StorageError: a newer format, not a database, or the disk refused.
+    """
+    with storage_errors(f"cannot open {path}"):
+        database = _connect(path)
+        number = database.pragma("user_version")
+        if number > FORMAT:
+            database.close()
+            raise StorageError(
+                f"{path} has format {number}, this version knows {FORMAT}",
+                hint="install a newer meshnode, or delete the file: it is built again from the log",
+            )
+        if 0 < number < FORMAT:
+            database.close()
+            _delete(path)
+            database = _connect(path)
+        if number < FORMAT:
+            _make(database)
+        database.execute("CREATE TEMP TABLE touched (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    return database
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    database.set_busy_timeout(READ_WAIT_MS)
+    return database
+
+
+def storage_errors(doing: str) -> AbstractContextManager[None]:
+    hint = "delete the file: it is built again from the log at the next start"
+    return sqlite.storage_errors(doing, if_damaged=hint)
+
+
+def _connect(path: Path) -> apsw.Connection:
+    database = apsw.Connection(str(path))
+    database.pragma("journal_mode", "wal")
+    # A power loss may take back the last transactions, never tear one: the node asks again.
+    database.pragma("synchronous", "normal")
+    database.pragma("cache_size", -CACHE_KIB)
+    return database
+
+
+def _make(database: apsw.Connection) -> None:
+    with transaction(database):
+        database.execute(_SCHEMA)
+        database.pragma("user_version", FORMAT)
+
+
+def _delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
