@@ -1,0 +1,146 @@
+"""What a hostile neighbour can send to a mesh: it survives, and honest gossip goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+from libp2p import new_host
+from libp2p.abc import IHost
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.utils import encode_varint_prefixed
+from multiaddr import Multiaddr
+
+from meshnode.core import events as ev
+from meshnode.core.identifiers import PeerId
+from meshnode.runtime.containment import HANDSHAKES_PER_ADDRESS_MAX
+from meshnode.runtime.gossipsub import HEADS_TOPIC
+from meshnode.runtime.mesh import SYNC_PROTOCOL
+from meshnode.runtime.streams import Stream
+from tests.runtime.meshes import Peer
+
+pytestmark = pytest.mark.slow
+
+GOSSIP = TProtocol("/meshsub/1.1.0")
+
+Attack = Callable[[IHost, Peer], Awaitable[None]]
+
+
+async def send_rpc(host: IHost, victim: Peer, body: bytes) -> None:
+    target = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+    await host.connect(target)
+    stream = await host.new_stream(target.peer_id, [GOSSIP])
+    await stream.write(encode_varint_prefixed(body))
+
+
+async def malformed_protobuf(host: IHost, victim: Peer) -> None:
+    await send_rpc(host, victim, b"\x0a\xff\xff\xff\xff\x7f" + bytes(44))
+
+
+async def message_with_a_bad_key(host: IHost, victim: Peer) -> None:
+    message = rpc_pb2.Message(
+        data=b"x", topicIDs=[HEADS_TOPIC], from_id=b"\x00\x01", seqno=bytes(8)
+    )
+    message.key = b"\xff" * 36
+    message.signature = b"\x00" * 64
+    await send_rpc(host, victim, rpc_pb2.RPC(publish=[message]).SerializeToString())
+
+
+async def control_messages_of_nonsense(host: IHost, victim: Peer) -> None:
+    control = rpc_pb2.ControlMessage(
+        graft=[rpc_pb2.ControlGraft(topicID="elsewhere")],
+        ihave=[rpc_pb2.ControlIHave(topicID="\x00", messageIDs=[b"abc", b""])],
+    )
+    await send_rpc(host, victim, rpc_pb2.RPC(control=control).SerializeToString())
+
+
+async def question_that_makes_the_server_raise(host: IHost, victim: Peer) -> None:
+    target = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+    await host.connect(target)
+    stream = await host.new_stream(target.peer_id, [SYNC_PROTOCOL])
+    await stream.write(b"raise")
+    await _until_closed(stream.read)
+
+
+async def garbage_instead_of_a_handshake(_host: IHost, victim: Peer) -> None:
+    async with await trio.open_tcp_stream("127.0.0.1", _port(victim)) as raw:
+        await raw.send_all(bytes(range(256)) * 40)
+        await _until_closed(raw.receive_some)
+
+
+async def handshakes_that_are_never_finished(_host: IHost, victim: Peer) -> None:
+    """One more than is allowed is turned away at once; the rest ends when the callers leave."""
+    waiting = [
+        await trio.open_tcp_stream("127.0.0.1", _port(victim))
+        for _ in range(HANDSHAKES_PER_ADDRESS_MAX)
+    ]
+    for raw in waiting:
+        await raw.receive_some(1)  # its side of the negotiation: it counts as unfinished now
+    async with await trio.open_tcp_stream("127.0.0.1", _port(victim)) as one_more:
+        assert await _until_closed(one_more.receive_some) == b""
+    for raw in waiting:
+        await raw.aclose()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        malformed_protobuf,
+        message_with_a_bad_key,
+        control_messages_of_nonsense,
+        question_that_makes_the_server_raise,
+        garbage_instead_of_a_handshake,
+        handshakes_that_are_never_finished,
+    ],
+)
+async def test_honest_gossip_goes_on_after_an_attack(nursery: trio.Nursery, attack: Attack) -> None:
+    victim = Raising("victim")
+    await victim.start(nursery)
+    honest = Peer("honest", victim.mesh.addresses())
+    await honest.start(nursery)
+    await victim.hear(b"before", honest)
+    host = new_host(key_pair=create_new_key_pair(b"h" * 32))
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        with trio.fail_after(20):
+            await attack(host, victim)
+            await victim.hear(b"after", honest)
+        await host.close()
+    assert ev.PeerDisconnected(honest.id) not in victim.events
+    assert ev.PeerDisconnected(victim.id) not in honest.events
+
+
+async def test_a_peer_that_gossips_garbage_is_disconnected(nursery: trio.Nursery) -> None:
+    victim = Peer("victim")
+    await victim.start(nursery)
+    host = new_host(key_pair=create_new_key_pair(b"h" * 32))
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        await malformed_protobuf(host, victim)
+        await victim.until(ev.PeerDisconnected(PeerId(str(host.get_id()))))
+        await host.close()
+
+
+class Raising(Peer):
+    """A peer whose own code fails on every question."""
+
+    async def serve(self, peer: PeerId, stream: Stream) -> None:
+        await stream.read(5)
+        raise ZeroDivisionError
+
+
+def _port(peer: Peer) -> int:
+    return int(peer.mesh.addresses()[0].split("/")[4])
+
+
+async def _until_closed(read: Callable[[int], Awaitable[bytes]]) -> bytes:
+    """Read to the end, which a reset is too."""
+    gathered = b""
+    try:
+        while part := await read(4096):
+            gathered += part
+    except Exception:
+        return gathered
+    return gathered
