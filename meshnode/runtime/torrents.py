@@ -248,6 +248,7 @@ class Torrents:
                 raise PeerError(f"torrent: {error}") from error
             transfer.handle = handle
             self._by_handle[handle] = transfer
+            transfer.catch_up()  # alerts that came before the line above had nobody to go to
             self._transfers[torrent.key] = transfer
         return transfer
 

@@ -27,6 +27,11 @@ _SOURCES_MAX: Final = 256  # in an account; bytes of further ones are added up a
 _READ_BYTES: Final = 1 << 20
 _NORMAL_PRIORITY: Final = 4
 
+_CHECKING: Final = (
+    lt.torrent_status.states.checking_files,
+    lt.torrent_status.states.checking_resume_data,
+)
+
 
 class State(Enum):
     """What a download is doing."""
@@ -116,6 +121,14 @@ class Transfer:
             self._is_claimed = False
 
     # --- what the engine's alerts say -------------------------------------------------------------
+    def catch_up(self) -> None:
+        """Take note of what the engine did before its alerts found their way here."""
+        status = self.handle.status(0)
+        if status.errc.value():
+            self.note_failure(StorageError(f"payload: {status.errc.message()}"))
+        elif status.state not in _CHECKING:
+            self.note_checked()
+
     def note_checked(self) -> None:
         self.checked.set()
 
