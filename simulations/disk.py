@@ -1,0 +1,130 @@
+"""A peer's simulated disk: what is synced survives a power loss, what is not may be gone.
+
+Takes the node's durable effects as the real store does (one transaction a batch) and answers what
+peers ask for from what is synced. Owns durability and nothing of what the bytes mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from meshnode.core import events as ev
+from meshnode.core.events import LogId, SegmentKey, StoredLog
+from meshnode.core.identifiers import CatalogueId, Digest
+
+ANSWER_BYTES_MAX = 1 << 20  # heads and entries in one answer, as in the real store
+ANSWER_HEADS_MAX = 256
+
+
+@dataclass(slots=True)
+class LogFile:
+    """One log as synced: signed heads with their seq, and entries from index 0."""
+
+    heads: list[tuple[int, bytes]] = field(default_factory=list)
+    entries: list[bytes] = field(default_factory=list)
+
+    @property
+    def seq(self) -> int:
+        return self.heads[-1][0] if self.heads else 0
+
+
+@dataclass(slots=True)
+class Disk:
+    """Invariant: `unsynced` is at most one batch, and nothing is answered from it."""
+
+    followed: dict[CatalogueId, None] = field(default_factory=dict)
+    roots: dict[CatalogueId, dict[int, bytes]] = field(default_factory=dict)
+    logs: dict[LogId, LogFile] = field(default_factory=dict)
+    objects: dict[Digest, int] = field(default_factory=dict)  # size in bytes
+    unsynced: tuple[ev.Durable, ...] = ()
+    bytes_written: int = 0
+
+    # --- Writing ----------------------------------------------------------------------------------
+    def write(self, batch: Sequence[ev.Durable]) -> None:
+        assert not self.unsynced, "the node was asked on before its batch was durable"
+        self.unsynced = tuple(batch)
+
+    def sync(self) -> None:
+        for effect in self.unsynced:
+            self._apply(effect)
+        self.unsynced = ()
+
+    def lose_power(self) -> int:
+        """Forget what was not synced; return how many effects were lost."""
+        lost = len(self.unsynced)
+        self.unsynced = ()
+        return lost
+
+    def _apply(self, effect: ev.Durable) -> None:
+        match effect:
+            case ev.AdoptRoot(catalogue, version, raw):
+                self.roots.setdefault(catalogue, {})[version] = raw
+                self.bytes_written += len(raw)
+            case ev.SetFollowed(catalogue, followed):
+                if followed:
+                    self.followed[catalogue] = None
+                else:
+                    self.followed.pop(catalogue, None)
+            case ev.ExtendLog():
+                self._extend(effect)
+            case _:
+                assert_never(effect)
+
+    def _extend(self, effect: ev.ExtendLog) -> None:
+        file = self.logs.setdefault(effect.log, LogFile())
+        assert effect.first == len(file.entries), "a log on disk has no gaps and no overwriting"
+        file.heads += effect.heads
+        file.entries += effect.entries
+        self.bytes_written += sum(len(raw) for _, raw in effect.heads)
+        self.bytes_written += sum(map(len, effect.entries))
+
+    # --- Reading ----------------------------------------------------------------------------------
+    def restored(self, indexed: Sequence[tuple[SegmentKey, int]]) -> ev.Restored:
+        """Return what a node starts from after a crash."""
+        return ev.Restored(
+            followed=tuple(sorted(self.followed)),
+            roots=tuple(
+                (c, tuple(raw for _, raw in sorted(self.roots[c].items())))
+                for c in sorted(self.roots)
+            ),
+            logs=tuple(
+                StoredLog(log, tuple(raw for _, raw in file.heads), tuple(file.entries))
+                for log, file in sorted(self.logs.items())
+            ),
+            objects=frozenset(self.objects),
+            indexed=tuple(indexed),
+        )
+
+    def newest_heads(self, catalogues: Sequence[CatalogueId]) -> tuple[bytes, ...]:
+        wanted = frozenset(catalogues)
+        return tuple(
+            file.heads[-1][1]
+            for log, file in self.logs.items()
+            if log.catalogue in wanted and file.heads
+        )
+
+    def chain(self, catalogue: CatalogueId) -> tuple[bytes, ...]:
+        return tuple(raw for _, raw in sorted(self.roots.get(catalogue, {}).items()))
+
+    def tail(self, ask: ev.AskLog) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """Return the heads after a seq and the entries from an index, within the byte limit."""
+        file = self.logs.get(ask.log)
+        if file is None:
+            return (), ()
+        newer = [raw for seq, raw in file.heads if seq > ask.after_seq][:ANSWER_HEADS_MAX]
+        heads = _within(newer, ANSWER_BYTES_MAX // 2)
+        room = ANSWER_BYTES_MAX - sum(map(len, heads))
+        return heads, _within(file.entries[ask.first :], room)
+
+
+def _within(raws: Sequence[bytes], room_bytes: int) -> tuple[bytes, ...]:
+    """Return the first of them that fit, always at least one."""
+    taken: list[bytes] = []
+    for raw in raws:
+        room_bytes -= len(raw)
+        if room_bytes < 0 and taken:
+            break
+        taken.append(raw)
+    return tuple(taken)

@@ -1,0 +1,166 @@
+"""Performs in virtual time what the node asks for; each effect ends in the event the node expects.
+
+Answers come from the holder's synced disk. Nothing that a node decides is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import assert_never
+
+from meshnode.core import events as ev
+from meshnode.core.events import Check
+from meshnode.core.identifiers import Digest, PeerId
+from simulations.machine import IndexWork, Machine
+from simulations.network import Network
+from simulations.scenario import DiskModel
+from simulations.swarm.gossip import Gossip
+from simulations.world import World
+
+QUESTION_BYTES = 200  # a frame with a few ids
+ANSWER_OVERHEAD_BYTES = 100
+TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in the runtime
+INDEX_SECONDS = 0.02  # a small change of the index
+
+
+class Performer:
+    """Starts effects of every machine.
+
+    Args:
+        inspect: the segment check; returns why the content breaks the rules, "" if it does not.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        gossip: Gossip,
+        machines: dict[PeerId, Machine],
+        model: DiskModel,
+        inspect: Callable[[ev.SegmentRef], str],
+    ) -> None:
+        self._world = world
+        self._network = network
+        self._gossip = gossip
+        self._machines = machines
+        self._model = model
+        self._inspect = inspect
+
+    def start(self, machine: Machine, effect: ev.Started) -> None:
+        match effect:
+            case ev.Announce(raw):
+                self._gossip.publish(machine.name, raw)
+            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+                self._ask(machine, effect)
+            case ev.IndexSegment() | ev.DropSegment() | ev.HideItems() | ev.ForgetCatalogue():
+                machine.index_queue.append(effect)
+                if len(machine.index_queue) == 1:
+                    self._work(machine)
+            case ev.Answer() | ev.Blame():
+                pass  # seen by the watchers
+            case _:
+                assert_never(effect)
+
+    # --- Requests ---------------------------------------------------------------------------------
+    def _ask(self, machine: Machine, request: ev.Request) -> None:
+        answer = machine.while_alive(partial(self._answer, machine, request))
+        lost = self._timeout(machine, request)
+        self._network.send(machine.name, request.peer, QUESTION_BYTES, answer, lost)
+
+    def _timeout(self, machine: Machine, request: ev.Request) -> Callable[[], None]:
+        failed = ev.RequestFailed(request, "no answer in time")
+        action = machine.while_alive(partial(machine.tell, failed))
+        return partial(self._world.after, TIMEOUT_SECONDS, action)
+
+    def _answer(self, machine: Machine, request: ev.Request) -> None:
+        """The question is at the holder: send what its disk says."""
+        holder = self._machines[request.peer]
+        event, size_bytes = answer_from(holder, request)
+        carry = self._network.send_bulk if is_bulk(event) else self._network.send
+        arrive = machine.while_alive(partial(self._arrive, machine, event, size_bytes))
+        lost = self._timeout(machine, request)
+        carry(holder.name, machine.name, size_bytes + ANSWER_OVERHEAD_BYTES, arrive, lost)
+
+    def _arrive(self, machine: Machine, event: ev.Event, size_bytes: int) -> None:
+        if isinstance(event, ev.ObjectStored):
+            machine.disk.objects[event.digest] = size_bytes
+            machine.disk.bytes_written += size_bytes
+        machine.tell(event)
+
+    # --- The index --------------------------------------------------------------------------------
+    def _work(self, machine: Machine) -> None:
+        """Begin the oldest operation of the index queue."""
+        work = machine.index_queue[0]
+        seconds = INDEX_SECONDS
+        if isinstance(work, ev.IndexSegment):
+            seconds += work.ref.rows * self._model.index_seconds_per_row
+        self._world.after(seconds, machine.while_alive(partial(self._worked, machine)))
+
+    def _worked(self, machine: Machine) -> None:
+        work = machine.index_queue.popleft()
+        event = self._apply(machine, work)
+        for watcher in machine.watchers:
+            watcher.index_changed(machine, work)
+        if machine.index_queue:
+            self._work(machine)
+        if event is not None:
+            machine.tell(event)
+
+    def _apply(self, machine: Machine, work: IndexWork) -> ev.Event | None:
+        match work:
+            case ev.IndexSegment(ref):
+                return self._index_segment(machine, ref)
+            case ev.DropSegment(key):
+                machine.index.drop(key)
+            case ev.HideItems():
+                machine.index.hide(work)
+            case ev.ForgetCatalogue(catalogue):
+                machine.index.forget(catalogue)
+            case _:
+                assert_never(work)
+        return None
+
+    def _index_segment(self, machine: Machine, ref: ev.SegmentRef) -> ev.Event:
+        held = machine.disk.objects.get(ref.digest)
+        reason = "its bytes are not held" if held is None else self._inspect(ref)
+        if reason:
+            return ev.SegmentRefused(ref, reason)
+        machine.index.insert(ref)
+        return ev.SegmentIndexed(ref)
+
+
+def is_bulk(event: ev.Event) -> bool:
+    return isinstance(event, ev.ObjectStored | ev.LogReceived)
+
+
+def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
+    """Return the event that the asker will get, and the bytes that carry it."""
+    disk = holder.disk
+    match request:
+        case ev.AskHeads(_, catalogues):
+            raws = disk.newest_heads(catalogues)
+            return ev.HeadsReceived(holder.name, raws), sum(map(len, raws))
+        case ev.AskRoots(_, catalogue):
+            raws = disk.chain(catalogue)
+            return ev.RootsReceived(holder.name, catalogue, raws), sum(map(len, raws))
+        case ev.AskLog(_, log, _, first):
+            heads, entries = disk.tail(request)
+            size = sum(map(len, heads)) + sum(map(len, entries))
+            return ev.LogReceived(holder.name, log, heads, first, entries), size
+        case ev.FetchObject(_, digest, size_bytes):
+            return _object_from(disk.objects.get(digest), request, digest, size_bytes)
+        case _:
+            assert_never(request)
+
+
+def _object_from(
+    held_bytes: int | None, request: ev.FetchObject, digest: Digest, size_bytes: int
+) -> tuple[ev.Event, int]:
+    """A holder's bytes that are not as many as the log declares are cut off by the asker."""
+    if held_bytes is None:
+        return ev.RequestFailed(request, "not held"), 0
+    if held_bytes != size_bytes:
+        fault = ev.RequestFailed(request, "the object has another size", Check.CONTENT_HASH)
+        return fault, min(held_bytes, size_bytes)
+    return ev.ObjectStored(digest), size_bytes

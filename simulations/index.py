@@ -1,0 +1,37 @@
+"""A peer's simulated index: which segments are searchable and which items are hidden.
+
+Survives a crash as far as operations had ended, like the real index, which commits each of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshnode.core import events as ev
+from meshnode.core.events import SegmentKey
+from meshnode.core.identifiers import CatalogueId
+
+ItemName = tuple[CatalogueId, str, str]  # catalogue, collection, item id
+
+
+@dataclass(slots=True)
+class Index:
+    """Segments by the clock they were indexed at; items by the greatest clock that hides them."""
+
+    segments: dict[SegmentKey, int] = field(default_factory=dict)
+    hidden: dict[ItemName, int] = field(default_factory=dict)
+
+    def insert(self, ref: ev.SegmentRef) -> None:
+        self.segments[ref.key] = ref.clock
+
+    def drop(self, key: SegmentKey) -> None:
+        self.segments.pop(key, None)
+
+    def hide(self, effect: ev.HideItems) -> None:
+        for item in effect.ids:
+            name = (effect.catalogue, effect.collection, item)
+            self.hidden[name] = max(effect.clock, self.hidden.get(name, 0))
+
+    def forget(self, catalogue: CatalogueId) -> None:
+        self.segments = {k: c for k, c in self.segments.items() if k.catalogue != catalogue}
+        self.hidden = {name: c for name, c in self.hidden.items() if name[0] != catalogue}

@@ -1,0 +1,24 @@
+"""Independent checkers of the protocol's invariants (protocol design, "Invariants").
+
+They look at disks, indexes, events and effects, and at the ledger of what was really signed; they
+decode and verify nothing with the code under test. Safety is checked at every step of every peer,
+liveness once after the last heal. What this build cannot do yet (closings I5, forks I6, snapshots
+I8) has no checker here: one that never sees its subject proves nothing.
+"""
+
+from simulations.invariants.bounds import Bounds
+from simulations.invariants.liveness import check_liveness, is_settled
+from simulations.invariants.logs import Logs
+from simulations.invariants.verdicts import TITLES, Verdicts, Violation
+from simulations.invariants.visibility import Visibility
+
+__all__ = [
+    "TITLES",
+    "Bounds",
+    "Logs",
+    "Verdicts",
+    "Violation",
+    "Visibility",
+    "check_liveness",
+    "is_settled",
+]

@@ -1,0 +1,114 @@
+"""I1, I3, I4 and I10 of logs: published, prefixes of each other, never shorter, never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meshnode.core import events as ev
+from meshnode.core.events import LogId
+from meshnode.core.identifiers import CatalogueId, PeerId
+from simulations.invariants.verdicts import Verdicts
+from simulations.ledger import Ledger
+from simulations.machine import IndexWork, Machine
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """What one peer once had on disk; outlives its crashes."""
+
+    seqs: dict[LogId, int] = field(default_factory=dict)
+    roots: dict[CatalogueId, int] = field(default_factory=dict)
+
+
+class Logs:
+    """Watches what every peer adopts, and what it still knows after a crash."""
+
+    def __init__(self, ledger: Ledger, verdicts: Verdicts) -> None:
+        self._ledger = ledger
+        self._verdicts = verdicts
+        self._copies: dict[LogId, list[bytes]] = {}  # the longest copy seen, whoever holds it
+        self._peers: dict[PeerId, _Remembered] = {}
+
+    def handled(
+        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
+    ) -> None:
+        """A decision is checked once it is synced: before, a crash may undo it."""
+
+    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+        for effect in durable:
+            if isinstance(effect, ev.ExtendLog):
+                self._check_published(machine, effect)
+                self._check_prefix(machine, effect)
+                self._check_seqs(machine, effect)
+            elif isinstance(effect, ev.AdoptRoot):
+                self._check_root(machine, effect)
+
+    def started(self, machine: Machine, effect: ev.Started) -> None:
+        """What starts changes no log."""
+
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        """The index changes no log."""
+
+    def restored(self, machine: Machine) -> None:
+        remembered = self._of(machine)
+        for log, seq in remembered.seqs.items():
+            now = _seq_in_node(machine, log)
+            self._verdicts.hold("I4", machine, now >= seq, f"seq fell from {seq} to {now}")
+        for catalogue, version in remembered.roots.items():
+            found = machine.node.catalogues.get(catalogue)
+            known = found is not None and found.chain is not None
+            self._verdicts.hold("I4", machine, known, f"root {version} was forgotten")
+        for log, published in self._ledger.logs.items():
+            if published.home == machine.name:
+                promised, now = published.acknowledged, _seq_in_node(machine, log)
+                said = f"confirmed seq {promised} and holds {now}"
+                self._verdicts.hold("I10", machine, now >= promised, said)
+
+    def _check_published(self, machine: Machine, effect: ev.ExtendLog) -> None:
+        published = self._ledger.logs.get(effect.log)
+        if published is None:
+            self._verdicts.hold("I1", machine, False, "holds a log nobody published")
+            return
+        heads = all(
+            0 < seq <= published.seq and published.heads[seq - 1] == raw
+            for seq, raw in effect.heads
+        )
+        entries = published.entries[effect.first : effect.first + len(effect.entries)]
+        same = entries == list(effect.entries)
+        self._verdicts.hold("I1", machine, heads, "adopts a head nobody published")
+        self._verdicts.hold("I1", machine, same, "adopts entries nobody published")
+
+    def _check_prefix(self, machine: Machine, effect: ev.ExtendLog) -> None:
+        copy = self._copies.setdefault(effect.log, [])
+        known = copy[effect.first : effect.first + len(effect.entries)]
+        same = list(effect.entries[: len(known)]) == known and effect.first <= len(copy)
+        said = f"entries from {effect.first} differ from another peer's"
+        self._verdicts.hold("I3", machine, same, said)
+        copy += effect.entries[len(known) :]
+
+    def _check_seqs(self, machine: Machine, effect: ev.ExtendLog) -> None:
+        seqs = self._of(machine).seqs
+        before = seqs.get(effect.log, 0)
+        offered = [seq for seq, _ in effect.heads]
+        rising = offered == list(range(before + 1, before + 1 + len(offered)))
+        self._verdicts.hold("I4", machine, rising, f"seqs {offered} follow {before}")
+        seqs[effect.log] = max(before, *offered)
+
+    def _check_root(self, machine: Machine, effect: ev.AdoptRoot) -> None:
+        roots = self._of(machine).roots
+        before = roots.get(effect.catalogue, 0)
+        same = self._ledger.roots.get(effect.catalogue) == effect.raw
+        self._verdicts.hold("I1", machine, same, "adopts a root nobody published")
+        said = f"root version {effect.version} after {before}"
+        self._verdicts.hold("I4", machine, effect.version >= before, said)
+        roots[effect.catalogue] = max(before, effect.version)
+
+    def _of(self, machine: Machine) -> _Remembered:
+        return self._peers.setdefault(machine.name, _Remembered())
+
+
+def _seq_in_node(machine: Machine, log: LogId) -> int:
+    catalogue = machine.node.catalogues.get(log.catalogue)
+    held = None if catalogue is None else catalogue.logs.get(log.writer)
+    return 0 if held is None else held.seq

@@ -1,0 +1,180 @@
+"""The simulated network: who is linked to whom, how long a message takes, what is cut.
+
+A link has a latency of its own (log-normal over links), jitter and loss a message, and each peer
+an uplink of limited bandwidth for bulk answers. A lost message is gone; whoever waits for it times
+out. Connections break a while after a cut and come back by redialling after the heal, as the
+runtime's mesh does it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from meshnode.core.identifiers import PeerId
+from simulations.scenario import LinkModel
+from simulations.world import Action, World
+
+Pair = tuple[PeerId, PeerId]  # in the order of names
+
+
+@dataclass(slots=True)
+class Port:
+    """Where one peer meets the network."""
+
+    connected: Callable[[PeerId], None]
+    disconnected: Callable[[PeerId], None]
+    links: dict[PeerId, float] = field(default_factory=dict)  # latency in seconds, one way
+    up: dict[PeerId, None] = field(default_factory=dict)
+    powered: bool = True
+    side: int = 0  # of a partition; nothing crosses sides
+    uplink_free_at: float = 0.0
+    bytes_sent: int = 0
+
+
+@dataclass(slots=True)
+class Fate:
+    """What happened to messages, for the proof that a fault was felt."""
+
+    sent: int = 0
+    dropped: int = 0  # by chance
+    cut: int = 0  # by a partition or a peer that is down
+
+
+class Network:
+    """Invariant: a connection is up at both ends or at none."""
+
+    def __init__(self, world: World, model: LinkModel) -> None:
+        self.fate = Fate()
+        self._world = world
+        self._model = model
+        self._rng = world.fork_rng()
+        self._ports: dict[PeerId, Port] = {}
+
+    def plug(self, peer: PeerId, port: Port) -> None:
+        self._ports[peer] = port
+
+    def link(self, a: PeerId, b: PeerId) -> None:
+        """Let two peers know each other; they connect by dialling."""
+        if a == b or b in self._ports[a].links:
+            return
+        median = math.log(self._model.latency_seconds_median)
+        latency = self._rng.lognormvariate(median, self._model.latency_sigma)
+        self._ports[a].links[b] = self._ports[b].links[a] = latency
+        self._redial(a, b)
+
+    def peers_of(self, peer: PeerId) -> dict[PeerId, None]:
+        return self._ports[peer].up
+
+    def bytes_sent(self, peer: PeerId) -> int:
+        return self._ports[peer].bytes_sent
+
+    # --- Messages ---------------------------------------------------------------------------------
+    def send(
+        self, source: PeerId, target: PeerId, size_bytes: int, arrive: Action, lost: Action
+    ) -> None:
+        """Carry a small message: it arrives after the link's latency, or it is lost."""
+        self._carry(source, target, size_bytes, 0.0, arrive, lost)
+
+    def send_bulk(
+        self, source: PeerId, target: PeerId, size_bytes: int, arrive: Action, lost: Action
+    ) -> None:
+        """Carry a bulk answer, which also waits for its turn on the sender's uplink."""
+        port, now = self._ports[source], self._world.now
+        seconds = size_bytes / self._model.uplink_bytes_per_second
+        port.uplink_free_at = max(now, port.uplink_free_at) + seconds
+        self._carry(source, target, size_bytes, port.uplink_free_at - now, arrive, lost)
+
+    def _carry(
+        self,
+        source: PeerId,
+        target: PeerId,
+        size_bytes: int,
+        wait: float,
+        arrive: Action,
+        lost: Action,
+    ) -> None:
+        self.fate.sent += 1
+        port = self._ports[source]
+        port.bytes_sent += size_bytes
+        if self._rng.random() < self._model.loss:
+            self.fate.dropped += 1
+            lost()
+        elif not self._is_open(source, target):
+            self.fate.cut += 1
+            lost()
+        else:
+            jitter = 1.0 + self._rng.random() * self._model.jitter
+            delay = wait + port.links[target] * jitter
+            self._world.after(delay, partial(self._arrive, source, target, arrive, lost))
+
+    def _arrive(self, source: PeerId, target: PeerId, arrive: Action, lost: Action) -> None:
+        if self._is_open(source, target):
+            arrive()
+        else:
+            self.fate.cut += 1
+            lost()
+
+    # --- Cuts -------------------------------------------------------------------------------------
+    def split(self, sides: dict[PeerId, int]) -> None:
+        """Cut every link between sides; the ends notice after a while."""
+        for peer, side in sides.items():
+            self._ports[peer].side = side
+        for a, b in self._links():
+            if not self._is_reachable(a, b) and b in self._ports[a].up:
+                self._world.after(self._model.detect_seconds, partial(self._break, a, b))
+
+    def heal(self) -> None:
+        for port in self._ports.values():
+            port.side = 0
+        for a, b in self._links():
+            self._redial(a, b)
+
+    def power_off(self, peer: PeerId) -> None:
+        """A peer dies; its connections are reset at the other end."""
+        port = self._ports[peer]
+        port.powered = False
+        port.uplink_free_at = 0.0
+        for other in list(port.up):
+            self._break(peer, other)
+
+    def power_on(self, peer: PeerId) -> None:
+        self._ports[peer].powered = True
+        for other in self._ports[peer].links:
+            self._redial(peer, other)
+
+    def _break(self, a: PeerId, b: PeerId) -> None:
+        """Tell both ends that the connection is gone, unless it works again by now."""
+        port = self._ports[a]
+        if b not in port.up or self._is_reachable(a, b):
+            return
+        del port.up[b], self._ports[b].up[a]
+        for end, other in ((a, b), (b, a)):
+            if self._ports[end].powered:
+                self._ports[end].disconnected(other)
+
+    def _redial(self, a: PeerId, b: PeerId) -> None:
+        seconds = self._rng.random() * self._model.redial_seconds_max
+        self._world.after(seconds, partial(self._connect, a, b))
+
+    def _connect(self, a: PeerId, b: PeerId) -> None:
+        if b in self._ports[a].up or not self._is_reachable(a, b):
+            return
+        self._ports[a].up[b] = self._ports[b].up[a] = None
+        self._ports[a].connected(b)
+        self._ports[b].connected(a)
+
+    def _is_open(self, a: PeerId, b: PeerId) -> bool:
+        return b in self._ports[a].up and self._is_reachable(a, b)
+
+    def _is_reachable(self, a: PeerId, b: PeerId) -> bool:
+        one, other = self._ports[a], self._ports[b]
+        return one.side == other.side and one.powered and other.powered
+
+    def _links(self) -> Iterator[Pair]:
+        for a, port in self._ports.items():
+            for b in port.links:
+                if a < b:
+                    yield a, b

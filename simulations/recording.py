@@ -1,0 +1,87 @@
+"""What a run leaves behind: a hash of every step, the steps, and the measured figures."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from meshnode.core import events as ev
+from meshnode.core import trace
+from meshnode.core.identifiers import PeerId
+from simulations.machine import IndexWork, Machine
+
+# Virtual second, peer, kind, ids.
+Sink = Callable[[float, PeerId, str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """How long things took, in virtual seconds; all 0 if nothing was measured."""
+
+    count: int
+    median: float
+    p90: float
+    p99: float
+    longest: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Delays:
+        ranked = sorted(seconds)
+        if not ranked:
+            return cls(0, 0.0, 0.0, 0.0, 0.0)
+        last = len(ranked) - 1
+        middle, p90, p99 = (ranked[round(last * share)] for share in (0.5, 0.9, 0.99))
+        return cls(len(ranked), middle, p90, p99, ranked[-1])
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Hashes each event and effect as the runtime would log it.
+
+    Args:
+        sink: takes every line, None to keep only the hash.
+        answered: takes each answer to the operator.
+    """
+
+    sink: Sink | None
+    answered: Callable[[ev.Answer], None]
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    counts: dict[str, int] = field(default_factory=dict)
+    propagation: array[float] = field(default_factory=lambda: array("d"))  # seconds to adoption
+    visibility: array[float] = field(default_factory=lambda: array("d"))  # seconds to the index
+    _signed_at: dict[bytes, float] = field(default_factory=dict)  # of heads
+    _named_at: dict[ev.SegmentKey, float] = field(default_factory=dict)
+
+    def handled(
+        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
+    ) -> None:
+        prefix = f"{machine.world.now:.6f} {machine.name} "
+        lines = []
+        for item in (*batch, *effects):
+            kind, ids = trace.kind(item), trace.ids(item)
+            lines.append(f"{prefix}{kind} {ids}\n")
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            if self.sink is not None:
+                self.sink(machine.world.now, machine.name, kind, ids)
+        self.digest.update("".join(lines).encode())
+
+    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+        for effect in durable:
+            if isinstance(effect, ev.ExtendLog):
+                for _, raw in effect.heads:
+                    since = self._signed_at.setdefault(raw, machine.world.now)
+                    self.propagation.append(machine.world.now - since)
+
+    def started(self, machine: Machine, effect: ev.Started) -> None:
+        if isinstance(effect, ev.Answer):
+            self.answered(effect)
+
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        if isinstance(work, ev.IndexSegment):
+            since = self._named_at.setdefault(work.ref.key, machine.world.now)
+            self.visibility.append(machine.world.now - since)
+
+    def restored(self, machine: Machine) -> None:
+        self.counts["Restored"] = self.counts.get("Restored", 0) + 1

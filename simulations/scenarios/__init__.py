@@ -1,0 +1,1 @@
+"""The packaged scenarios, one TOML file each."""

@@ -1,0 +1,1 @@
+"""How peers of a simulation pass messages on among themselves."""

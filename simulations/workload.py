@@ -1,0 +1,264 @@
+"""Institutions that publish: real keys, records and signatures, made by the core's authoring.
+
+A publisher does what the command-line publisher does: takes the catalogue's clock from its home
+peer, signs once, and submits the same bytes again until they are confirmed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from meshnode.core import events as ev
+from meshnode.core.authoring import LogState, extend, first_root
+from meshnode.core.entries import (
+    CollectionAdded,
+    Entry,
+    ItemsRemoved,
+    ObjectRef,
+    Reason,
+    SegmentAdded,
+)
+from meshnode.core.events import LogId, SegmentKey, Ticket
+from meshnode.core.heads import decode_signed_head
+from meshnode.core.identifiers import CatalogueId, key_id, sha256
+from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.roots import encode_root
+from meshnode.core.signed import Signed, encode_signed
+from meshnode.core.signing import public_key, sign
+from simulations.index import ItemName
+from simulations.ledger import Ledger, NamedSegment, PublishedLog, Withdrawal
+from simulations.machine import Machine
+from simulations.scenario import Workload
+from simulations.world import EPOCH_UNIX, World
+
+COLLECTION = "orthoimagery"
+COLLECTION_BYTES = 2_000
+SEGMENT_FORMAT = 1
+BBOX = (-1_400_000_000, 420_000_000, -520_000_000, 830_000_000)  # Canada, 1e-7 degrees
+REVIEW_SECONDS = 365 * 86_400
+RETRY_SECONDS = 10.0  # until an unanswered submission is submitted again
+
+
+@dataclass(frozen=True, slots=True)
+class Institution:
+    """One catalogue: its id and its signed first root."""
+
+    catalogue: CatalogueId
+    root: bytes
+
+
+@dataclass(slots=True)
+class Publisher:
+    """One writer at its home peer. Invariant: at most one submission is unconfirmed."""
+
+    institution: Institution
+    key: Ed25519PrivateKey
+    home: Machine
+    state: LogState
+    pending: ev.Submitted | None = None
+    due: int = 0  # publications whose time has come
+    made: int = 0
+
+    @property
+    def log(self) -> LogId:
+        return LogId(self.institution.catalogue, self.state.writer)
+
+    def sign_head(self, payload: bytes) -> Signed:
+        return sign("head", payload, [self.key])
+
+
+@dataclass(slots=True)
+class Institutions:
+    """All publishers of a run, and the ledger of what they signed."""
+
+    world: World
+    workload: Workload
+    ledger: Ledger
+    publishers: list[Publisher] = field(default_factory=list)
+    rng: random.Random = field(init=False)
+    _tickets: dict[Ticket, tuple[Publisher, int]] = field(default_factory=dict)  # with the seq
+
+    def __post_init__(self) -> None:
+        self.rng = self.world.fork_rng()
+
+    def found(self, homes: Sequence[Machine]) -> None:
+        """Make every institution's keys and root; `homes` are the writers' peers, in order."""
+        waiting = iter(homes)
+        for number in range(self.workload.institutions):
+            keys = [_key(self.rng) for _ in range(self.workload.writers_each)]
+            institution = _institution(number, _key(self.rng), keys)
+            self.ledger.roots[institution.catalogue] = institution.root
+            for key in keys:
+                self.publishers.append(self._publisher(institution, key, next(waiting)))
+
+    def follow(self, machines: Sequence[Machine]) -> None:
+        """Let everybody follow every catalogue; only the writers' peers are given the root."""
+        at_home = {(p.home.name, p.institution.catalogue) for p in self.publishers}
+        for machine in machines:
+            for catalogue, root in self.ledger.roots.items():
+                roots = (root,) if (machine.name, catalogue) in at_home else ()
+                machine.tell(ev.Followed(self._ticket(), catalogue, roots))
+
+    def schedule(self) -> None:
+        """Put every publication into the world's queue, writers a little apart."""
+        work = self.workload
+        for number, publisher in enumerate(self.publishers):
+            shift = work.interval_seconds * number / len(self.publishers)
+            for count in range(work.segments_each):
+                second = work.start_seconds + shift + count * work.interval_seconds
+                self.world.at(second, partial(self._fall_due, publisher))
+
+    def confirm(self, ticket: Ticket, refusal: str) -> str:
+        """Take the home peer's answer; return why it was refused, "" if it was not."""
+        asked = self._tickets.pop(ticket, None)
+        if asked is None:
+            return refusal
+        publisher, seq = asked
+        if not refusal:
+            published = self.ledger.logs[publisher.log]
+            published.acknowledged = max(published.acknowledged, seq)
+            if published.acknowledged == published.seq:
+                publisher.pending = None
+                self._publish_if_due(publisher)
+        return refusal
+
+    # --- Publishing -------------------------------------------------------------------------------
+    def _publisher(
+        self, institution: Institution, key: Ed25519PrivateKey, home: Machine
+    ) -> Publisher:
+        writer = key_id(public_key(key))
+        state = LogState(institution.catalogue, writer, 1, None, Frontier(), 0)
+        publisher = Publisher(institution, key, home, state)
+        self.ledger.logs[publisher.log] = PublishedLog(home.name)
+        return publisher
+
+    def _ticket(self) -> Ticket:
+        return Ticket(self.world.take_number())
+
+    def _fall_due(self, publisher: Publisher) -> None:
+        publisher.due += 1
+        self._publish_if_due(publisher)
+
+    def _publish_if_due(self, publisher: Publisher) -> None:
+        if publisher.pending is not None or publisher.made >= publisher.due:
+            return
+        if not publisher.home.running:
+            self.world.after(RETRY_SECONDS, partial(self._publish_if_due, publisher))
+            return
+        publisher.made += 1
+        publisher.pending = self._sign(publisher)
+        self._submit(publisher, publisher.pending)
+
+    def _submit(self, publisher: Publisher, submitted: ev.Submitted) -> None:
+        """Hand the same bytes over until the home peer confirms them."""
+        if publisher.pending is not submitted:
+            return
+        ticket = self._ticket()
+        self._tickets[ticket] = publisher, self.ledger.logs[publisher.log].seq
+        publisher.home.tell(
+            ev.Submitted(ticket, submitted.heads, submitted.first, submitted.entries)
+        )
+        self.world.after(RETRY_SECONDS, partial(self._submit, publisher, submitted))
+
+    def _sign(self, publisher: Publisher) -> ev.Submitted:
+        entries = list(self._entries(publisher))
+        raw, first, raws = extend(
+            publisher.state,
+            entries,
+            issued=EPOCH_UNIX + int(self.world.now),
+            next_by=None,
+            sign=publisher.sign_head,
+        )
+        state = publisher.state
+        publisher.state = LogState(
+            state.catalogue,
+            state.writer,
+            state.root_version,
+            decode_signed_head(raw),
+            state.frontier.extend([leaf_hash(entry) for entry in raws]),
+            entries[-1].clock,
+        )
+        published = self.ledger.logs[publisher.log]
+        published.heads.append(raw)
+        published.entries += raws
+        return ev.Submitted(Ticket(0), (raw,), first, raws)
+
+    def _entries(self, publisher: Publisher) -> Iterator[Entry]:
+        """Yield what this publication adds: a segment, at times a collection or a withdrawal."""
+        known = publisher.home.node.catalogues[publisher.institution.catalogue].contents.clock
+        clock = max(known, publisher.state.clock) + 1
+        index = len(self.ledger.logs[publisher.log].entries)
+        if publisher.made == 1:
+            yield CollectionAdded(clock, COLLECTION, self._collection(publisher))
+            clock, index = clock + 1, index + 1
+        yield self._segment(publisher, clock, index)
+        every = self.workload.withdraw_every
+        if every and publisher.made % every == 0:
+            yield self._withdrawal(publisher, clock + 1, index + 1)
+
+    def _collection(self, publisher: Publisher) -> ObjectRef:
+        digest = sha256(b"collection" + publisher.institution.catalogue)
+        publisher.home.disk.objects[digest] = COLLECTION_BYTES
+        return ObjectRef(digest, COLLECTION_BYTES)
+
+    def _segment(self, publisher: Publisher, clock: int, index: int) -> SegmentAdded:
+        work, log = self.workload, publisher.log
+        name = f"{log.catalogue.hex()}/{log.writer.hex()}/{publisher.made}"
+        digest = sha256(name.encode())
+        publisher.home.disk.objects[digest] = work.segment_bytes
+        key = SegmentKey(log.catalogue, COLLECTION, digest)
+        self.ledger.segments[key] = NamedSegment(log, index)
+        self.ledger.segment_of[_first_item(log, publisher.made)] = key
+        return SegmentAdded(
+            clock=clock,
+            collection=COLLECTION,
+            segment=digest,
+            size_bytes=work.segment_bytes,
+            rows=work.segment_rows,
+            format=SEGMENT_FORMAT,
+            bbox=BBOX,
+            span=(EPOCH_UNIX - 86_400, EPOCH_UNIX),
+            replaces=(),
+        )
+
+    def _withdrawal(self, publisher: Publisher, clock: int, index: int) -> ItemsRemoved:
+        """Withdraw the first item of an earlier publication of this writer."""
+        log = publisher.log
+        every = self.workload.withdraw_every
+        item = _first_item(log, 1 + (publisher.made - every))
+        self.ledger.withdrawals.append(Withdrawal(log, index, item, clock))
+        return ItemsRemoved(clock, COLLECTION, (item[2],), Reason.ERROR, None)
+
+
+def inspect(ledger: Ledger, ref: ev.SegmentRef) -> str:
+    """Stand for the segment check: only content that was published passes."""
+    return "" if ref.key in ledger.segments else "no publisher made this content"
+
+
+def _key(rng: random.Random) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(rng.randbytes(32)).digest())
+
+
+def _institution(
+    number: int, root_key: Ed25519PrivateKey, writers: Sequence[Ed25519PrivateKey]
+) -> Institution:
+    named = [(public_key(key), f"writer {place}") for place, key in enumerate(writers, 1)]
+    root = first_root(
+        public_key(root_key),
+        named,
+        {"title": f"Institution {number + 1}"},
+        EPOCH_UNIX,
+        EPOCH_UNIX + REVIEW_SECONDS,
+    )
+    signed = sign("root", encode_root(root), [root_key])
+    return Institution(CatalogueId(signed.digest), encode_signed(signed))
+
+
+def _first_item(log: LogId, publication: int) -> ItemName:
+    return log.catalogue, COLLECTION, f"{log.writer.hex()[:8]}-{publication}"

@@ -1,0 +1,57 @@
+"""The same scenario and seed give the same history, to the bit, in any process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from simulations.run import Simulation
+from tests.simulations.worlds import TROUBLED
+
+PROGRAM = """
+from simulations.run import Simulation
+from tests.simulations.worlds import TROUBLED
+simulation = Simulation(TROUBLED, {seed})
+assert simulation.run().finished
+print(simulation.trace_hash)
+"""
+
+
+def trace_in_another_process(seed: int, hash_seed: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(seed=seed)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_the_hash_seed_of_python_changes_nothing() -> None:
+    one = trace_in_another_process(5, "0")
+    other = trace_in_another_process(5, "4242")
+
+    assert one == other
+
+
+@pytest.mark.slow
+def test_another_seed_gives_another_history() -> None:
+    assert trace_in_another_process(5, "0") != trace_in_another_process(6, "0")
+
+
+@pytest.mark.slow
+def test_writing_the_events_down_changes_nothing() -> None:
+    lines: list[str] = []
+    silent = Simulation(TROUBLED, 5)
+    recorded = Simulation(TROUBLED, 5, sink=lambda *row: lines.append(row[2]))
+    silent.run()
+    recorded.run()
+
+    restarts = recorded.recorder.counts["Restored"]
+    assert silent.trace_hash == recorded.trace_hash
+    assert len(lines) == sum(recorded.recorder.counts.values()) - restarts

@@ -1,0 +1,214 @@
+"""Links, loss, cuts and gossip of the simulated network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshnode.core.events import Verdict
+from meshnode.core.identifiers import PeerId
+from simulations.network import Network, Port
+from simulations.scenario import LinkModel
+from simulations.swarm.gossip import DEGREE_MAX, Gossip
+from simulations.world import World
+
+A, B, C = PeerId("a"), PeerId("b"), PeerId("c")
+EXACT = LinkModel(
+    latency_seconds_median=0.1,
+    latency_sigma=0,
+    jitter=0,
+    uplink_bytes_per_second=1000,
+    detect_seconds=10,
+    redial_seconds_max=2,
+)
+
+
+@dataclass
+class Lab:
+    """A few plugged peers, and what each of them was told, with the second."""
+
+    model: LinkModel = EXACT
+    names: tuple[PeerId, ...] = (A, B, C)
+    told: list[tuple[PeerId, str, PeerId]] = field(default_factory=list)
+    arrived: list[tuple[str, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.world = World(1)
+        self.network = Network(self.world, self.model)
+        for name in self.names:
+            self.network.plug(name, self._port(name))
+
+    def _port(self, name: PeerId) -> Port:
+        return Port(
+            lambda other: self.told.append((name, "up", other)),
+            lambda other: self.told.append((name, "down", other)),
+        )
+
+    def note(self, word: str):
+        return lambda: self.arrived.append((word, round(self.world.now, 6)))
+
+    def linked(self) -> Lab:
+        self.network.link(A, B)
+        self.world.run_until(5)
+        return self
+
+
+def test_linked_peers_connect_once_and_both_are_told() -> None:
+    lab = Lab().linked()
+    lab.network.link(B, A)
+    lab.world.run_until(20)
+
+    assert sorted(lab.told) == [(A, "up", B), (B, "up", A)]
+
+
+def test_a_message_arrives_after_the_latency_of_its_link() -> None:
+    lab = Lab().linked()
+    lab.network.send(A, B, 10, lab.note("arrived"), lab.note("lost"))
+    lab.world.run_until(6)
+
+    assert lab.arrived == [("arrived", 5.1)]
+
+
+def test_bulk_answers_queue_for_the_uplink() -> None:
+    lab = Lab().linked()
+    for word in ("one", "two"):
+        lab.network.send_bulk(A, B, 500, lab.note(word), lab.note("lost"))
+    lab.world.run_until(10)
+
+    assert lab.arrived == [("one", 5.6), ("two", 6.1)]
+
+
+def test_about_the_given_share_of_messages_is_lost() -> None:
+    lab = Lab(EXACT.model_copy(update={"loss": 0.25})).linked()
+    for _ in range(4000):
+        lab.network.send(A, B, 1, lab.note("arrived"), lab.note("lost"))
+    lab.world.run_until(6)
+    words = [word for word, _ in lab.arrived]
+
+    assert 900 < words.count("lost") < 1100
+    assert len(words) == 4000
+
+
+def test_a_message_under_way_does_not_cross_a_new_cut() -> None:
+    lab = Lab().linked()
+    lab.network.send(A, B, 10, lab.note("arrived"), lab.note("lost"))
+    lab.network.split({A: 0, B: 1})
+    lab.world.run_until(6)
+
+    assert lab.arrived == [("lost", 5.1)]
+    assert lab.network.fate.cut == 1
+
+
+def test_both_ends_notice_a_cut_after_a_while_and_redial_after_the_heal() -> None:
+    lab = Lab().linked()
+    lab.network.split({A: 0, B: 1})
+    lab.world.run_until(14)
+    before = list(lab.told[2:])
+    lab.world.run_until(16)
+    noticed = lab.told[2:]
+    lab.network.heal()
+    lab.world.run_until(20)
+
+    assert before == []
+    assert sorted(noticed) == [(A, "down", B), (B, "down", A)]
+    assert sorted(lab.told[4:]) == [(A, "up", B), (B, "up", A)]
+
+
+def test_a_short_cut_breaks_no_connection() -> None:
+    lab = Lab().linked()
+    lab.network.split({A: 0, B: 1})
+    lab.world.run_until(9)
+    lab.network.heal()
+    lab.world.run_until(60)
+
+    assert len(lab.told) == 2
+
+
+def test_a_peer_that_loses_power_is_missed_at_once_and_told_nothing() -> None:
+    lab = Lab().linked()
+    lab.network.power_off(A)
+    lab.network.power_on(A)
+    lab.world.run_until(10)
+
+    assert lab.told[2] == (B, "down", A)
+    assert sorted(lab.told[3:]) == [(A, "up", B), (B, "up", A)]
+
+
+# --- Gossip ---------------------------------------------------------------------------------------
+@dataclass
+class Crowd:
+    """Many peers, each linked to each; those in `deaf` do not accept."""
+
+    size: int
+    loss: float = 0.0
+    deaf: tuple[PeerId, ...] = ()
+    heard: dict[PeerId, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.names = tuple(PeerId(f"p{number:02d}") for number in range(self.size))
+        self.world = World(3)
+        self.network = Network(self.world, LinkModel(loss=self.loss, redial_seconds_max=1))
+        self.gossip = Gossip(self.world, self.network)
+        for name in self.names:
+            self._add(name)
+        for a in self.names:
+            for b in self.names:
+                self.network.link(a, b)
+        self.world.run_until(30)
+
+    def _add(self, name: PeerId) -> None:
+        verdict = Verdict.IGNORE if name in self.deaf else Verdict.ACCEPT
+        port = Port(
+            lambda _: self.gossip.peer_joined(name),
+            lambda other: self.gossip.peer_left(name, other),
+        )
+        self.network.plug(name, port)
+        self.gossip.join(name, lambda _: verdict, lambda *_: self._hear(name))
+
+    def _hear(self, name: PeerId) -> None:
+        self.heard[name] = self.heard.get(name, 0) + 1
+
+
+def test_gossip_reaches_everybody_once() -> None:
+    crowd = Crowd(30)
+    crowd.gossip.publish(crowd.names[0], b"news")
+    crowd.world.run_until(40)
+
+    assert crowd.heard == dict.fromkeys(crowd.names[1:], 1)
+
+
+def test_meshes_stay_within_their_degree() -> None:
+    crowd = Crowd(30)
+    degrees = [len(member.mesh) for member in crowd.gossip.members.values()]
+
+    assert min(degrees) >= 5
+    assert max(degrees) <= DEGREE_MAX
+
+
+def test_what_the_mesh_lost_is_repaired_by_offers_in_the_next_heartbeats() -> None:
+    crowd = Crowd(30, loss=0.6)
+    crowd.gossip.publish(crowd.names[0], b"news")
+    crowd.world.run_until(31)
+    at_once = len(crowd.heard)
+    crowd.world.run_until(45)
+
+    assert at_once < 29
+    assert len(crowd.heard) == 29
+
+
+def test_what_is_not_accepted_is_not_passed_on() -> None:
+    names = [PeerId(f"p{number:02d}") for number in range(1, 30)]
+    crowd = Crowd(30, deaf=tuple(names))
+    crowd.gossip.publish(crowd.names[0], b"news")
+    crowd.world.run_until(31)
+    passing_on = [n for n, member in crowd.gossip.members.items() if member.cached(b"news")]
+
+    assert crowd.heard == {}
+    assert passing_on == [crowd.names[0]]
+
+
+def test_a_quiet_crowd_costs_nothing() -> None:
+    crowd = Crowd(30)
+    before = crowd.world.steps
+    crowd.world.run_until(10_000)
+
+    assert crowd.world.steps == before

@@ -1,0 +1,60 @@
+"""The line of each event and effect: stable, short, on one line, and without object ids."""
+
+from __future__ import annotations
+
+from meshnode.core import events as ev
+from meshnode.core import trace
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
+
+LOG = ev.LogId(CatalogueId(bytes(range(32))), Kid(bytes(range(16))))
+DIGEST = Digest(bytes([0xAB]) * 32)
+REF = ev.SegmentRef(LOG, "ortho", DIGEST, 5, 2, 1, 7, (0, 0, 1, 1), (None, None))
+
+
+def test_a_question_is_shown_by_its_ids() -> None:
+    line = trace.line(ev.AskLog(PeerId("12D3Koo"), LOG, after_seq=-1, first=4))
+
+    log = "(LogId,0001020304050607,0001020304050607)"
+    assert line == f"AskLog peer=12D3Koo log={log} after_seq=-1 first=4"
+
+
+def test_long_bytes_are_shown_by_length_and_digest() -> None:
+    line = trace.line(ev.Announce(b"x" * 1000))
+
+    assert line == "Announce raw=1000:44f8354494a5ba03"
+
+
+def test_a_segment_is_shown_by_what_names_it() -> None:
+    line = trace.line(ev.SegmentIndexed(REF))
+
+    log = "(LogId,0001020304050607,0001020304050607)"
+    assert line == f"SegmentIndexed ref=(SegmentRef,{log},ortho,abababababababab,7)"
+
+
+def test_text_from_others_cannot_end_the_line_or_forge_a_field() -> None:
+    line = trace.line(ev.StorageFailed("full\nAskLog peer=evil \u2028é"))
+
+    assert line == r"StorageFailed reason='full\nAskLog peer=evil \u2028\xe9'"
+
+
+def test_long_text_is_cut() -> None:
+    line = trace.line(ev.StorageFailed("x" * 10_000))
+
+    assert len(line) < 300
+
+
+def test_nested_requests_and_missing_values_are_shown() -> None:
+    request = ev.FetchObject(PeerId("p"), DIGEST, 9)
+    line = trace.line(ev.RequestFailed(request, "late", ev.Check.CONTENT_HASH))
+    other = trace.line(ev.RequestFailed(request, "late"))
+
+    assert line.endswith("reason=late check='content hash'")
+    assert other == "RequestFailed request=(FetchObject,p,abababababababab,9) reason=late check=-"
+
+
+def test_lists_and_flags_are_shown_in_full() -> None:
+    line = trace.line(ev.SetFollowed(LOG.catalogue, followed=True))
+    heads = trace.ids(ev.HeadsReceived(PeerId("p"), (b"", b"ab")))
+
+    assert line == "SetFollowed catalogue=0001020304050607 followed=yes"
+    assert heads == "peer=p raws=[-,6162]"
