@@ -18,8 +18,8 @@ from meshnode.core.entries import (
     UnknownEntry,
 )
 from meshnode.core.events import LogId, SegmentKey, SegmentRef
-from meshnode.core.identifiers import CatalogueId, Kid, sha256
 from meshnode.core.heads import SignedHead
+from meshnode.core.identifiers import CatalogueId, Kid, sha256
 from meshnode.core.log import Extension, Log, LogFault
 from meshnode.core.trust import RootChain
 

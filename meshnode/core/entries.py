@@ -234,7 +234,8 @@ def _bbox(value: object) -> tuple[int, ...]:
 
 
 def _span(value: object) -> tuple[int | None, int | None]:
-    first, last = span = _seconds(value)
+    span: tuple[int | None, int | None] = _seconds(value)
+    first, last = span
     if first is None or last is None:
         shapes.require(first is last, "a span has both ends or none")
     else:

@@ -86,7 +86,7 @@ class Restored:
 
 
 class Check(Enum):
-    """The checks of protocol/04-log-and-trust.md, "Order of checks", by name; a refusal always names one."""
+    """The checks of protocol/04-log-and-trust.md, "Order of checks": every refusal names one."""
 
     FRAME = "frame"  # length, byte budget, shape of a frame
     ENCODING = "encoding"  # strict decoding, schema, limits

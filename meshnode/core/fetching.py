@@ -1,7 +1,8 @@
 """What to ask for next, and whom: each goal at one peer at a time, each peer once a round.
 
 A goal is whatever can be asked for (a log, a catalogue's roots, an object). Most failures mean "I
-do not hold it yet", so the next attempt goes to another peer; when all were tried, it waits.
+do not hold it yet", since news outrun the bytes: so the next attempt goes to another peer after a
+pause, and when all were tried, the goal waits longer with every round.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Generic, TypeVar
 
 from meshnode.core.identifiers import PeerId
 
-RETRY_SECONDS_MIN = 2.0
-RETRY_SECONDS_MAX = 300.0
+PAUSE_SECONDS = 0.5  # between two peers: time in which the one asked may itself get it
+RETRY_SECONDS_MIN = 2.0  # after the first round
+RETRY_SECONDS_MAX = 60.0  # a holder that comes back unnoticed is found within a minute
 
 Goal = TypeVar("Goal", bound=Hashable)
 
@@ -27,18 +29,20 @@ class Attempts:
     offered_by: PeerId | None = None  # asked first: it said that it has it
     tried: dict[PeerId, None] = field(default_factory=dict)  # in this round
     rounds: int = 0  # how often every peer was tried without success
-    retry_at: float = -1.0  # monotonic second at which the next round begins
+    retry_at: float = -1.0  # monotonic second at which it is tried again, while it waits
+    is_exhausted: bool = False  # every peer was tried: what it waits for is a new round
 
 
 @dataclass(slots=True)
 class FetchQueue(Generic[Goal]):
-    """Goals that are wanted. Invariant: a wanted goal is ready, waiting or in flight."""
+    """Goals that are wanted. Invariant: a wanted goal is ready, failed, waiting or in flight."""
 
     rng: random.Random
     in_flight_max: int
     wanted: dict[Goal, Attempts] = field(default_factory=dict)
     in_flight: dict[Goal, PeerId] = field(default_factory=dict)
     _ready: dict[Goal, None] = field(default_factory=dict)
+    _failed: dict[Goal, None] = field(default_factory=dict)  # since the last start
     # By time; an entry counts while its goal still waits for that very time.
     _waiting: list[tuple[float, int, Goal]] = field(default_factory=list)
     _order: int = 0  # breaks ties in the heap by age, never by comparing goals
@@ -58,13 +62,14 @@ class FetchQueue(Generic[Goal]):
         self.wanted.pop(goal, None)
         self.in_flight.pop(goal, None)
         self._ready.pop(goal, None)
+        self._failed.pop(goal, None)
 
     def failed(self, goal: Goal, peer: PeerId) -> None:
         """Leave the next attempt to another peer. An attempt that is over already is ignored."""
         if self.in_flight.get(goal) == peer:
             del self.in_flight[goal]
             self.wanted[goal].tried[peer] = None
-            self._ready[goal] = None
+            self._failed[goal] = None
 
     def again(self, goal: Goal, peer: PeerId) -> None:
         """The answer brought some of it: ask on, the same peer first."""
@@ -73,8 +78,11 @@ class FetchQueue(Generic[Goal]):
             self.want(goal, offered_by=peer)
 
     def peer_joined(self) -> None:
-        """Look at every goal anew: the peer may not have been asked yet."""
-        self._ready |= dict.fromkeys(goal for goal in self.wanted if goal not in self.in_flight)
+        """Look at every goal anew: the peer may have what the others lacked."""
+        for goal, attempts in self.wanted.items():
+            attempts.rounds, attempts.retry_at, attempts.is_exhausted = 0, -1.0, False
+            if goal not in self.in_flight:
+                self._ready[goal] = None
 
     def peer_left(self, peer: PeerId) -> None:
         for goal in [goal for goal, asked in self.in_flight.items() if asked == peer]:
@@ -85,12 +93,15 @@ class FetchQueue(Generic[Goal]):
         self._wake(now)
         if not peers:
             return
+        for goal in self._failed:
+            self._wait(goal, peers, now)
+        self._failed.clear()
         while self._ready and len(self.in_flight) < self.in_flight_max:
             goal = next(iter(self._ready))
             del self._ready[goal]
             peer = self._choose(self.wanted[goal], peers)
             if peer is None:
-                self._wait(goal, now)
+                self._wait(goal, peers, now)
             else:
                 self.in_flight[goal] = peer
                 yield goal, peer
@@ -104,7 +115,10 @@ class FetchQueue(Generic[Goal]):
     def _wake(self, now: float) -> None:
         while self.next_retry() <= now:
             _, _, goal = heapq.heappop(self._waiting)
-            self.wanted[goal].tried.clear()
+            attempts = self.wanted[goal]
+            if attempts.is_exhausted:
+                attempts.tried.clear()
+                attempts.is_exhausted = False
             if goal not in self.in_flight:
                 self._ready[goal] = None
 
@@ -117,13 +131,18 @@ class FetchQueue(Generic[Goal]):
         untried = [peer for peer in peers if peer not in attempts.tried]
         return self.rng.choice(untried) if untried else None
 
-    def _wait(self, goal: Goal, now: float) -> None:
-        """Back off exponentially, with jitter so that peers do not retry in step."""
+    def _wait(self, goal: Goal, peers: Sequence[PeerId], now: float) -> None:
+        """Pause, or back off exponentially if all were tried; jittered, so that peers do not retry
+        in step.
+        """
         attempts = self.wanted[goal]
         if attempts.retry_at > now:
-            return  # it waits already: this was a look at a peer that was tried before
-        delay = min(RETRY_SECONDS_MIN * 2 ** min(attempts.rounds, 10), RETRY_SECONDS_MAX)
-        attempts.rounds += 1
+            return  # it waits already, and a new offer between came to nothing
+        delay = PAUSE_SECONDS
+        if all(peer in attempts.tried for peer in peers):
+            delay = min(RETRY_SECONDS_MIN * 2 ** min(attempts.rounds, 10), RETRY_SECONDS_MAX)
+            attempts.rounds += 1
+            attempts.is_exhausted = True
         attempts.retry_at = now + delay * self.rng.uniform(0.5, 1.0)
         self._order += 1
         heapq.heappush(self._waiting, (attempts.retry_at, self._order, goal))

@@ -1,7 +1,7 @@
 """Heads as they arrive: which are authentic, which may be forwarded, how ours are announced.
 
-Implements the gossip verdict of protocol/05-sync.md: authenticity only, cheap checks first. Whether a head
-extends what is held is decided later, by `log`.
+Implements the gossip verdict of protocol/05-sync.md: authenticity only, cheap checks first. Whether
+a head extends what is held is decided later, by `log`.
 """
 
 from __future__ import annotations

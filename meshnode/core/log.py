@@ -14,7 +14,7 @@ from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, decode_entry
 from meshnode.core.events import Check
 from meshnode.core.heads import FIRST_SEQ, Head, SignedHead
-from meshnode.core.identifiers import DIGEST_BYTES, Digest
+from meshnode.core.identifiers import DIGEST_BYTES
 from meshnode.core.limits import HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from meshnode.core.identifiers import Digest, sha256
+from meshnode.core.identifiers import DIGEST_BYTES, Digest, sha256
 
 EMPTY_ROOT: Final = sha256(b"")
 
@@ -88,7 +88,7 @@ def verify_inclusion(
     leaf: Digest, index: int, size: int, proof: Sequence[Digest], root: Digest
 ) -> bool:
     """Say whether the leaf is at `index` of the tree of `size` leaves (RFC 9162 §2.1.3.2)."""
-    if not 0 <= index < size:
+    if not 0 <= index < size or len(root) != DIGEST_BYTES:
         return False
     node, last, found = index, size - 1, leaf
     for sibling in proof:
@@ -108,7 +108,7 @@ def verify_consistency(
     old_size: int, new_size: int, proof: Sequence[Digest], old_root: Digest, new_root: Digest
 ) -> bool:
     """Say whether the old tree is a prefix of the new one (RFC 9162 §2.1.4.2)."""
-    if not 0 < old_size <= new_size:
+    if not 0 < old_size <= new_size or len(old_root) != DIGEST_BYTES:
         return False
     if old_size == new_size:
         return not proof and old_root == new_root

@@ -127,7 +127,9 @@ class Node:
         catalogue.adopt(stored.log.writer, result)
 
     # --- Events -----------------------------------------------------------------------------------
-    def _react(self, event: ev.Event, now: Now) -> Iterator[ev.Effect]:
+    def _react(  # noqa: C901, PLR0912 - one branch an event
+        self, event: ev.Event, now: Now
+    ) -> Iterator[ev.Effect]:
         match event:
             case ev.PeerConnected(peer):
                 yield from self._on_connected(peer)

@@ -13,7 +13,7 @@ from meshnode.core.limits import INTEGER_MAX, PURGE_BYTES_MAX, PURGE_NAMES_MAX
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Travels in `Signed`, by the threshold of the root of `root_version`; `issued` unix seconds."""
+    """Travels in `Signed`, by the threshold of root `root_version`; `issued` in unix seconds."""
 
     catalogue: CatalogueId
     root_version: int

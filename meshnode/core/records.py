@@ -1,4 +1,4 @@
-"""The records that peers exchange, in one place (protocol/02-records.md); each noun has its module."""
+"""The records of protocol/02-records.md in one place; each noun has its own module."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ Closing = LastHead | Literal[False]  # False: nothing of the log counts
 class Writer:
     """A key that may extend the catalogue.
 
-    `prefixes` of collection names, None for all collections; `closed` is None while the log is open.
+    `prefixes` of collection names, None for all collections; `closed` is None while it is open.
     """
 
     public_key: PublicKey

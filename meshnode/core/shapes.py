@@ -65,7 +65,7 @@ def member(choices: type[Enum]) -> Shape:
 
 
 def optional(shape: Shape) -> Shape:
-    def check(value: object) -> Any:
+    def check(value: object) -> object:
         return None if value is None else shape(value)
 
     return check
@@ -108,7 +108,7 @@ def row(make: Callable[..., T], *shapes: Shape) -> Callable[[object], T]:
     return check
 
 
-def together(*values: Any) -> tuple[Any, ...]:
+def together(*values: object) -> tuple[Any, ...]:
     """What `row` makes where the parts have no name of their own."""
     return values
 
