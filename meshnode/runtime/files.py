@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from meshnode.errors import StorageError
@@ -26,7 +27,8 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         temporary.rename(path)
         sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 

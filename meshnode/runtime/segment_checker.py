@@ -28,7 +28,11 @@ _READ_BYTES: Final = 1 << 16
 
 
 class SegmentRefusedError(PeerError):
-    """The segment's content breaks a rule, or its check did not live to the end."""
+    """The segment's content breaks a rule."""
+
+
+class CheckEndedError(SegmentRefusedError):
+    """The check did not live to its end: it ran into its limits, or somebody ended its process."""
 
 
 class SegmentChecker:
@@ -60,8 +64,8 @@ class SegmentChecker:
         (`contextlib.aclosing`) when leaving it early.
 
         Raises:
-            SegmentRefusedError: the content breaks a rule of protocol/03-segments.md, or the
-                process ran into its limits on it.
+            SegmentRefusedError: the content breaks a rule of protocol/03-segments.md.
+            CheckEndedError: the process ended or fell silent; trying again may succeed.
             StorageError: the file cannot be read.
         """
         if not os.access(path, os.R_OK):
@@ -130,7 +134,7 @@ class _Worker:
         try:
             await self._process.stdin.send_all(len(body).to_bytes(4, "big") + body)
         except trio.BrokenResourceError:
-            raise SegmentRefusedError("the segment's check did not begin") from None
+            raise CheckEndedError("the segment's check did not begin") from None
 
     async def receive(self) -> list[CheckedRow] | None:
         """Return the next rows, or None after the last ones.
@@ -141,7 +145,7 @@ class _Worker:
         with trio.move_on_after(self._seconds_max) as scope:
             frame = await self._frame()
         if scope.cancelled_caught:
-            raise SegmentRefusedError(f"the segment's check was silent for {self._seconds_max} s")
+            raise CheckEndedError(f"the segment's check was silent for {self._seconds_max} s")
         match frame:
             case ["rows", [*rows]]:
                 return [_checked_row(row) for row in rows]
@@ -171,7 +175,7 @@ class _Worker:
         while len(self._received) < size_bytes:
             chunk = await self._process.stdout.receive_some(_READ_BYTES)
             if not chunk:
-                raise SegmentRefusedError("the segment's check died: it ran into its limits")
+                raise CheckEndedError("the segment's check died: it ran into its limits")
             self._received += chunk
         taken = bytes(self._received[:size_bytes])
         del self._received[:size_bytes]

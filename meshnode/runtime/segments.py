@@ -57,21 +57,6 @@ class SegmentFile:
     format: int = FORMAT
 
 
-def plan_segments(items: Iterable[ItemPair]) -> Iterator[list[ItemPair]]:
-    """Split a stream of items into lists that each make one segment of a good size."""
-    chunk: list[ItemPair] = []
-    size_bytes = 0
-    for raw, value in items:
-        is_full = len(chunk) == PLAN_ROWS_MAX or size_bytes + len(raw) > PLAN_ITEM_BYTES_MAX
-        if chunk and is_full:
-            yield chunk
-            chunk, size_bytes = [], 0
-        chunk.append((raw, value))
-        size_bytes += len(raw)
-    if chunk:
-        yield chunk
-
-
 def write_segment(
     path: Path,
     collection_id: str,

@@ -1,0 +1,169 @@
+"""The operator's settings: one TOML file, every field with its unit, bounds and default.
+
+Owns the file's shape and its errors. What a setting means is said beside the code that obeys it.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from meshnode.errors import ConfigError
+
+FILE_NAME = "config.toml"
+
+Multiaddr = Annotated[str, Field(pattern=r"^/(ip4|ip6|dns|dns4|dns6)/", max_length=512)]
+
+
+def _host_port(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    address = ip_address(host.removeprefix("[").removesuffix("]"))
+    if (address.version == 6) != host.startswith("["):
+        raise ValueError("write an IPv6 address as [address]:port")
+    if int(port) > 65535:
+        raise ValueError(f"there is no port {port}")
+    return value
+
+
+HostPort = Annotated[
+    str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}$"), AfterValidator(_host_port)
+]
+Rate = Annotated[int, Field(ge=0, le=10**11)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkSettings(_Section):
+    """How this peer meets others (libp2p)."""
+
+    listen: tuple[Multiaddr, ...] = Field(
+        default=("/ip4/0.0.0.0/tcp/4001",),
+        max_length=8,
+        description="Addresses to listen on, as multiaddrs; port 0 lets the system choose.",
+    )
+    announce: tuple[Multiaddr, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Addresses to tell others instead, for example behind a router that forwards.",
+    )
+    seeds: tuple[Multiaddr, ...] = Field(
+        default=(),
+        max_length=64,
+        description="First contacts: multiaddrs that end in /p2p/<peer id>.",
+    )
+    discover: bool = Field(
+        default=True, description="Ask connected peers for the addresses of more peers."
+    )
+
+
+class PayloadSettings(_Section):
+    """How dataset files travel (BitTorrent and HTTP mirrors)."""
+
+    listen: HostPort = Field(
+        default="0.0.0.0:6881",
+        description="Address and TCP port of the BitTorrent engine; port 0: the system chooses.",
+    )
+    download_bytes_per_second: Rate = Field(
+        default=0, description="Limit in bytes/s; 0 means none."
+    )
+    upload_bytes_per_second: Rate = Field(default=0, description="Limit in bytes/s; 0 means none.")
+    allow_local_addresses: bool = Field(
+        default=False,
+        description="Fetch from mirrors and peers at private and loopback addresses. Leave it off "
+        "on a machine that has services of its own: signed entries may name any URL.",
+    )
+
+
+class LogSettings(_Section):
+    """What the peer writes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug shows each event and effect of the node."
+    )
+    json_lines: bool = Field(default=False, description="One JSON object a line instead of text.")
+
+
+class Config(_Section):
+    """All settings of one peer."""
+
+    network: NetworkSettings = NetworkSettings()
+    payload: PayloadSettings = PayloadSettings()
+    log: LogSettings = LogSettings()
+
+
+def load(path: Path) -> Config:
+    """Read the file; a missing one means all defaults.
+
+    Raises:
+        ConfigError: not TOML, an unknown field, or a value out of its bounds.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str) -> Config:
+    """Read settings from TOML text; `where` names it in errors."""
+    try:
+        return Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(
+            f"{where}: " + "; ".join(_problem(dict(problem)) for problem in error.errors()),
+            hint="`meshnode config schema` lists every field with its bounds and default",
+        ) from error
+
+
+def to_toml(config: Config) -> str:
+    """Return the settings as a commented TOML file that `parse` reads back."""
+    parts = []
+    for name in Config.model_fields:
+        section = getattr(config, name)
+        parts.append(f"# {type(section).__doc__}\n[{name}]")
+        parts += [_line(key, info.description or "", section) for key, info in _fields(section)]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of the file."""
+    return Config.model_json_schema()
+
+
+def _fields(section: BaseModel) -> list[tuple[str, Any]]:
+    return list(type(section).model_fields.items())
+
+
+def _line(key: str, description: str, section: BaseModel) -> str:
+    return f"# {description}\n{key} = {_toml_value(getattr(section, key))}"
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    assert isinstance(value, int)
+    return str(value)
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {field}"
+    return f"{field} = {problem['input']!r}: {problem['msg'].lower()}"

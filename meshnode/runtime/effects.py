@@ -1,0 +1,77 @@
+"""Performs what the node asks for. Each effect that does work ends in an event told to the node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Protocol, assert_never
+
+import trio
+
+from meshnode.core import events as ev
+from meshnode.errors import StorageError
+from meshnode.runtime.indexing import Indexing
+from meshnode.runtime.tickets import Tickets
+
+Tell = Callable[[ev.Event], Awaitable[None]]
+
+
+class Network(Protocol):
+    """What effects need of the mesh; a peer that works offline has a silent one."""
+
+    async def publish(self, raw: bytes) -> None: ...
+
+    async def perform(self, request: ev.Request) -> ev.Event: ...
+
+
+class Offline:
+    """The network of a peer that has none: nobody hears, nobody answers."""
+
+    async def publish(self, raw: bytes) -> None:
+        pass
+
+    async def perform(self, request: ev.Request) -> ev.Event:
+        return ev.RequestFailed(request, "this peer works offline")
+
+
+class Effects:
+    """Starts effects in the order given; those that take time run beside each other."""
+
+    def __init__(self, network: Network, indexing: Indexing, tickets: Tickets, tell: Tell) -> None:
+        self._network = network
+        self._indexing = indexing
+        self._tickets = tickets
+        self._tell = tell
+        # Unbounded: the node bounds its requests in flight and its announcements follow those.
+        self._send, self._receive = trio.open_memory_channel[ev.Started](math.inf)
+
+    def start(self, effect: ev.Started) -> None:
+        self._send.send_nowait(effect)
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._indexing.run)
+            async for effect in self._receive:
+                self._perform(effect, nursery)
+
+    def _perform(self, effect: ev.Started, nursery: trio.Nursery) -> None:
+        match effect:
+            case ev.Announce(raw):
+                nursery.start_soon(self._network.publish, raw)
+            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+                nursery.start_soon(self._request, effect)
+            case ev.IndexSegment() | ev.DropSegment() | ev.HideItems() | ev.ForgetCatalogue():
+                self._indexing.queue(effect)
+            case ev.Answer():
+                self._tickets.resolve(effect)
+            case ev.Blame():
+                pass  # counted by the node, shown by the journal
+            case _:
+                assert_never(effect)
+
+    async def _request(self, request: ev.Request) -> None:
+        try:
+            event = await self._network.perform(request)
+        except StorageError as error:
+            event = ev.StorageFailed(str(error))
+        await self._tell(event)

@@ -1,0 +1,75 @@
+"""The online half of a peer: the mesh, the requests over it, and the payload engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshnode.config import Config
+from meshnode.core import events as ev
+from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.node import Node
+from meshnode.runtime.effects import Tell
+from meshnode.runtime.home import Home
+from meshnode.runtime.mesh import Mesh, MeshSettings
+from meshnode.runtime.pump import now
+from meshnode.runtime.requests import Requests
+from meshnode.runtime.serving import Serving
+from meshnode.runtime.store import Store
+from meshnode.runtime.torrent_session import TorrentSettings
+from meshnode.runtime.torrents import Torrents
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a peer that is online has more than one that works offline."""
+
+    mesh: Mesh
+    requests: Requests
+    torrents: Torrents
+
+    async def publish(self, raw: bytes) -> None:
+        await self.mesh.publish(raw)
+
+    async def perform(self, request: ev.Request) -> ev.Event:
+        return await self.requests.perform(request)
+
+
+def build_network(
+    home: Home, config: Config, identity: bytes, node: Node, store: Store, tell: Tell
+) -> Network:
+    """Connect the adapters that reach other machines to the node and the store.
+
+    `identity` is the peer's Ed25519 seed of 32 bytes.
+
+    Raises:
+        ConfigError, UsageError: an address in the settings is none.
+    """
+
+    def judge(raw: bytes) -> ev.Verdict:
+        refusal = node.judge(raw, now())
+        return refusal.verdict if refusal else ev.Verdict.ACCEPT
+
+    payload = config.payload
+    settings = TorrentSettings(
+        listen=payload.listen,
+        download_bytes_per_second=payload.download_bytes_per_second,
+        upload_bytes_per_second=payload.upload_bytes_per_second,
+        allow_local_addresses=payload.allow_local_addresses,
+    )
+    torrents = Torrents(settings, home.payloads)
+    mesh: Mesh
+
+    def reached(asker: PeerId, offered: tuple[str, ...]) -> Sequence[str]:
+        return mesh.exchange(asker, offered)
+
+    def provider(key: bytes) -> int | None:
+        return torrents.port if torrents.holds(Digest(key)) else None
+
+    serving = Serving(store, reached, provider)
+    addresses = MeshSettings(
+        listen=config.network.listen, seeds=config.network.seeds, announce=config.network.announce
+    )
+    mesh = Mesh(addresses, identity, judge, tell, serving.serve)
+    requests = Requests(mesh.open_stream, store, mesh.addresses)
+    return Network(mesh, requests, torrents)

@@ -1,0 +1,228 @@
+"""Payloads as people ask for them: serve a published one, fetch the files of an item."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from meshnode.control import Message
+from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.entries import PayloadAdded
+from meshnode.core.filelist import FileList, decode_file_list
+from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, object_text
+from meshnode.errors import MeshnodeError, PeerError, UsageError
+from meshnode.runtime.network import Network
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
+from meshnode.runtime.peer import Peer
+from meshnode.runtime.torrent_check import CheckedTorrent, PayloadClaim, check_torrent
+from meshnode.runtime.transfers import Progress
+
+PROVIDERS_ASKED_MAX = 32  # peers asked whether they serve a payload
+
+
+class Seed(Arguments):
+    """Serve a published payload from the publisher's own files at `content`."""
+
+    catalogue: Catalogue
+    key: HexDigest
+    content: str
+
+
+class Get(Arguments):
+    """Fetch the files that are assets of an item; no `asset`: all of them."""
+
+    item: str
+    collection: str | None = None
+    catalogue: Catalogue | None = None
+    asset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A published payload with its file list, and which of its files are wanted."""
+
+    catalogue: HeldCatalogue
+    payload: PayloadAdded
+    files: FileList
+    wanted: tuple[int, ...] = ()
+
+
+async def seed(peer: Peer, arguments: Seed) -> AsyncGenerator[Message, None]:
+    network = _network(peer)
+    offers = [
+        offer
+        for offer in await trio.to_thread.run_sync(_offers, peer)
+        if offer.payload.key == arguments.key and offer.catalogue.id == arguments.catalogue
+    ]
+    if not offers:
+        raise UsageError("this payload is not published in that catalogue")
+    torrent = await trio.to_thread.run_sync(_torrent, peer, offers[0])
+    await network.torrents.seed(torrent, Path(arguments.content))
+    yield {"result": {"port": network.torrents.port}}
+
+
+async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:
+    """Yield {"progress": …} while the files come; the result says where each lies, verified."""
+    network = _network(peer)
+    offer = await trio.to_thread.run_sync(_find, peer, arguments)
+    torrent = await trio.to_thread.run_sync(_torrent, peer, offer)
+    mirrors = offer.catalogue.contents.mirrors_of((offer.payload.collection, offer.payload.key))
+    peers = await _providers(network, offer.payload.key)
+    said: dict[str, Any] = {}
+    download = network.torrents.download(torrent, mirrors=mirrors, peers=peers, only=offer.wanted)
+    async with aclosing(download) as steps:
+        async for progress in steps:
+            said = _said(progress)
+            yield {"event": {"progress": said}}
+    yield {
+        "result": {
+            "catalogue": catalogue_text(offer.catalogue.id),
+            "payload": object_text(offer.payload.key),
+            "by_source": said["by_source"],
+            "files": [_located(network, offer, index) for index in offer.wanted],
+        }
+    }
+
+
+async def _providers(network: Network, key: Digest) -> list[tuple[str, int]]:
+    """Ask the connected peers; each can name only a port at the address where it is seen."""
+    found: list[tuple[str, int]] = []
+
+    async def ask(peer_address: str, name: Any) -> None:  # noqa: ANN401 - PeerId
+        try:
+            port = await network.requests.ask_provider(name, key)
+        except (MeshnodeError, trio.TooSlowError):
+            return
+        if port is not None:
+            found.append((peer_address, port))
+
+    async with trio.open_nursery() as nursery:
+        for connection in network.mesh.connections()[:PROVIDERS_ASKED_MAX]:
+            if (address := _ip_of(connection.address)) is not None:
+                nursery.start_soon(ask, address, connection.peer)
+    return sorted(found)
+
+
+def _ip_of(multiaddr: str) -> str | None:
+    parts = multiaddr.split("/")
+    try:
+        return str(ip_address(parts[2]))
+    except (IndexError, ValueError):
+        return None
+
+
+def _find(peer: Peer, arguments: Get) -> Offer:
+    """Return the one payload whose files are this item's assets.
+
+    Raises:
+        UsageError: none is, or payloads of several items of this id.
+    """
+    found = []
+    for offer in _offers(peer):
+        elsewhere = arguments.catalogue not in (None, offer.catalogue.id)
+        if elsewhere or arguments.collection not in (None, offer.payload.collection):
+            continue
+        wanted = tuple(
+            index
+            for index, file in enumerate(offer.files.files)
+            if any(_is_meant(binding, arguments) for binding in file.bindings)
+        )
+        if wanted:
+            found.append(Offer(offer.catalogue, offer.payload, offer.files, wanted))
+    found = list(_newest(found))
+    if len(found) > 1:
+        raise UsageError(
+            f"item {arguments.item!r} stands in several collections that have a payload",
+            hint="name one with --collection or --catalogue",
+        )
+    if not found:
+        raise UsageError(
+            f"no payload is known for item {arguments.item!r}"
+            + (f", asset {arguments.asset!r}" if arguments.asset else ""),
+            hint="`meshnode show` prints the item's own links, which may be plain downloads",
+        )
+    return found[0]
+
+
+def _newest(offers: Iterable[Offer]) -> Iterable[Offer]:
+    """Keep the payload that came last in each collection: a later release replaces an earlier."""
+    newest: dict[tuple[CatalogueId, str], Offer] = {}
+    for offer in sorted(offers, key=lambda offer: (offer.payload.clock, offer.payload.key)):
+        newest[offer.catalogue.id, offer.payload.collection] = offer
+    return newest.values()
+
+
+def _is_meant(binding: tuple[str, str], arguments: Get) -> bool:
+    item, asset = binding
+    return item == arguments.item and arguments.asset in (None, asset)
+
+
+def _offers(peer: Peer) -> list[Offer]:
+    """Read the file lists held of all payloads that count."""
+    offers = []
+    for catalogue in list(peer.node.catalogues.values()):
+        if not catalogue.followed:
+            continue
+        for payload in catalogue.contents.live_payloads().values():
+            raw = peer.store.read_object(payload.files.digest)
+            if raw is None:
+                continue
+            try:
+                files = decode_file_list(raw)
+            except PeerError:
+                continue  # its publisher's mistake: the payload cannot be used, others can
+            offers.append(Offer(catalogue, payload, files))
+    return offers
+
+
+def _torrent(peer: Peer, offer: Offer) -> CheckedTorrent:
+    raw = peer.store.read_object(offer.payload.torrent.digest)
+    if raw is None:
+        raise UsageError("the payload's torrent is not here yet", hint="try again in a moment")
+    payload = offer.payload
+    claim = PayloadClaim(
+        payload.key,
+        payload.size_bytes,
+        payload.piece_size_bytes,
+        payload.infohash.v2,
+        payload.infohash.v1,
+    )
+    return check_torrent(raw, claim, offer.files)
+
+
+def _located(network: Network, offer: Offer, index: int) -> dict[str, Any]:
+    file = offer.files.files[index]
+    place = network.torrents.locate(offer.payload.key, index)
+    assert place is not None  # the download ended, so each wanted file was verified
+    return {
+        "path": file.path,
+        "at": str(place),
+        "size_bytes": file.size_bytes,
+        "sha256": file.sha256.hex() if file.sha256 else None,
+    }
+
+
+def _said(progress: Progress) -> dict[str, Any]:
+    return {
+        "done_bytes": progress.done_bytes,
+        "total_bytes": progress.total_bytes,
+        "by_source": progress.by_source,
+        "state": progress.state.value,
+    }
+
+
+def _network(peer: Peer) -> Network:
+    if peer.network is None:
+        raise UsageError(
+            "payloads travel only while the peer runs", hint="start it with: meshnode run"
+        )
+    return peer.network
+
+
+ACTIONS: dict[str, Action] = {"seed": (Seed, seed), "get": (Get, get)}

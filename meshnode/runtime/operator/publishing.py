@@ -1,0 +1,133 @@
+"""The daemon's half of publishing: what the publisher must know, and the submission he signed.
+
+The private key stays in the command line. What comes here enters by the same checks as a peer's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from meshnode.control import Message
+from meshnode.core import events as ev
+from meshnode.core.entries import SegmentAdded, decode_entry
+from meshnode.core.events import SegmentKey
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, object_text
+from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, HexDigest
+from meshnode.runtime.peer import Peer
+
+
+class Log(Arguments):
+    """One writer's log of a followed catalogue."""
+
+    catalogue: Catalogue
+    writer: Hex
+
+
+class Submit(Arguments):
+    """Signed heads and the entries they cover from `first`; `staged` names objects of theirs."""
+
+    catalogue: Catalogue
+    heads: tuple[Hex, ...]
+    first: int
+    entries: tuple[Hex, ...]
+    staged: tuple[HexDigest, ...] = ()
+
+
+async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
+    """Return all that the next head of a log is made from."""
+    catalogue = peer.node.catalogues.get(arguments.catalogue)
+    if catalogue is None or catalogue.chain is None or not catalogue.followed:
+        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
+    writer = Kid(arguments.writer)
+    if catalogue.chain.writer(writer) is None:
+        raise UsageError("the key at hand is not a writer of this catalogue's root")
+    held = catalogue.log(writer)
+    contents = catalogue.contents
+    yield {
+        "result": {
+            "root_version": catalogue.chain.current.version,
+            "head": held.head.raw.hex() if held.head else None,
+            "size": held.frontier.size,
+            "frontier": [node.hex() for node in held.frontier.hashes],
+            "clock": held.clock,
+            "catalogue_clock": contents.clock,
+            "collections": {
+                name: ref.digest.hex() for name, (_, ref) in contents.collections.items()
+            },
+            "segments": [
+                name[1].hex() for name in contents.segments if contents.live_segment(name)
+            ],
+            "payloads": [key.hex() for _, key in contents.live_payloads()],
+        }
+    }
+
+
+async def submit(peer: Peer, arguments: Submit) -> AsyncGenerator[Message, None]:
+    """Store the staged objects, extend the log, and follow the segments until they are indexed."""
+
+    def question(ticket: ev.Ticket) -> ev.Event:
+        return ev.Submitted(ticket, arguments.heads, arguments.first, arguments.entries)
+
+    for digest in arguments.staged:
+        await _store(peer, arguments.catalogue, digest)
+    with peer.journal.notices.watch() as watcher:
+        if refusal := await peer.tickets.ask(peer.tell, question):
+            raise UsageError(f"the submission is refused: {refusal}")
+        yield {"event": {"adopted": len(arguments.entries)}}
+        waiting = _segments(arguments)
+        while open_ := [key for key in waiting if not _is_settled(peer, key)]:
+            if peer.node.read_only:
+                raise StorageError(
+                    f"published, but {len(open_)} segments are not indexed here: the disk failed",
+                    hint="free disk space and start the peer again: it goes on by itself",
+                )
+            yield {"event": {"to_index": len(open_), "segments": len(waiting)}}
+            await watcher.receive()
+    yield {"result": {"refused": [_refusal(peer, key) for key in waiting if _refusal(peer, key)]}}
+
+
+async def _store(peer: Peer, catalogue: CatalogueId, digest: Digest) -> None:
+    if peer.store.object_path(digest).exists():
+        return
+    staged = peer.home.staging(catalogue) / digest.hex()
+    if await trio.to_thread.run_sync(_sha256_of, staged) != digest:
+        raise UsageError(f"the staged object {staged} is not what its name says")
+    await trio.to_thread.run_sync(peer.store.complete, digest, staged)
+    await peer.tell(ev.ObjectStored(digest))
+
+
+def _segments(arguments: Submit) -> Sequence[SegmentKey]:
+    entries = map(decode_entry, arguments.entries)
+    return [
+        SegmentKey(arguments.catalogue, entry.collection, entry.segment)
+        for entry in entries
+        if isinstance(entry, SegmentAdded)
+    ]
+
+
+def _is_settled(peer: Peer, key: SegmentKey) -> bool:
+    replica = peer.node.replica
+    does_not_count = replica.counts(key) is None
+    return key in replica.indexed or key in replica.refused or does_not_count
+
+
+def _refusal(peer: Peer, key: SegmentKey) -> dict[str, Any] | None:
+    refused = peer.node.replica.refused.get(key)
+    return {"segment": object_text(key.digest), "reason": refused.reason} if refused else None
+
+
+def _sha256_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UsageError(f"cannot read the staged object {path}: {error.strerror}") from error
+
+
+ACTIONS: dict[str, Action] = {"log": (Log, log), "submit": (Submit, submit)}

@@ -1,0 +1,167 @@
+"""How the peer stands: `ping`, `status`, `watch`, `peers`, `follow`, `unfollow`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import trio
+
+from meshnode import __version__
+from meshnode.control import Message
+from meshnode.core import events as ev
+from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
+from meshnode.errors import UsageError
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
+from meshnode.runtime.peer import Peer
+
+WATCH_SECONDS_MIN = 0.1  # a burst of events is shown as one change
+
+
+class Follow(Arguments):
+    """`roots`: signed roots that the operator already has, from version 1."""
+
+    catalogue: Catalogue
+    roots: tuple[Hex, ...] = ()
+
+
+class Unfollow(Arguments):
+    catalogue: Catalogue
+
+
+async def ping(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
+    yield {"result": {"online": peer.network is not None}}
+
+
+async def status(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
+    yield {"result": await _status(peer)}
+
+
+async def watch(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
+    """Yield the status now and after each change, until the asker goes away."""
+    with peer.journal.notices.watch() as watcher:
+        said: dict[str, Any] = {}
+        while True:
+            stands = await _status(peer)
+            changed = {key: value for key, value in stands.items() if key != "free_bytes"}
+            if changed != said:
+                yield {"event": stands}
+                said = changed
+            await watcher.receive()
+            await trio.sleep(WATCH_SECONDS_MIN)
+            watcher.skip()
+
+
+async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
+    faults = peer.node.peers.faults
+    connections = peer.network.mesh.connections() if peer.network else ()
+    yield {
+        "result": {
+            "peers": [
+                {
+                    "peer": connection.peer,
+                    "address": connection.address,
+                    "outbound": connection.outbound,
+                    "since": connection.since_unix,
+                    "faults": faults.get(connection.peer, 0),
+                }
+                for connection in connections
+            ],
+            "blames": [
+                {
+                    "time": blame.time,
+                    "peer": blame.peer,
+                    "check": blame.check.value,
+                    "reason": blame.reason,
+                }
+                for blame in peer.journal.blames
+            ],
+        }
+    }
+
+
+async def follow(peer: Peer, arguments: Follow) -> AsyncGenerator[Message, None]:
+    def question(ticket: ev.Ticket) -> ev.Event:
+        return ev.Followed(ticket, arguments.catalogue, arguments.roots)
+
+    yield await _done(peer, question)
+
+
+async def unfollow(peer: Peer, arguments: Unfollow) -> AsyncGenerator[Message, None]:
+    yield await _done(peer, lambda ticket: ev.Unfollowed(ticket, arguments.catalogue))
+
+
+async def _done(peer: Peer, question: Callable[[ev.Ticket], ev.Event]) -> Message:
+    if refusal := await peer.tickets.ask(peer.tell, question):
+        raise UsageError(refusal)
+    return {"result": {}}
+
+
+async def _status(peer: Peer) -> dict[str, Any]:
+    counts = await trio.to_thread.run_sync(peer.index.counts)
+    items: dict[CatalogueId, int] = {}
+    for (catalogue, _), number in counts.items():
+        items[catalogue] = items.get(catalogue, 0) + number
+    mesh = peer.network.mesh if peer.network else None
+    node = peer.node
+    return {
+        "peer": peer.id,
+        "online": mesh is not None,
+        "version": __version__,
+        "home": str(peer.home.root),
+        "started": peer.started,
+        "addresses": list(mesh.addresses()) if mesh else [],
+        "connections": len(mesh.connections()) if mesh else 0,
+        "read_only": node.read_only,
+        "backlog": node.replica.backlog,
+        "free_bytes": peer.store.free_bytes(),
+        "catalogues": [
+            _catalogue(held, items.get(held.id, 0))
+            for held in node.catalogues.values()
+            if held.followed
+        ],
+        "refused": [
+            {
+                "catalogue": catalogue_text(key.catalogue),
+                "segment": object_text(key.digest),
+                "reason": refused.reason,
+            }
+            for key, refused in node.replica.refused.items()
+        ],
+    }
+
+
+def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
+    chain = held.chain
+    live = [name for name in held.contents.segments if held.contents.live_segment(name)]
+    return {
+        "id": catalogue_text(held.id),
+        "title": chain.current.meta.get("title", "") if chain else "",
+        "root_version": chain.current.version if chain else 0,
+        "items": items,
+        "segments": len(live),
+        "payloads": len(held.contents.live_payloads()),
+        "collections": sorted(held.contents.collections),
+        "clock": held.contents.clock,
+        "logs": [
+            {
+                "writer": kid.hex(),
+                "label": writer.label if chain and (writer := chain.writer(kid)) else "",
+                "seq": log.seq,
+                "size": log.size,
+                "disputed": kid in held.disputed,
+            }
+            for kid, log in held.logs.items()
+        ],
+    }
+
+
+ACTIONS: dict[str, Action] = {
+    "ping": (Nothing, ping),
+    "status": (Nothing, status),
+    "watch": (Nothing, watch),
+    "peers": (Nothing, peers),
+    "follow": (Follow, follow),
+    "unfollow": (Unfollow, unfollow),
+}

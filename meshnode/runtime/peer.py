@@ -1,0 +1,32 @@
+"""The parts of one running peer, as the operator's requests need them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from meshnode.core import events as ev
+from meshnode.core.identifiers import PeerId
+from meshnode.core.node import Node
+from meshnode.runtime.home import Home
+from meshnode.runtime.index import Index
+from meshnode.runtime.journal import Journal
+from meshnode.runtime.network import Network
+from meshnode.runtime.store import Store
+from meshnode.runtime.tickets import Tickets
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Everything that lives as long as the process. `started` in unix seconds."""
+
+    id: PeerId
+    home: Home
+    node: Node
+    store: Store
+    index: Index
+    journal: Journal
+    tickets: Tickets
+    tell: Callable[[ev.Event], Awaitable[None]]
+    started: int
+    network: Network | None

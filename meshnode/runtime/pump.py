@@ -1,0 +1,86 @@
+"""Drive a `Node` in real time: events in, durable effects to disk, then everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import trio
+
+from meshnode.core import events as ev
+from meshnode.core.node import Node
+from meshnode.errors import StorageError
+from meshnode.runtime.clock import unix_now
+
+BATCH_EVENTS_MAX = 256  # shares one fsync; more would only delay the first of them
+
+Commit = Callable[[Sequence[ev.Durable]], None]
+Start = Callable[[ev.Started], None]
+Observe = Callable[[ev.Event | ev.Effect], None]
+
+
+class Pump:
+    """Owns the order of things: what a batch decides is on disk before any of it is acted on.
+
+    Args:
+        commit: makes durable effects durable; runs in a worker thread; raises StorageError.
+        start: starts one of the other effects without waiting for its end.
+        observe: sees each event and effect, for the log and the event stream.
+    """
+
+    def __init__(self, node: Node, commit: Commit, start: Start, observe: Observe) -> None:
+        self._node = node
+        self._commit = commit
+        self._start = start
+        self._observe = observe
+        self._send, self._receive = trio.open_memory_channel[ev.Event](BATCH_EVENTS_MAX)
+
+    async def tell(self, event: ev.Event) -> None:
+        """Queue an event; waits while the queue is full, which holds back whoever produces it."""
+        await self._send.send(event)
+
+    async def run(self, restored: ev.Restored) -> None:
+        """Restore the node, then react until cancelled."""
+        await self._perform(self._node.restore(restored, now()))
+        while True:
+            batch = await self._next_batch()
+            for event in batch:
+                self._observe(event)
+            await self._perform(self._node.handle(batch, now()))
+
+    async def _next_batch(self) -> list[ev.Event]:
+        """Take what is queued; wait for one event or the node's deadline if nothing is."""
+        batch: list[ev.Event] = []
+        with trio.move_on_at(self._node.next_deadline()):
+            batch.append(await self._receive.receive())
+        while len(batch) < BATCH_EVENTS_MAX:
+            try:
+                batch.append(self._receive.receive_nowait())
+            except trio.WouldBlock:
+                break
+        return batch
+
+    async def _perform(self, effects: Sequence[ev.Effect]) -> None:
+        durable = [effect for effect in effects if isinstance(effect, ev.Durable)]
+        started = [effect for effect in effects if not isinstance(effect, ev.Durable)]
+        for effect in effects:
+            self._observe(effect)
+        try:
+            if durable:
+                await trio.to_thread.run_sync(self._commit, durable)
+        except StorageError as error:
+            # Nothing of this batch is known to the disk, so nothing of it may be acted on.
+            started = [
+                replace(effect, refusal=str(error))
+                for effect in started
+                if isinstance(effect, ev.Answer)
+            ]
+            failed = ev.StorageFailed(str(error))
+            self._observe(failed)
+            await self._perform(self._node.handle([failed], now()))
+        for other in started:
+            self._start(other)
+
+
+def now() -> ev.Now:
+    return ev.Now(monotonic=trio.current_time(), unix=unix_now())
