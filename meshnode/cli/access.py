@@ -1,0 +1,35 @@
+"""Reach the peer of a data directory: the one that runs, or one started offline for a command."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from meshnode.control import Control, NotRunningError
+
+SOCKET = "control.sock"
+
+
+@asynccontextmanager
+async def reach(root: Path) -> AsyncIterator[Control]:
+    """Give the control client of the peer at `root`.
+
+    Without a running peer the same node works offline under the directory's lock, until the
+    command ends.
+
+    Raises:
+        StorageError: not a data directory, or in use by a process that does not answer.
+    """
+    control = Control(root / SOCKET)
+    try:
+        await control.ask("ping")
+    except NotRunningError:
+        pass
+    else:
+        yield control
+        return
+    from meshnode.runtime.service import offline
+
+    async with offline(root):
+        yield control

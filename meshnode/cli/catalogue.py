@@ -1,0 +1,169 @@
+"""`catalogue`, `follow`, `unfollow`: which institutions this peer holds, whose keys are here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from meshnode.cli.access import reach
+from meshnode.cli.terminal import (
+    HomeOption,
+    JsonOption,
+    err,
+    out,
+    passphrase,
+    print_json,
+    run_async,
+)
+from meshnode.errors import UsageError
+
+app = typer.Typer(
+    help="Make a catalogue of your own, or list those known here.", no_args_is_help=True
+)
+follows = typer.Typer()
+
+CatalogueArgument = Annotated[
+    str, typer.Argument(help="Catalogue id (bafyrei…), or the name of a catalogue made here.")
+]
+
+
+@app.command()
+def create(
+    home: HomeOption,
+    name: Annotated[str, typer.Argument(help="Short local name, for example 'yukon'.")],
+    title: Annotated[str, typer.Option(help="The institution's title, as people know it.")],
+    domain: Annotated[str, typer.Option(help="The institution's web domain.")] = "",
+    contact: Annotated[str, typer.Option(help="Where to reach the maintainer.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a catalogue: a root key, a writer key and the signed root; this peer follows it.
+
+    The keys are files of this data directory, readable by you alone. With the environment variable
+    MESHNODE_PASSPHRASE set, they are encrypted with it. Keep a copy of root.key off this machine.
+
+    Example:
+
+      meshnode catalogue create yukon --title "Government of Yukon" --domain yukon.ca
+    """
+    from meshnode.core.identifiers import catalogue_text
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.institutions import create as create_institution
+
+    layout = Home(home)
+    layout.check()
+    meta: dict[str, str | int] = {"title": title}
+    meta |= {key: text for key, text in (("domain", domain), ("contact", contact)) if text}
+    institution = create_institution(layout, name, meta, passphrase())
+    text = catalogue_text(institution.catalogue)
+
+    async def follow_it() -> None:
+        async with reach(home) as control:
+            await control.ask("follow", catalogue=text, roots=[institution.root.hex()])
+
+    run_async(follow_it)
+    if as_json:
+        print_json({"name": name, "catalogue": text, "keys": str(institution.directory)})
+        return
+    out.print(f"catalogue  {text}\nkeys       {institution.directory}")
+    out.print(f"\nnext: [bold]meshnode publish FILE --catalogue {name}[/]")
+    out.print(f"      others follow it with [bold]meshnode follow {text}[/]")
+
+
+@app.command("list")
+def list_(home: HomeOption, as_json: JsonOption = False) -> None:
+    """List the catalogues that this peer follows or can publish.
+
+    Example:
+
+      meshnode catalogue list
+    """
+    from meshnode.core.identifiers import catalogue_text
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.institutions import all_of
+
+    async def ask() -> list[dict[str, object]]:
+        async with reach(home) as control:
+            return list((await control.ask("status"))["catalogues"])
+
+    known = run_async(ask)
+    names = {catalogue_text(found.catalogue): found.name for found in all_of(Home(home))}
+    if as_json:
+        print_json([{**catalogue, "name": names.get(str(catalogue["id"]))} for catalogue in known])
+        return
+    for found in known:
+        out.print(Text(str(found["title"] or "(its root is not here yet)"), style="bold"))
+        keys = (
+            f", keys here under the name {names[name]}"
+            if (name := str(found["id"])) in names
+            else ""
+        )
+        out.print(Text(f"  {name}\n  {found['items']} items{keys}"))
+    if not known:
+        out.print("none yet")
+        err.print('next: meshnode follow CATALOGUE, or meshnode catalogue create NAME --title "…"')
+
+
+@follows.command(rich_help_panel="Catalogues")
+def follow(
+    home: HomeOption,
+    catalogue: CatalogueArgument,
+    root: Annotated[
+        Path | None, typer.Option(help="File with the signed root, if no peer has it yet.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a catalogue: fetch, verify and index it from now on.
+
+    The id is the hash of the catalogue's first root, so an id that you trust is all you need.
+
+    Example:
+
+      meshnode follow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
+    """
+    identifier = _identifier(home, catalogue)
+    roots = [_read_root(root)] if root else []
+    _tell(home, "follow", as_json=as_json, catalogue=identifier, roots=roots)
+
+
+@follows.command(rich_help_panel="Catalogues")
+def unfollow(home: HomeOption, catalogue: CatalogueArgument, as_json: JsonOption = False) -> None:
+    """Stop following a catalogue: its items leave the search, its log stays on disk.
+
+    Example:
+
+      meshnode unfollow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
+    """
+    _tell(home, "unfollow", as_json=as_json, catalogue=_identifier(home, catalogue))
+
+
+def _tell(home: Path, action: str, *, as_json: bool, **arguments: object) -> None:
+    async def tell() -> None:
+        async with reach(home) as control:
+            await control.ask(action, **arguments)
+
+    run_async(tell)
+    if as_json:
+        print_json({"done": action, **arguments})
+    else:
+        out.print(f"done: {action} {arguments['catalogue']}")
+
+
+def _identifier(home: Path, text: str) -> str:
+    from meshnode.core.identifiers import catalogue_text, parse_catalogue
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.institutions import all_of
+
+    for institution in all_of(Home(home)):
+        if institution.name == text:
+            return catalogue_text(institution.catalogue)
+    return catalogue_text(parse_catalogue(text))
+
+
+def _read_root(path: Path) -> str:
+    try:
+        return path.read_bytes().hex()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error

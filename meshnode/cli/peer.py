@@ -1,0 +1,220 @@
+"""`init`, `run`, `status`, `peers`: the life of one peer."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from meshnode import config as configuration
+from meshnode.cli.access import reach
+from meshnode.cli.terminal import (
+    ENV_HOME,
+    HomeOption,
+    JsonOption,
+    default_home,
+    out,
+    print_json,
+    print_table,
+    run_async,
+    short,
+    size_text,
+)
+from meshnode.control import Control, Message
+
+app = typer.Typer()
+
+SeedOption = Annotated[
+    list[str] | None,
+    typer.Option("--seed", help="First contact, a multiaddr that ends in /p2p/<peer id>."),
+]
+ListenOption = Annotated[
+    list[str] | None,
+    typer.Option("--listen", help="Multiaddr to listen on, instead of the file's."),
+]
+
+
+@app.command(rich_help_panel="Peer")
+def init(
+    home: HomeOption,
+    seed: SeedOption = None,
+    listen: ListenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a data directory: the peer's identity and a commented configuration file.
+
+    Examples:
+
+      meshnode init
+
+      meshnode init --home /srv/mesh --seed /dns4/seed.example.org/tcp/4001/p2p/12D3KooW…
+    """
+    from meshnode.runtime.addresses import peer_id_of
+    from meshnode.runtime.files import write_durably
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.keys import load_or_create_key
+
+    layout = Home(home)
+    layout.make()
+    settings = configuration.load(layout.config)
+    network = settings.network.model_copy(
+        update={key: tuple(value) for key, value in (("seeds", seed), ("listen", listen)) if value}
+    )
+    changed = configuration.parse(
+        configuration.to_toml(settings.model_copy(update={"network": network})), "the options"
+    )
+    if not layout.config.exists() or changed != settings:
+        write_durably(layout.config, configuration.to_toml(changed).encode())
+    peer = peer_id_of(load_or_create_key(layout.identity).private_bytes_raw())
+    if as_json:
+        print_json({"home": str(home), "peer": peer, "config": str(layout.config)})
+        return
+    out.print(f"data directory  {home}\npeer id         {peer}\nconfiguration   {layout.config}")
+    out.print(f"\nnext: [bold]meshnode run{_option(home)}[/]")
+
+
+@app.command(rich_help_panel="Peer")
+def run(
+    home: HomeOption,
+    seed: SeedOption = None,
+    listen: ListenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the peer until it is stopped (Ctrl-C or SIGTERM).
+
+    Examples:
+
+      meshnode run
+
+      meshnode run --seed /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
+    """
+    from meshnode.runtime.service import serve
+
+    settings = configuration.load(home / configuration.FILE_NAME)
+    update = {key: tuple(value) for key, value in (("seeds", seed), ("listen", listen)) if value}
+    settings = settings.model_copy(update={"network": settings.network.model_copy(update=update)})
+    if as_json:
+        settings = settings.model_copy(
+            update={"log": settings.log.model_copy(update={"json_lines": True})}
+        )
+    run_async(lambda: serve(home, settings))
+
+
+@app.command(rich_help_panel="Peer")
+def status(
+    home: HomeOption,
+    watch: Annotated[bool, typer.Option("--watch", help="Print again at each change.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what this peer follows, how far it is, and what it refused.
+
+    Examples:
+
+      meshnode status
+
+      meshnode status --json | jq .catalogues
+    """
+
+    async def show() -> None:
+        async with reach(home) as control:
+            if watch:
+                await _watch(control, as_json=as_json)
+            else:
+                _show_status(await control.ask("status"), as_json=as_json)
+
+    run_async(show)
+
+
+@app.command(rich_help_panel="Peer")
+def peers(home: HomeOption, as_json: JsonOption = False) -> None:
+    """Show the peers that are connected, and what peers were blamed for.
+
+    Example:
+
+      meshnode peers
+    """
+
+    async def show() -> None:
+        async with reach(home) as control:
+            _show_peers(await control.ask("peers"), as_json=as_json)
+
+    run_async(show)
+
+
+async def _watch(control: Control, *, as_json: bool) -> None:
+    async for message in control.follow("watch"):
+        if "event" in message:
+            _show_status(message["event"], as_json=as_json)
+
+
+def _show_status(status: Message, *, as_json: bool) -> None:
+    if as_json:
+        print_json(status)
+        return
+    running = f"since {_time(status['started'])}" if status["online"] else "offline"
+    out.print(f"[bold]peer[/] {status['peer'] or '(known while it runs)'}")
+    out.print(f"  {running}, meshnode {status['version']}, in {status['home']}")
+    for address in status["addresses"]:
+        out.print(f"  {address}")
+    out.print(
+        f"{status['connections']} peers connected, {status['backlog']} objects and segments to go,"
+        f" {size_text(status['free_bytes'])} free"
+    )
+    if status["read_only"]:
+        out.print(f"[red bold]read-only:[/] {status['read_only']}")
+    if not status["catalogues"]:
+        out.print("no catalogue is followed yet: [bold]meshnode follow CATALOGUE[/]")
+        return
+    print_table(
+        ("catalogue", "title", "items", "segments", "payloads", "logs (seq)"),
+        (_catalogue_row(catalogue) for catalogue in status["catalogues"]),
+    )
+    for refused in status["refused"]:
+        out.print(f"[yellow]refused[/] segment {short(refused['segment'])}: {refused['reason']}")
+
+
+def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
+    logs = ", ".join(
+        f"{log['label']} {log['seq']}" + (" DISPUTED" if log["disputed"] else "")
+        for log in catalogue["logs"]
+    )
+    title = catalogue["title"] or "(its root is not here yet)"
+    counts = (catalogue["items"], catalogue["segments"], catalogue["payloads"])
+    return (short(catalogue["id"]), title, *counts, logs)
+
+
+def _show_peers(answer: Message, *, as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    print_table(
+        ("peer", "address", "direction", "since", "faults"),
+        (
+            (
+                short(peer["peer"]),
+                peer["address"],
+                "out" if peer["outbound"] else "in",
+                _time(peer["since"]),
+                peer["faults"],
+            )
+            for peer in answer["peers"]
+        ),
+    )
+    for blame in answer["blames"]:
+        out.print(
+            f"[yellow]blamed[/] {_time(blame['time'])} {short(blame['peer'])}"
+            f" ({blame['check']}): {blame['reason']}"
+        )
+
+
+def _option(home: Path) -> str:
+    """Return what names this directory on a command line; nothing if it is the usual one."""
+    is_known = home == default_home() or str(home) == os.environ.get(ENV_HOME)
+    return "" if is_known else f" --home {home}"
+
+
+def _time(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

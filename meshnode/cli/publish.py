@@ -1,0 +1,186 @@
+"""`publish`: from files of items to a signed head that this peer holds and tells others about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meshnode.cli.access import reach
+from meshnode.cli.terminal import (
+    HomeOption,
+    JsonOption,
+    err,
+    out,
+    passphrase,
+    print_json,
+    progress,
+    run_async,
+    size_text,
+)
+from meshnode.control import Message
+from meshnode.errors import UsageError
+
+if TYPE_CHECKING:
+    from meshnode.runtime.batches import Batch
+    from meshnode.runtime.publishing import Publisher
+
+REFUSED_SHOWN_MAX = 20
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Publish")
+def publish(
+    home: HomeOption,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="STAC items: NDJSON, an Item, an ItemCollection or STAC-GeoParquet."),
+    ],
+    catalogue: Annotated[
+        str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="The collection of all items, if they do not say it.")
+    ] = None,
+    collection_json: Annotated[
+        list[Path] | None,
+        typer.Option("--collection-json", help="A STAC Collection document (repeatable)."),
+    ] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Publish the good items of a mixed file.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, sign and publish nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish STAC items: check them, write signed segments, tell the mesh.
+
+    Each item stays byte for byte as given. If any item is refused, nothing is published unless
+    --skip-invalid is given. A run that is interrupted can be repeated.
+
+    Examples:
+
+      meshnode publish items.ndjson --catalogue yukon
+
+      meshnode publish inventory.parquet --collection ca-yt-orthoimagery --dry-run
+    """
+    from meshnode.runtime.batches import Batch, read_collection
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.institutions import choose
+    from meshnode.runtime.publishing import Publisher
+
+    layout = Home(home)
+    layout.check()
+    institution = choose(layout, catalogue)
+    key = institution.writer_key(passphrase())
+
+    documents = [read_collection(path) for path in collection_json or []]
+
+    async def work() -> Message:
+        async with reach(home) as control:
+            with Publisher(layout, institution, key, control).session() as publisher:
+                await follow_messages(publisher.recover())
+                state = await publisher.state()
+                held = publisher.documents(state)
+                batch = Batch(publisher.staging, collection, held | dict(documents))
+                _read(batch, files)
+                may_publish = not dry_run and (skip_invalid or not batch.refused)
+                done = await _publish(publisher, state, batch, may_publish=may_publish)
+                return {"catalogue": institution.text, "name": institution.name, **done}
+
+    summary = run_async(work)
+    if as_json:
+        print_json(summary)
+    else:
+        _print_summary(summary)
+    if refused := summary["refused_count"]:
+        _complain(refused, summary["items"], skip_invalid=skip_invalid)
+
+
+def _complain(refused: int, good: int, *, skip_invalid: bool) -> None:
+    number = f"{refused} item is" if refused == 1 else f"{refused} items are"
+    if not good:
+        raise UsageError(f"{number} refused and no other is there", hint="mend them")
+    if not skip_invalid:
+        raise UsageError(
+            f"{number} refused, so nothing is published",
+            hint="mend them, or publish the others with --skip-invalid",
+        )
+
+
+def _read(batch: Batch, files: list[Path]) -> None:
+    with progress() as bar:
+        task = bar.add_task("checking items", total=None)
+        batch.read(files, lambda count: bar.advance(task, count))
+
+
+async def _publish(
+    publisher: Publisher, state: Message, batch: Batch, *, may_publish: bool
+) -> Message:
+    """Sign and submit what is new; return the summary."""
+    drafts = batch.drafts(state["collections"], state["segments"])
+    summary = {
+        "items": batch.taken,
+        "segments": len(batch.segments),
+        "size_bytes": sum(segment.file.size_bytes for segment in batch.segments),
+        "entries": len(drafts),
+        "warnings": batch.warnings,
+        "collections_made": batch.made_documents,
+        "refused_count": batch.refused_count,
+        "refused": [
+            {"where": item.where, "id": item.id, "reason": item.reason} for item in batch.refused
+        ],
+        "published": False,
+    }
+    if drafts and may_publish:
+        result = await follow_messages(publisher.publish(state, drafts, batch.staged))
+        summary |= {"published": True, "refused_segments": result.get("refused", [])}
+    return summary
+
+
+async def follow_messages(messages: AsyncGenerator[Message, None]) -> Message:
+    """Show how far the peer is with a submission; return its result."""
+    result: Message = {}
+    with progress() as bar:
+        task = bar.add_task("indexing", total=None)
+        async with aclosing(messages):
+            async for message in messages:
+                event = message.get("event", {})
+                if "segments" in event:
+                    done = event["segments"] - event["to_index"]
+                    bar.update(task, total=event["segments"], completed=done)
+                result = message.get("result", result)
+    return result
+
+
+def _print_summary(summary: Message) -> None:
+    for refused in summary["refused"][:REFUSED_SHOWN_MAX]:
+        name = f" {refused['id']}" if refused["id"] else ""
+        err.print(f"[yellow]refused[/] {refused['where']}{name}: {refused['reason']}", markup=True)
+    if summary["refused_count"] > REFUSED_SHOWN_MAX:
+        err.print(f"… and {summary['refused_count'] - REFUSED_SHOWN_MAX} more; --json names 1,000")
+    for collection in summary["collections_made"]:
+        err.print(
+            f"[yellow]note[/] collection {collection} has no document: give --collection-json"
+        )
+    if not summary["items"]:
+        return
+    size = size_text(summary["size_bytes"])
+    out.print(f"{summary['items']} items in {summary['segments']} segments, {size}")
+    if summary["published"]:
+        out.print(
+            f"published in {summary['name']}: {summary['entries']} entries signed, indexed here"
+        )
+    elif not summary["entries"]:
+        out.print("nothing is new: all of it is published already")
+    else:
+        out.print(
+            f"not published: {summary['entries']} entries would be signed in {summary['name']}"
+        )
+    for refused in summary.get("refused_segments", []):
+        err.print(f"[red]this peer refused segment {refused['segment']}[/]: {refused['reason']}")

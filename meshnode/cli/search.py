@@ -1,0 +1,265 @@
+"""`search`, `show`, `export`: what people find, from this peer's own disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from meshnode.cli.access import reach
+from meshnode.cli.terminal import (
+    HomeOption,
+    JsonOption,
+    cut_line,
+    err,
+    out,
+    print_json,
+    run_async,
+)
+from meshnode.control import Control, Message
+from meshnode.errors import UsageError
+
+SHOWN_MAX = 100  # items of one id, in as many collections
+
+app = typer.Typer()
+
+BboxOption = Annotated[
+    str | None,
+    typer.Option(help="west,south,east,north in degrees; west > east crosses the antimeridian."),
+]
+DatetimeOption = Annotated[
+    str | None,
+    typer.Option("--datetime", help="RFC 3339 instant or interval: 2020-01-01T00:00:00Z/.."),
+]
+CollectionOption = Annotated[
+    list[str] | None, typer.Option("--collection", help="Only these collections (repeatable).")
+]
+CataloguesOption = Annotated[
+    list[str] | None, typer.Option("--catalogue", help="Only these catalogues, by id (repeatable).")
+]
+IdsOption = Annotated[list[str] | None, typer.Option("--id", help="Only these items (repeatable).")]
+
+
+class Format(StrEnum):
+    """What `export` writes."""
+
+    NDJSON = "ndjson"
+    GEOPARQUET = "geoparquet"
+
+
+@app.command(rich_help_panel="Use")
+def search(
+    home: HomeOption,
+    bbox: BboxOption = None,
+    datetime: DatetimeOption = None,
+    collection: CollectionOption = None,
+    catalogue: CataloguesOption = None,
+    item: IdsOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most items to show.")] = 20,
+    count: Annotated[bool, typer.Option("--count", help="Only count what matches.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search the items of all followed catalogues, newest first.
+
+    Examples:
+
+      meshnode search --bbox -135.3,60.6,-134.9,60.8
+
+      meshnode search --datetime 2021-01-01T00:00:00Z/.. --collection ca-yt-orthoimagery --json
+    """
+    query = _query(bbox, datetime, collection, catalogue, item)
+
+    async def ask() -> tuple[int, list[Message]]:
+        async with reach(home) as control:
+            if count:
+                return int((await control.ask("count", **query))["count"]), []
+            found = [each async for each in _found(control, "search", **query, limit=limit)]
+            return len(found), found
+
+    number, found = run_async(ask)
+    if count:
+        print_json({"count": number}) if as_json else out.print(str(number))
+    elif as_json:
+        features = [json.loads(each["item"]) for each in found]
+        print_json({"type": "FeatureCollection", "features": features})
+    else:
+        _print_found(found, limit)
+
+
+@app.command(rich_help_panel="Use")
+def show(
+    home: HomeOption,
+    item: Annotated[str, typer.Argument(help="The item's id.")],
+    collection: CollectionOption = None,
+    catalogue: CataloguesOption = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the exact bytes published.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an item, and who signed it.
+
+    Examples:
+
+      meshnode show ca-yt_whitehorse-2019
+
+      meshnode show ca-yt_whitehorse-2019 --raw | sha256sum
+    """
+
+    async def ask() -> tuple[list[Message], list[str]]:
+        query = _query(None, None, collection, catalogue, [item])
+        async with reach(home) as control:
+            found = [each async for each in _found(control, "search", **query, limit=SHOWN_MAX)]
+            return found, [await _licence(control, each) for each in found]
+
+    found, licences = run_async(ask)
+    if not found:
+        raise UsageError(
+            f"no item {item!r} is visible here",
+            hint=f"meshnode status --home {home} says whether there is more to fetch",
+        )
+    if raw:
+        for each in found:
+            sys.stdout.write(each["item"])
+        return
+    if as_json:
+        print_json([{**each, "item": json.loads(each["item"])} for each in found])
+        return
+    for each, licence in zip(found, licences, strict=True):
+        _print_item(each, licence)
+
+
+@app.command(rich_help_panel="Use")
+def export(
+    home: HomeOption,
+    to: Annotated[Path, typer.Option("--to", help="The file to write, or - for standard output.")],
+    format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.NDJSON,
+    bbox: BboxOption = None,
+    datetime: DatetimeOption = None,
+    collection: CollectionOption = None,
+    catalogue: CataloguesOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export what is visible: NDJSON with the published bytes, or one GeoParquet file.
+
+    Examples:
+
+      meshnode export --to items.ndjson
+
+      meshnode export --format geoparquet --collection ca-yt-orthoimagery --to yukon.parquet
+    """
+    from meshnode.runtime.export import export_geoparquet, export_ndjson
+
+    query = _query(bbox, datetime, collection, catalogue, None)
+
+    async def write() -> int:
+        async with reach(home) as control, aclosing(_found(control, "search", **query)) as found:
+            items = (each["item"].encode() async for each in found)
+            if format_ is Format.NDJSON:
+                return await export_ndjson(items, to)
+            name, document = await _document(control, collection, catalogue)
+            return await export_geoparquet(items, to, name, document)
+
+    number = run_async(write)
+    if as_json and str(to) != "-":
+        print_json({"items": number, "to": str(to)})
+    else:
+        err.print(f"{number} items written to {to}")
+
+
+async def _document(
+    control: Control, collections: list[str] | None, catalogues: list[str] | None
+) -> tuple[str, bytes]:
+    if not collections or len(collections) != 1 or len(catalogues or []) > 1:
+        raise UsageError(
+            "a GeoParquet file holds one collection of one catalogue",
+            hint="name it with --collection, and --catalogue where several have it",
+        )
+    where = {"catalogue": catalogues[0]} if catalogues else {}
+    answer = await control.ask("collection", collection=collections[0], **where)
+    return collections[0], answer["document"].encode()
+
+
+async def _found(control: Control, action: str, **query: Any) -> AsyncGenerator[Message, None]:  # noqa: ANN401
+    async with aclosing(control.follow(action, **query)) as messages:
+        async for message in messages:
+            for each in message.get("event", {}).get("found", ()):
+                yield each
+
+
+def _query(
+    bbox: str | None,
+    datetime: str | None,
+    collections: list[str] | None,
+    catalogues: list[str] | None,
+    ids: list[str] | None,
+) -> Message:
+    query = {
+        "bbox": _numbers(bbox) if bbox else None,
+        "datetime": datetime,
+        "collections": collections,
+        "catalogues": catalogues,
+        "ids": ids,
+    }
+    return {key: value for key, value in query.items() if value}
+
+
+def _numbers(bbox: str) -> list[float]:
+    try:
+        return [float(part) for part in bbox.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--bbox {bbox!r} is not west,south,east,north") from error
+
+
+def _print_found(found: list[Message], limit: int) -> None:
+    """Two lines an item: its id to copy, then what it is."""
+    for each in found:
+        item = json.loads(each["item"])
+        properties = item["properties"]
+        when = _date(properties.get("datetime") or properties.get("start_datetime"))
+        out.print(Text(item["id"], style="bold"))
+        out.print(cut_line(f"  {when}  {each['collection']}  {properties.get('title') or ''}"))
+    if not found:
+        out.print("nothing found")
+    elif len(found) == limit:
+        err.print(f"the newest {limit}; --limit shows more, --count says how many there are")
+
+
+def _date(moment: object) -> str:
+    return str(moment)[:10] if moment else "no date   "
+
+
+async def _licence(control: Control, each: Message) -> str:
+    """Return the licence that the item says, else the one that its collection says."""
+    said = json.loads(each["item"])["properties"].get("license")
+    if said:
+        return str(said)
+    where = {"collection": each["collection"], "catalogue": each["catalogue"]}
+    try:
+        answer = await control.ask("collection", **where)
+    except UsageError:
+        return "not known here yet"
+    return str(json.loads(answer["document"]).get("license", "not said"))
+
+
+def _print_item(each: Message, licence: str) -> None:
+    item = json.loads(each["item"])
+    out.print(Text(item["id"], style="bold"))
+    if title := item["properties"].get("title"):
+        out.print(Text(str(title)))
+    for name, text in (
+        ("licence", licence),
+        ("collection", each["collection"]),
+        ("catalogue", f"{each['title']}\n{'':12}{each['catalogue']}"),
+        ("signed by", f"{each['writer']}, clock {each['clock']}"),
+        ("segment", each["segment"]),
+    ):
+        out.print(Text(f"{name:<12}{text}"))
+    out.print("\nassets", style="bold")
+    for key, asset in item.get("assets", {}).items():
+        out.print(Text(f"  {key}  {asset.get('type', '')}\n    {asset.get('href', '')}"))

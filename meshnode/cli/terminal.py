@@ -1,0 +1,140 @@
+"""How every command speaks: options that all share, tables, JSON, errors with a next step."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import platformdirs
+import trio
+import typer
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+from rich.table import Table
+from rich.text import Text
+
+from meshnode.errors import MeshnodeError
+
+ENV_HOME = "MESHNODE_HOME"
+ENV_PASSPHRASE = "MESHNODE_PASSPHRASE"  # noqa: S105 - the name of a variable
+PIPE_WIDTH = 10_000  # columns: wider than any row, and a bound on what a hostile title costs
+
+Result = TypeVar("Result")
+
+
+def default_home() -> Path:
+    return Path(platformdirs.user_data_dir("meshnode"))
+
+
+HomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        envvar=ENV_HOME,
+        help="The data directory.",
+        default_factory=default_home,
+        show_default="the user's data folder",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def run_async(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Run a command's coroutine; an error that several tasks share comes out as one."""
+
+    async def main() -> Result:
+        return await work()
+
+    try:
+        return trio.run(main)
+    except BaseExceptionGroup as group:
+        raise _first_of(group) from group
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.flush()  # a program that reads `--watch` waits for it
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    # Folded to fit a terminal; on a pipe each row stays one line, for grep and the like.
+    width = None if out.is_terminal else PIPE_WIDTH
+    Console(highlight=False, width=width).print(table)
+
+
+def progress(*columns: str | ProgressColumn) -> Progress:
+    """Make a progress display; on anything but a terminal it shows nothing."""
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+
+
+def cut_line(text: str) -> Text:
+    """Return one line of text, ended by … where the terminal is too narrow for it."""
+    line = Text(text.replace("\n", " "))
+    if out.is_terminal:
+        line.truncate(out.width, overflow="ellipsis")
+    return line
+
+
+def print_error(error: MeshnodeError) -> None:
+    """Say what happened and what to do next; JSON where the command was asked for JSON."""
+    sys.stdout.flush()  # what was printed before comes first, where both are one file
+    if "--json" in sys.argv:
+        said = {"error": {"message": str(error), "hint": error.hint, "kind": type(error).__name__}}
+        sys.stderr.write(json.dumps(said, ensure_ascii=False) + "\n")
+        return
+    err.print(f"[red bold]error:[/] {_plain(str(error))}")
+    if error.hint:
+        err.print(f"[bold]next:[/]  {_plain(error.hint)}")
+
+
+def passphrase() -> str | None:
+    """Return the passphrase of this machine's keys, from the environment."""
+    return os.environ.get(ENV_PASSPHRASE) or None
+
+
+def size_text(size_bytes: float) -> str:
+    """Return a size for people, in decimal units (1 MB = 10^6 bytes)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def short(text: str, length: int = 16) -> str:
+    """Shorten an id for a table: its end tells ids apart, its start does not."""
+    return text if len(text) <= length else "…" + text[1 - length :]
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """Return the error that a person should see: ours first, then an interruption, then any."""
+    found = list(_leaves(error))
+    for kind in (MeshnodeError, KeyboardInterrupt):
+        for leaf in found:
+            if isinstance(leaf, kind):
+                return leaf
+    return found[0]
+
+
+def _leaves(error: BaseException) -> Iterable[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
