@@ -35,9 +35,12 @@ class Disk:
     """Invariant: `unsynced` is at most one batch, and nothing is answered from it."""
 
     followed: dict[CatalogueId, None] = field(default_factory=dict)
-    roots: dict[CatalogueId, dict[int, bytes]] = field(default_factory=dict)
+    roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
     logs: dict[LogId, LogFile] = field(default_factory=dict)
     objects: dict[Digest, int] = field(default_factory=dict)  # size in bytes
+    stamps: dict[tuple[CatalogueId, Digest], ev.StampEntry] = field(default_factory=dict)
+    rotten: set[Digest] = field(default_factory=set)  # held, with other bytes; only looked up in
+    refuses: str = ""  # why nothing can be written
     unsynced: tuple[ev.Durable, ...] = ()
     bytes_written: int = 0
 
@@ -60,7 +63,7 @@ class Disk:
     def _apply(self, effect: ev.Durable) -> None:
         match effect:
             case ev.AdoptRoot(catalogue, version, raw):
-                self.roots.setdefault(catalogue, {})[version] = raw
+                self.roots.setdefault(catalogue, {})[version, raw] = None
                 self.bytes_written += len(raw)
             case ev.SetFollowed(catalogue, followed):
                 if followed:
@@ -69,6 +72,8 @@ class Disk:
                     self.followed.pop(catalogue, None)
             case ev.ExtendLog():
                 self._extend(effect)
+            case ev.StampEntry(catalogue, entry, _):
+                self.stamps.setdefault((catalogue, entry), effect)
             case _:
                 assert_never(effect)
 
@@ -85,16 +90,14 @@ class Disk:
         """Return what a node starts from after a crash."""
         return ev.Restored(
             followed=tuple(sorted(self.followed)),
-            roots=tuple(
-                (c, tuple(raw for _, raw in sorted(self.roots[c].items())))
-                for c in sorted(self.roots)
-            ),
+            roots=tuple((c, self.chain(c)) for c in sorted(self.roots)),
             logs=tuple(
                 StoredLog(log, tuple(raw for _, raw in file.heads), tuple(file.entries))
                 for log, file in sorted(self.logs.items())
             ),
             objects=frozenset(self.objects),
             indexed=tuple(indexed),
+            stamps=tuple(self.stamps.values()),
         )
 
     def newest_heads(self, catalogues: Sequence[CatalogueId]) -> tuple[bytes, ...]:
@@ -105,8 +108,10 @@ class Disk:
             if log.catalogue in wanted and file.heads
         )
 
-    def chain(self, catalogue: CatalogueId) -> tuple[bytes, ...]:
-        return tuple(raw for _, raw in sorted(self.roots.get(catalogue, {}).items()))
+    def chain(self, catalogue: CatalogueId, after: int = 0) -> tuple[bytes, ...]:
+        """Return the roots of a version above `after`, by rising version."""
+        held = sorted(self.roots.get(catalogue, {}))
+        return tuple(raw for version, raw in held if version > after)
 
     def tail(self, ask: ev.AskLog) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Return the heads after a seq and the entries from an index, within the byte limit."""

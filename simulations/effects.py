@@ -12,14 +12,16 @@ from typing import assert_never
 from meshnode.core import events as ev
 from meshnode.core.events import Check
 from meshnode.core.identifiers import Digest, PeerId
+from simulations.adversaries import Adversaries
 from simulations.machine import IndexWork, Machine
 from simulations.network import Network
-from simulations.scenario import DiskModel
+from simulations.settings import DiskModel
 from simulations.swarm.gossip import Gossip
 from simulations.world import World
 
 QUESTION_BYTES = 200  # a frame with a few ids
 ANSWER_OVERHEAD_BYTES = 100
+ROOT_NAME_BYTES = 72  # catalogue, version, digest
 TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in the runtime
 INDEX_SECONDS = 0.02  # a small change of the index
 
@@ -29,6 +31,7 @@ class Performer:
 
     Args:
         inspect: the segment check; returns why the content breaks the rules, "" if it does not.
+        holding: finds the segments that hold one of some items.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class Performer:
         machines: dict[PeerId, Machine],
         model: DiskModel,
         inspect: Callable[[ev.SegmentRef], str],
+        holding: Callable[[ev.PurgeItems], tuple[Digest, ...]],
+        adversaries: Adversaries,
     ) -> None:
         self._world = world
         self._network = network
@@ -46,6 +51,8 @@ class Performer:
         self._machines = machines
         self._model = model
         self._inspect = inspect
+        self._holding = holding
+        self._adversaries = adversaries
 
     def start(self, machine: Machine, effect: ev.Started) -> None:
         match effect:
@@ -53,33 +60,49 @@ class Performer:
                 self._gossip.publish(machine.name, raw)
             case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
                 self._ask(machine, effect)
-            case ev.IndexSegment() | ev.DropSegment() | ev.HideItems() | ev.ForgetCatalogue():
+            case (
+                ev.IndexSegment()
+                | ev.DropSegment()
+                | ev.HideItems()
+                | ev.SetHidden()
+                | ev.ForgetCatalogue()
+                | ev.PurgeObject()
+                | ev.PurgeItems()
+            ):
                 machine.index_queue.append(effect)
                 if len(machine.index_queue) == 1:
                     self._work(machine)
             case ev.Answer() | ev.Blame():
                 pass  # seen by the watchers
+            case ev.StopPayload() | ev.PurgePayload():
+                pass  # no payload of this world is named in a log
             case _:
                 assert_never(effect)
 
     # --- Requests ---------------------------------------------------------------------------------
     def _ask(self, machine: Machine, request: ev.Request) -> None:
         answer = machine.while_alive(partial(self._answer, machine, request))
-        lost = self._timeout(machine, request)
+        lost = partial(self._lost, machine, machine.life, request)
         self._network.send(machine.name, request.peer, QUESTION_BYTES, answer, lost)
 
-    def _timeout(self, machine: Machine, request: ev.Request) -> Callable[[], None]:
-        failed = ev.RequestFailed(request, "no answer in time")
-        action = machine.while_alive(partial(machine.tell, failed))
-        return partial(self._world.after, TIMEOUT_SECONDS, action)
+    def _lost(self, machine: Machine, life: int, request: ev.Request) -> None:
+        """Nobody will answer: the asker finds out when its patience ends."""
+        if life == machine.life:
+            failed = ev.RequestFailed(request, "no answer in time")
+            action = machine.while_alive(partial(machine.tell, failed))
+            self._world.after(TIMEOUT_SECONDS, action)
 
     def _answer(self, machine: Machine, request: ev.Request) -> None:
-        """The question is at the holder: send what its disk says."""
+        """The question is at the holder: send what its disk says, or what it prefers to say."""
         holder = self._machines[request.peer]
-        event, size_bytes = answer_from(holder, request)
+        lost = partial(self._lost, machine, machine.life, request)
+        reply = self._adversaries.reply(holder, request, answer_from(holder, request))
+        if reply is None:
+            lost()
+            return
+        event, size_bytes = reply
         carry = self._network.send_bulk if is_bulk(event) else self._network.send
         arrive = machine.while_alive(partial(self._arrive, machine, event, size_bytes))
-        lost = self._timeout(machine, request)
         carry(holder.name, machine.name, size_bytes + ANSWER_OVERHEAD_BYTES, arrive, lost)
 
     def _arrive(self, machine: Machine, event: ev.Event, size_bytes: int) -> None:
@@ -115,11 +138,24 @@ class Performer:
                 machine.index.drop(key)
             case ev.HideItems():
                 machine.index.hide(work)
+            case ev.SetHidden():
+                machine.index.set_hidden(work)
             case ev.ForgetCatalogue(catalogue):
                 machine.index.forget(catalogue)
+            case ev.PurgeObject(digest):
+                machine.disk.objects.pop(digest, None)
+            case ev.PurgeItems():
+                return self._purge_items(machine, work)
             case _:
                 assert_never(work)
         return None
+
+    def _purge_items(self, machine: Machine, effect: ev.PurgeItems) -> ev.Event:
+        """Erase the objects of all segments that hold one of the items."""
+        digests = self._holding(effect)
+        for digest in digests:
+            machine.disk.objects.pop(digest, None)
+        return ev.ObjectsPurged(digests)
 
     def _index_segment(self, machine: Machine, ref: ev.SegmentRef) -> ev.Event:
         held = machine.disk.objects.get(ref.digest)
@@ -140,16 +176,22 @@ def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
     match request:
         case ev.AskHeads(_, catalogues):
             raws = disk.newest_heads(catalogues)
-            return ev.HeadsReceived(holder.name, raws), sum(map(len, raws))
-        case ev.AskRoots(_, catalogue):
-            raws = disk.chain(catalogue)
+            roots = holder.node.newest_roots(catalogues)
+            size = sum(map(len, raws)) + len(roots) * ROOT_NAME_BYTES
+            return ev.HeadsReceived(holder.name, raws, roots), size
+        case ev.AskRoots(_, catalogue, after):
+            raws = disk.chain(catalogue, after)
             return ev.RootsReceived(holder.name, catalogue, raws), sum(map(len, raws))
         case ev.AskLog(_, log, _, first):
             heads, entries = disk.tail(request)
             size = sum(map(len, heads)) + sum(map(len, entries))
             return ev.LogReceived(holder.name, log, heads, first, entries), size
         case ev.FetchObject(_, digest, size_bytes):
-            return _object_from(disk.objects.get(digest), request, digest, size_bytes)
+            held_bytes = None if holder.node.withholds(digest) else disk.objects.get(digest)
+            if digest in disk.rotten:
+                reason = "the object has another hash"
+                return ev.RequestFailed(request, reason, Check.CONTENT_HASH), size_bytes
+            return _object_from(held_bytes, request, digest, size_bytes)
         case _:
             assert_never(request)
 

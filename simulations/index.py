@@ -32,6 +32,12 @@ class Index:
             name = (effect.catalogue, effect.collection, item)
             self.hidden[name] = max(effect.clock, self.hidden.get(name, 0))
 
+    def set_hidden(self, effect: ev.SetHidden) -> None:
+        """Make exactly these the withdrawals of the catalogue."""
+        self.hidden = {n: c for n, c in self.hidden.items() if n[0] != effect.catalogue}
+        for hidden in effect.withdrawals:
+            self.hide(ev.HideItems(effect.catalogue, hidden.collection, hidden.ids, hidden.clock))
+
     def forget(self, catalogue: CatalogueId) -> None:
         self.segments = {k: c for k, c in self.segments.items() if k.catalogue != catalogue}
         self.hidden = {name: c for name, c in self.hidden.items() if name[0] != catalogue}

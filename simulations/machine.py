@@ -1,14 +1,15 @@
 """One simulated peer: the node that ships, its disk and index, and the loop that drives it.
 
 The loop is the runtime's: queued events make one batch, its durable effects are synced, and only
-then do its other effects start. A crash forgets all but what is synced.
+then do its other effects start. A crash forgets all but what is synced. A disk that refuses the
+batch makes the node read-only, and nothing of the batch starts but its answers, which say why.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +22,15 @@ from simulations.world import EPOCH_UNIX, Action, World
 
 BATCH_EVENTS_MAX = 256  # as in the runtime
 
-IndexWork = ev.IndexSegment | ev.DropSegment | ev.HideItems | ev.ForgetCatalogue
+IndexWork = (
+    ev.IndexSegment
+    | ev.DropSegment
+    | ev.HideItems
+    | ev.SetHidden
+    | ev.ForgetCatalogue
+    | ev.PurgeObject
+    | ev.PurgeItems
+)
 
 
 class Watcher(Protocol):
@@ -40,6 +49,22 @@ class Watcher(Protocol):
     def restored(self, machine: Machine) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A wall clock that is wrong by `offset_seconds` at `since`, and gains from there on."""
+
+    offset_seconds: float = 0.0
+    drift_ppm: float = 0.0
+    since: float = 0.0  # virtual second
+
+    def unix(self, second: float) -> int:
+        gained = (second - self.since) * self.drift_ppm * 1e-6
+        return EPOCH_UNIX + int(second + self.offset_seconds + gained)
+
+
+TRUE_CLOCK = Clock()
+
+
 @dataclass(slots=True)
 class Machine:
     """Invariant: while `syncing`, the node is not asked and nothing of its batch has started."""
@@ -50,13 +75,14 @@ class Machine:
     start: Callable[[Machine, ev.Started], None]
     watchers: Sequence[Watcher]
     fsync_seconds: float
-    clock_offset_seconds: int = 0
+    clock: Clock = TRUE_CLOCK
     node: Node = field(init=False)
     disk: Disk = field(default_factory=Disk)
     index: Index = field(default_factory=Index)
     index_queue: deque[IndexWork] = field(default_factory=deque)
     inbox: deque[ev.Event] = field(default_factory=deque)
     running: bool = True
+    paused: bool = False  # the process stands still; what arrives waits
     syncing: bool = False
     life: int = 0  # crashes so far; what an earlier life began never ends
     wakeup: float = float("inf")
@@ -65,24 +91,39 @@ class Machine:
         self.node = self.build()
 
     def now(self) -> ev.Now:
-        unix = EPOCH_UNIX + int(self.world.now) + self.clock_offset_seconds
-        return ev.Now(monotonic=self.world.now, unix=unix)
+        return ev.Now(monotonic=self.world.now, unix=self.clock.unix(self.world.now))
 
     def tell(self, event: ev.Event) -> None:
         """Queue an event; it is handled now unless the disk is busy."""
         if self.running:
             self.inbox.append(event)
-            if not self.syncing:
+            if not self.syncing and not self.paused:
                 self._turn()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        """Go on with what has arrived meanwhile."""
+        self.paused = False
+        if self.running and not self.syncing:
+            self._turn()
 
     def while_alive(self, action: Action) -> Action:
         """Return the action for later; it does nothing if the peer has crashed meanwhile."""
         return partial(self._in_life, self.life, action)
 
-    def crash(self) -> int:
-        """Lose power; return how many unsynced effects and open operations are lost."""
+    def crash(self, *, written: bool = False) -> int:
+        """Lose power; return how many unsynced effects and open operations are lost.
+
+        Args:
+            written: the batch under way reached the disk whole, though nobody was told; otherwise
+                the disk finds it torn and rolls it back.
+        """
+        if written and self.disk.unsynced:
+            self._write_down(self.disk.unsynced)
         lost = self.disk.lose_power() + len(self.inbox) + len(self.index_queue)
-        self.running, self.syncing = False, False
+        self.running, self.paused, self.syncing = False, False, False
         self.life += 1
         self.inbox.clear()
         self.index_queue.clear()
@@ -112,7 +153,9 @@ class Machine:
             watcher.handled(self, batch, effects)
         durable = [effect for effect in effects if isinstance(effect, ev.Durable)]
         others = [effect for effect in effects if not isinstance(effect, ev.Durable)]
-        if durable:
+        if durable and self.disk.refuses:
+            self._refused(others)
+        elif durable:
             self.syncing = True
             self.disk.write(durable)
             action = partial(self._synced, durable, others)
@@ -120,14 +163,24 @@ class Machine:
         else:
             self._start(others)
 
+    def _refused(self, others: Sequence[ev.Started]) -> None:
+        """Nothing of this batch is on disk, so nothing of it may be acted on."""
+        failed = ev.StorageFailed(self.disk.refuses)
+        self._perform([failed], self.node.handle([failed], self.now()))
+        answers = [effect for effect in others if isinstance(effect, ev.Answer)]
+        self._start([replace(answer, refusal=self.disk.refuses) for answer in answers])
+
     def _synced(self, durable: Sequence[ev.Durable], others: Sequence[ev.Started]) -> None:
+        self._write_down(durable)
+        self._start(others)
+        self.syncing = False
+        if self.inbox and not self.paused:
+            self._turn()
+
+    def _write_down(self, durable: Sequence[ev.Durable]) -> None:
         self.disk.sync()
         for watcher in self.watchers:
             watcher.synced(self, durable)
-        self._start(others)
-        self.syncing = False
-        if self.inbox:
-            self._turn()
 
     def _start(self, effects: Sequence[ev.Started]) -> None:
         for effect in effects:
@@ -147,6 +200,8 @@ class Machine:
         if deadline != self.wakeup:
             return
         self.wakeup = float("inf")
+        if self.paused:
+            return  # `resume` asks the node
         if self.syncing:
             self.world.after(self.fsync_seconds, self.while_alive(self._set_alarm))
         elif self.node.next_deadline() <= self.world.now:

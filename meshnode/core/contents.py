@@ -30,6 +30,7 @@ from meshnode.core.identifiers import Digest, Kid
 Rank = tuple[int, Kid, Digest]  # clock, writer, SHA-256 of the entry: the greatest counts
 SegmentName = tuple[str, Digest]  # collection, digest
 PayloadName = tuple[str, Digest]  # collection, payload key
+Erasing = ItemsRemoved | SegmentRemoved | PayloadRemoved  # for a reason that erases
 Added = TypeVar("Added")
 
 
@@ -60,7 +61,10 @@ class Additions(Generic[Added]):
 
 @dataclass(slots=True)
 class Contents:
-    """The state of one catalogue. `apply` only; order and repetition change nothing."""
+    """The state of one catalogue. `apply` only; order and repetition change nothing.
+
+    An entry cannot be taken back: where one counts no longer, its catalogue counts all anew.
+    """
 
     segments: dict[SegmentName, Additions[SegmentAdded]] = field(default_factory=dict)
     payloads: dict[PayloadName, Additions[PayloadAdded]] = field(default_factory=dict)
@@ -69,12 +73,15 @@ class Contents:
     mirrors: dict[PayloadName, dict[str, tuple[Rank, bool]]] = field(default_factory=dict)
     risks: dict[PayloadName, tuple[Rank, RiskSet]] = field(default_factory=dict)
     releases: dict[Rank, ReleaseAdded] = field(default_factory=dict)
+    erasing: dict[Rank, Erasing] = field(default_factory=dict)
     clock: int = 0  # the greatest clock of any valid entry seen
 
     def apply(self, writer: Kid, entry: Entry, digest: Digest) -> tuple[SegmentName, ...]:
         """Count one valid entry of this SHA-256; return the segments that it may have changed."""
         rank = (entry.clock, writer, digest)
         self.clock = max(self.clock, entry.clock)
+        if isinstance(entry, Erasing) and entry.reason.erases:
+            self.erasing[rank] = entry
         match entry:
             case SegmentAdded():
                 return self._add_segment(rank, entry)
@@ -106,9 +113,19 @@ class Contents:
         (_, writer, _), entry = additions.live
         return writer, entry
 
+    def differing_segments(self, other: Contents) -> tuple[SegmentName, ...]:
+        """Return the segments that do not count here as they do there."""
+        names = self.segments | other.segments
+        return tuple(n for n in names if self.live_segment(n) != other.live_segment(n))
+
     def live_payloads(self) -> dict[PayloadName, PayloadAdded]:
         live = ((name, additions.live) for name, additions in self.payloads.items())
         return {name: found[1] for name, found in live if found is not None}
+
+    def payloads_named(self, key: Digest) -> list[PayloadAdded]:
+        """Return what was last said of payloads of this key, whether they count or not."""
+        found = (additions.best for name, additions in self.payloads.items() if name[1] == key)
+        return [best[1] for best in found if best is not None]
 
     def objects(self) -> list[ObjectRef]:
         """Return the collection documents, file lists and torrents that count."""

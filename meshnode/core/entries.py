@@ -42,6 +42,10 @@ class Reason(IntEnum):
     LEGAL = 5
     LICENCE = 6
 
+    @property
+    def erases(self) -> bool:
+        return self >= Reason.PRIVACY
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:

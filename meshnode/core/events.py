@@ -83,6 +83,36 @@ class Restored:
     logs: tuple[StoredLog, ...] = ()
     objects: frozenset[Digest] = frozenset()
     indexed: tuple[tuple[SegmentKey, int], ...] = ()  # with the clock it was indexed at
+    stamps: tuple[StampEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootName:
+    """A root, or a purge by a root of this version, by the digest of its payload."""
+
+    catalogue: CatalogueId
+    version: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Rows of these items whose clock is smaller than `clock` are hidden.
+
+    `erases`: for a reason for which no segment with such a row is served.
+    """
+
+    collection: str
+    ids: tuple[str, ...]
+    clock: int
+    erases: bool = False
+
+
+class Topic(Enum):
+    """The topics of gossip; what a message is its first bytes say."""
+
+    HEADS = "/meshnode/heads/1"
+    STATEMENTS = "/meshnode/statements/1"
 
 
 class Check(Enum):
@@ -120,7 +150,7 @@ class PeerDisconnected:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncementReceived:
-    """Gossip on the heads topic; `raw` is untrusted."""
+    """Gossip: an announcement of heads, or a notice; `raw` is untrusted."""
 
     peer: PeerId
     raw: bytes
@@ -128,15 +158,22 @@ class AnnouncementReceived:
 
 @dataclass(frozen=True, slots=True)
 class HeadsReceived:
-    """The answer to `AskHeads`: signed heads, untrusted."""
+    """The answer to `AskHeads`: signed heads, untrusted.
+
+    `roots` names the newest roots that the peer holds of these catalogues, beyond version 1.
+    """
 
     peer: PeerId
     raws: tuple[bytes, ...]
+    roots: tuple[RootName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RootsReceived:
-    """The answer to `AskRoots`: signed roots from version 1 up, untrusted; may be empty."""
+    """The answer to `AskRoots`: signed roots and purges by rising version, untrusted; may be empty.
+
+    Several of one version where the institution signed several.
+    """
 
     peer: PeerId
     catalogue: CatalogueId
@@ -171,6 +208,13 @@ class ObjectStored:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectsPurged:
+    """The objects are not on disk any more."""
+
+    digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentIndexed:
     """The segment passed every check and its rows are searchable."""
 
@@ -187,7 +231,10 @@ class SegmentRefused:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """The operator follows a catalogue, with the roots he may already have (untrusted)."""
+    """The operator follows a catalogue, with the roots he may already have (untrusted).
+
+    Of a catalogue that is followed already, it brings roots: so a new root is published.
+    """
 
     ticket: Ticket
     catalogue: CatalogueId
@@ -229,6 +276,7 @@ Event = (
     | LogReceived
     | RequestFailed
     | ObjectStored
+    | ObjectsPurged
     | SegmentIndexed
     | SegmentRefused
     | Followed
@@ -241,6 +289,8 @@ Event = (
 # --- Durable effects: on disk before anything else of the batch starts ----------------------------
 @dataclass(frozen=True, slots=True)
 class AdoptRoot:
+    """Keep an authentic root, or a purge by a root of this version, beside others of it."""
+
     catalogue: CatalogueId
     version: int
     raw: bytes
@@ -262,15 +312,25 @@ class SetFollowed:
     followed: bool
 
 
-Durable = AdoptRoot | ExtendLog | SetFollowed
+@dataclass(frozen=True, slots=True)
+class StampEntry:
+    """Remember when this peer stored an entry that erases: unix seconds, by its SHA-256."""
+
+    catalogue: CatalogueId
+    entry: Digest
+    stored: int
+
+
+Durable = AdoptRoot | ExtendLog | SetFollowed | StampEntry
 
 
 # --- Effects: something to do ---------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Gossip an announcement on the heads topic."""
+    """Gossip an announcement of heads, or a notice."""
 
     raw: bytes
+    topic: Topic = Topic.HEADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +343,11 @@ class AskHeads:
 
 @dataclass(frozen=True, slots=True)
 class AskRoots:
-    """Ends in RootsReceived or RequestFailed."""
+    """Roots of a version above `after`. Ends in RootsReceived or RequestFailed."""
 
     peer: PeerId
     catalogue: CatalogueId
+    after: int = 0  # 0: from the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +391,50 @@ class DropSegment:
 
 @dataclass(frozen=True, slots=True)
 class HideItems:
-    """Hide rows of these items whose clock is smaller than `clock`, also those indexed later."""
+    """Hide rows of these items whose clock is smaller than `clock`, also those indexed later.
+
+    `erases`: for a reason for which no segment with such a row is served.
+    """
+
+    catalogue: CatalogueId
+    collection: str
+    ids: tuple[str, ...]
+    clock: int
+    erases: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetHidden:
+    """Make exactly these the withdrawals of a catalogue: what no longer counts shows again."""
+
+    catalogue: CatalogueId
+    withdrawals: tuple[Withdrawal, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.withdrawals)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCatalogue:
+    """Take a catalogue that is no longer followed out of the index."""
+
+    catalogue: CatalogueId
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeObject:
+    """Erase an object's bytes from the disk, and what the index keeps of deleted rows."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeItems:
+    """Erase rows of these items with a smaller clock, and the objects of segments that hold one.
+
+    Ends in ObjectsPurged.
+    """
 
     catalogue: CatalogueId
     collection: str
@@ -339,10 +443,17 @@ class HideItems:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetCatalogue:
-    """Take a catalogue that is no longer followed out of the index."""
+class StopPayload:
+    """Stop serving a payload; its files stay."""
 
-    catalogue: CatalogueId
+    key: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePayload:
+    """Stop serving a payload and erase its files, but for a publisher's own."""
+
+    key: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +474,19 @@ class Answer:
 
 
 Started = (
-    Announce | Request | IndexSegment | DropSegment | HideItems | ForgetCatalogue | Blame | Answer
+    Announce
+    | Request
+    | IndexSegment
+    | DropSegment
+    | HideItems
+    | SetHidden
+    | ForgetCatalogue
+    | PurgeObject
+    | PurgeItems
+    | StopPayload
+    | PurgePayload
+    | Blame
+    | Answer
 )
 
 Effect = Durable | Started

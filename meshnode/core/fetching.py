@@ -1,8 +1,9 @@
 """What to ask for next, and whom: each goal at one peer at a time, each peer once a round.
 
 A goal is whatever can be asked for (a log, a catalogue's roots, an object). Most failures mean "I
-do not hold it yet", since news outrun the bytes: so the next attempt goes to another peer after a
-pause, and when all were tried, the goal waits longer with every round.
+do not hold it yet", since news outrun the bytes. Bytes follow the way that the news took, so the
+peer that offered a goal is asked again, a few times, before any other is. After each failure the
+goal pauses, and when all peers were tried, it waits longer with every round.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Generic, TypeVar
 
 from meshnode.core.identifiers import PeerId
 
-PAUSE_SECONDS = 0.5  # between two peers: time in which the one asked may itself get it
+PAUSE_SECONDS = 1.0  # after a failure: time in which the one asked may itself get it
+PROMPT_SECONDS = 5.0  # whoever says no within this time is alive, and worth asking again
 RETRY_SECONDS_MIN = 2.0  # after the first round
 RETRY_SECONDS_MAX = 60.0  # a holder that comes back unnoticed is found within a minute
 
@@ -27,6 +29,8 @@ class Attempts:
     """How one goal was pursued so far."""
 
     offered_by: PeerId | None = None  # asked first: it said that it has it
+    offerer_failures: int = 0  # since it offered
+    asked_at: float = 0.0  # monotonic second of the newest attempt
     tried: dict[PeerId, None] = field(default_factory=dict)  # in this round
     rounds: int = 0  # how often every peer was tried without success
     retry_at: float = -1.0  # monotonic second at which it is tried again, while it waits
@@ -35,14 +39,18 @@ class Attempts:
 
 @dataclass(slots=True)
 class FetchQueue(Generic[Goal]):
-    """Goals that are wanted. Invariant: a wanted goal is ready, failed, waiting or in flight."""
+    """Goals that are wanted. Invariant: a wanted goal is ready, failed, waiting or in flight.
+
+    `offerer_attempts` is how often the offerer of a goal is asked before others are.
+    """
 
     rng: random.Random
     in_flight_max: int
+    offerer_attempts: int = 1
     wanted: dict[Goal, Attempts] = field(default_factory=dict)
     in_flight: dict[Goal, PeerId] = field(default_factory=dict)
     _ready: dict[Goal, None] = field(default_factory=dict)
-    _failed: dict[Goal, None] = field(default_factory=dict)  # since the last start
+    _failed: dict[Goal, PeerId] = field(default_factory=dict)  # since the last start, by whom
     # By time; an entry counts while its goal still waits for that very time.
     _waiting: list[tuple[float, int, Goal]] = field(default_factory=list)
     _order: int = 0  # breaks ties in the heap by age, never by comparing goals
@@ -52,7 +60,7 @@ class FetchQueue(Generic[Goal]):
         is_new = goal not in self.wanted
         attempts = self.wanted.setdefault(goal, Attempts())
         if offered_by is not None:
-            attempts.offered_by = offered_by
+            attempts.offered_by, attempts.offerer_failures = offered_by, 0
             attempts.tried.pop(offered_by, None)
         if (is_new or offered_by is not None) and goal not in self.in_flight:
             self._ready[goal] = None
@@ -64,12 +72,16 @@ class FetchQueue(Generic[Goal]):
         self._ready.pop(goal, None)
         self._failed.pop(goal, None)
 
-    def failed(self, goal: Goal, peer: PeerId) -> None:
-        """Leave the next attempt to another peer. An attempt that is over already is ignored."""
-        if self.in_flight.get(goal) == peer:
-            del self.in_flight[goal]
-            self.wanted[goal].tried[peer] = None
-            self._failed[goal] = None
+    def failed(self, goal: Goal, peer: PeerId, *, at_fault: bool = False) -> None:
+        """End the attempt at this peer; a late failure of an earlier attempt changes nothing."""
+        if self.in_flight.get(goal) != peer:
+            return
+        del self.in_flight[goal]
+        attempts = self.wanted[goal]
+        attempts.tried[peer] = None
+        if at_fault and attempts.offered_by == peer:
+            attempts.offered_by = None  # its word counts for nothing any more
+        self._failed[goal] = peer
 
     def again(self, goal: Goal, peer: PeerId) -> None:
         """The answer brought some of it: ask on, the same peer first."""
@@ -78,10 +90,11 @@ class FetchQueue(Generic[Goal]):
             self.want(goal, offered_by=peer)
 
     def peer_joined(self) -> None:
-        """Look at every goal anew: the peer may have what the others lacked."""
+        """Stop backing off: the peer may have what all the others lacked."""
         for goal, attempts in self.wanted.items():
-            attempts.rounds, attempts.retry_at, attempts.is_exhausted = 0, -1.0, False
-            if goal not in self.in_flight:
+            attempts.rounds = 0
+            if attempts.is_exhausted:
+                attempts.retry_at, attempts.is_exhausted = -1.0, False
                 self._ready[goal] = None
 
     def peer_left(self, peer: PeerId) -> None:
@@ -93,7 +106,8 @@ class FetchQueue(Generic[Goal]):
         self._wake(now)
         if not peers:
             return
-        for goal in self._failed:
+        for goal, asked in self._failed.items():
+            self._forgive(self.wanted[goal], asked, now)
             self._wait(goal, peers, now)
         self._failed.clear()
         while self._ready and len(self.in_flight) < self.in_flight_max:
@@ -104,6 +118,7 @@ class FetchQueue(Generic[Goal]):
                 self._wait(goal, peers, now)
             else:
                 self.in_flight[goal] = peer
+                self.wanted[goal].asked_at = now
                 yield goal, peer
 
     def next_retry(self) -> float:
@@ -124,6 +139,15 @@ class FetchQueue(Generic[Goal]):
 
     def _is_awaited(self, until: float, _: int, goal: Goal) -> bool:
         return goal in self.wanted and self.wanted[goal].retry_at == until
+
+    def _forgive(self, attempts: Attempts, peer: PeerId, now: float) -> None:
+        """Let the offerer be asked again, if it is alive and was not asked too often."""
+        if peer != attempts.offered_by:
+            return
+        attempts.offerer_failures += 1
+        is_prompt = now - attempts.asked_at <= PROMPT_SECONDS
+        if is_prompt and attempts.offerer_failures < self.offerer_attempts:
+            attempts.tried.pop(peer, None)
 
     def _choose(self, attempts: Attempts, peers: Sequence[PeerId]) -> PeerId | None:
         if attempts.offered_by in peers and attempts.offered_by not in attempts.tried:

@@ -1,4 +1,4 @@
-"""Heads as they arrive: which are authentic, which may be forwarded, how ours are announced.
+"""Gossip as it arrives: what is authentic, what may be forwarded, how our heads are announced.
 
 Implements the gossip verdict of protocol/05-sync.md: authenticity only, cheap checks first. Whether
 a head extends what is held is decided later, by `log`.
@@ -27,8 +27,10 @@ from meshnode.core.limits import (
     ANNOUNCED_ENTRY_BYTES_MAX,
     SIGNED_HEAD_BYTES_MAX,
 )
+from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import Signed, decode_signed, encode_signed
 from meshnode.core.signing import Verify
+from meshnode.core.trust import UntrustedError
 
 CLOCK_SKEW_SECONDS_MAX = 2 * 3600  # a head issued further ahead is left for later
 REMEMBERED_MAX = 4096  # authentic heads whose signature is not checked twice
@@ -36,11 +38,15 @@ REMEMBERED_MAX = 4096  # authentic heads whose signature is not checked twice
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a head does not count now. IGNORE: the one who passed it on could not know."""
+    """Why a head does not count now. IGNORE: the one who passed it on could not know.
+
+    `lacks_roots` names the catalogue whose newer roots would settle it, if that is the reason.
+    """
 
     verdict: Verdict
     check: Check
     reason: str
+    lacks_roots: CatalogueId | None = None
 
 
 @dataclass(slots=True)
@@ -67,8 +73,12 @@ class Gate:
         catalogue = self.catalogues.get(head.catalogue)
         if catalogue is None or catalogue.chain is None:
             return Refusal(Verdict.IGNORE, Check.ROOT, "catalogue or its root is not known")
-        if head.root_version > catalogue.chain.current.version:
-            return Refusal(Verdict.IGNORE, Check.ROOT, f"root {head.root_version} is not known")
+        if head.root_version > catalogue.chain.newest_version:
+            reason = f"root {head.root_version} is not known"
+            return Refusal(Verdict.IGNORE, Check.ROOT, reason, lacks_roots=catalogue.id)
+        if catalogue.chain.key_of(head.writer) is None:
+            reason = f"no root known lists the writer {head.writer.hex()}"
+            return Refusal(Verdict.IGNORE, Check.ROOT, reason, lacks_roots=catalogue.id)
         raw = encode_signed(signed)
         name = sha256(raw)
         if name not in self._authentic:
@@ -78,7 +88,9 @@ class Gate:
         return SignedHead(head, signed, raw)
 
     def judge(self, raw: bytes, now_unix: int) -> Refusal | None:
-        """Say whether an announcement may be forwarded: None if so."""
+        """Say whether an announcement or a notice may be forwarded: None if so."""
+        if is_notice(raw):
+            return self.judge_notice(raw)
         try:
             announcement = decode_announcement(raw)
         except MalformedRecordError as error:
@@ -93,6 +105,23 @@ class Gate:
             is_news = is_news or refusal is None
         return None if is_news else ignored
 
+    def judge_notice(self, raw: bytes) -> Refusal | None:
+        """Say whether a notice is news: None if so."""
+        try:
+            notice = decode_notice(raw)
+        except MalformedRecordError as error:
+            return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
+        catalogue = self.catalogues.get(notice.catalogue)
+        if catalogue is None or catalogue.chain is None:
+            return Refusal(Verdict.IGNORE, Check.ROOT, "catalogue or its root is not known")
+        try:
+            is_news = catalogue.learns(notice, self.verify)
+        except (MalformedRecordError, UntrustedError) as error:
+            return Refusal(Verdict.REJECT, Check.ROOT, str(error))
+        if not is_news:
+            return Refusal(Verdict.IGNORE, Check.ROOT, "it is held, or follows what is not")
+        return None
+
     def _judge_head(self, signed: Signed, now_unix: int) -> Refusal | None:
         offered = self.authenticate(signed)
         if isinstance(offered, Refusal):
@@ -100,7 +129,10 @@ class Gate:
         head = offered.head
         if not is_due(head, now_unix):
             return Refusal(Verdict.IGNORE, Check.CLOCK, "the head is issued in the future")
-        log = self.catalogues[head.catalogue].logs.get(head.writer)
+        catalogue = self.catalogues[head.catalogue]
+        if catalogue.is_void(offered):
+            return Refusal(Verdict.IGNORE, Check.ROOT, f"the log is closed before head {head.seq}")
+        log = catalogue.logs.get(head.writer)
         if log is not None and head.seq < log.seq and log.holds(offered):
             # Whoever lacks it needs the newer one; old heads replayed are not carried round again.
             return Refusal(Verdict.IGNORE, Check.CHAIN, f"a newer head than {head.seq} is held")

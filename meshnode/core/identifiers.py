@@ -24,6 +24,9 @@ KID_BYTES: Final = 16
 # CIDv1 prefixes: version 1, content type, sha2-256 multihash of 32 bytes (multiformats table).
 _CATALOGUE_PREFIX: Final = bytes([0x01, 0x71, 0x12, 0x20])  # dag-cbor
 _OBJECT_PREFIX: Final = bytes([0x01, 0x55, 0x12, 0x20])  # raw
+# Identity multihash of a protobuf that says Ed25519 and 32 bytes (libp2p peer ids).
+_PEER_PREFIX: Final = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
+_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def sha256(data: bytes) -> Digest:
@@ -32,6 +35,21 @@ def sha256(data: bytes) -> Digest:
 
 def key_id(public_key: PublicKey) -> Kid:
     return Kid(sha256(public_key)[:KID_BYTES])
+
+
+def peer_id(public_key: PublicKey) -> PeerId:
+    """Return the peer id of an Ed25519 key, in base58btc (libp2p, specification of peer ids).
+
+    Written out here because a command that works offline has no other need of libp2p, whose import
+    costs more than the command.
+    """
+    raw = _PEER_PREFIX + public_key
+    number, digits = int.from_bytes(raw), ""
+    while number:
+        number, digit = divmod(number, len(_BASE58))
+        digits = _BASE58[digit] + digits
+    zeros = len(raw) - len(raw.lstrip(b"\0"))
+    return PeerId(_BASE58[0] * zeros + digits)
 
 
 def catalogue_text(catalogue: CatalogueId) -> str:

@@ -25,12 +25,15 @@ STATEMENTS_BYTES_MAX_ISSUER: Final = 64 << 10  # of one issuer's statements toge
 SNAPSHOT_BYTES_MAX: Final = 32 << 20  # 65,536 live segments at 350 bytes, and some
 FORK_BYTES_MAX: Final = 2 * SIGNED_ROOT_BYTES_MAX + 64  # two signed roots in one array
 PURGE_BYTES_MAX: Final = 64 << 10  # a longer purge is signed as several
+NOTICE_BYTES_MAX: Final = PURGE_BYTES_MAX + 64  # a signed purge or root, and whose it is
 SEEDS_BYTES_MAX: Final = 128 << 10  # every list in it full
 
 # --- Lists ----------------------------------------------------------------------------------------
 SIGNATURES_MAX: Final = 32
 KEYS_MAX: Final = 32
 ROLE_KEYS_MAX: Final = 16
+ROOT_VERSION_MAX: Final = 1024  # every peer keeps every version of a root
+PURGES_MAX: Final = 256  # that are kept of one catalogue
 WRITERS_MAX: Final = 64
 PREFIXES_MAX: Final = 16  # of one writer
 DELEGATES_MAX: Final = 64

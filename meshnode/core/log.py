@@ -14,7 +14,7 @@ from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, decode_entry
 from meshnode.core.events import Check
 from meshnode.core.heads import FIRST_SEQ, Head, SignedHead
-from meshnode.core.identifiers import DIGEST_BYTES
+from meshnode.core.identifiers import DIGEST_BYTES, Digest, sha256
 from meshnode.core.limits import HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 
@@ -45,12 +45,17 @@ class LogFault:
 
 @dataclass(slots=True)
 class Log:
-    """Invariant: `frontier` covers the entries of `head`, and nothing more."""
+    """Invariant: `frontier` covers the entries of `head`, and nothing more.
+
+    Every entry is kept, decoded, with its SHA-256: a later root may void it, or let it count again.
+    """
 
     head: SignedHead | None = None
     frontier: Frontier = field(default_factory=Frontier)
     clock: int = 0  # of the last entry; strictly rising
+    entries: list[tuple[Entry, Digest]] = field(default_factory=list)
     _digests: bytearray = field(default_factory=bytearray)  # of all heads, in order of seq
+    _sizes: list[int] = field(default_factory=list)  # of the tree at each head
 
     @property
     def seq(self) -> int:
@@ -65,8 +70,16 @@ class Log:
 
     def holds(self, offered: SignedHead) -> bool:
         """Say whether this very head is part of the log."""
-        end = (offered.head.seq - FIRST_SEQ + 1) * DIGEST_BYTES
-        return bytes(self._digests[end - DIGEST_BYTES : end]) == offered.signed.digest
+        return self.holds_at(offered.head.seq, offered.signed.digest)
+
+    def holds_at(self, seq: int, digest: Digest) -> bool:
+        """Say whether the head of this seq is the one of this digest."""
+        end = (seq - FIRST_SEQ + 1) * DIGEST_BYTES
+        return bytes(self._digests[end - DIGEST_BYTES : end]) == digest
+
+    def size_at(self, seq: int) -> int:
+        """Return how many entries the head of this seq, which is held, covers."""
+        return self._sizes[seq - FIRST_SEQ]
 
     def disputes(self, offered: SignedHead) -> bool:
         """Say whether another head of the same seq is held: evidence of a fork."""
@@ -114,6 +127,9 @@ class Log:
         self.frontier = extension.frontier
         for head in extension.heads:
             self._digests += head.signed.digest
+            self._sizes.append(head.head.size)
+        digests = map(sha256, extension.raws)
+        self.entries += zip(extension.entries, digests, strict=True)
         if extension.entries:
             self.clock = extension.entries[-1].clock
 

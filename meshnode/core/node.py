@@ -17,18 +17,26 @@ from typing import assert_never
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.erasure import Erasures
 from meshnode.core.events import Check, LogId, Now, SegmentKey, SegmentRef, Verdict
 from meshnode.core.gossip import Gate, Refusal, announce, is_due, log_of
-from meshnode.core.heads import AnnouncedHead, SignedHead, decode_announcement
-from meshnode.core.identifiers import CatalogueId, PeerId, catalogue_text
+from meshnode.core.heads import (
+    AnnouncedHead,
+    SignedHead,
+    decode_announcement,
+    decode_signed_head,
+)
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, catalogue_text
 from meshnode.core.log import Extension, Log, LogFault
+from meshnode.core.notices import decode_notice, is_notice, notice_of
 from meshnode.core.overview import CatalogueOverview, Overview, RefusedSegment, describe
 from meshnode.core.peers import Peers
 from meshnode.core.replica import Replica
+from meshnode.core.signed import encode_signed
 from meshnode.core.signing import Verify, verify
 from meshnode.core.submission import examine
 from meshnode.core.syncing import Sync
-from meshnode.core.trust import RootChain, UntrustedError
+from meshnode.core.trust import RootChain, UntrustedError, first_of
 from meshnode.errors import StorageError
 
 
@@ -45,6 +53,7 @@ class Node:
         self.peers = Peers()
         self.replica = Replica(rng, self._counts)
         self.sync = Sync(rng)
+        self.erasures = Erasures(self.catalogues)
         self.read_only = ""  # why nothing is written any more
         self._check_signature = check_signature
         self._gate = Gate(self.catalogues, check_signature)
@@ -69,6 +78,22 @@ class Node:
     def judge(self, raw: bytes, now: Now) -> Refusal | None:
         """Give the gossip verdict on an announcement: None to accept and forward it."""
         return self._gate.judge(raw, now.unix)
+
+    def withholds(self, name: Digest) -> bool:
+        """Say whether an object, or a payload by its key, is served to nobody."""
+        return self.erasures.withholds(name)
+
+    def newest_roots(self, catalogues: Sequence[CatalogueId]) -> tuple[ev.RootName, ...]:
+        """Name what others need to agree on whom to trust: the newest root, if it is not the first,
+        its rivals, and the purges that count.
+        """
+        known = (self.catalogues[c].chain for c in catalogues if c in self.catalogues)
+        return tuple(
+            ev.RootName(chain.catalogue, version, digest)
+            for chain in known
+            if chain is not None
+            for version, digest in chain.newest
+        )
 
     def followed(self) -> tuple[CatalogueId, ...]:
         return tuple(c.id for c in self.catalogues.values() if c.followed)
@@ -100,31 +125,44 @@ class Node:
             self._catalogue(catalogue_id).followed = True
         for stored in restored.logs:
             self._restore_log(self._catalogue(stored.log.catalogue), stored)
-        effects = list(self.replica.restore(restored))
+        effects: list[ev.Effect] = list(self.replica.restore(restored))
+        for stamp in restored.stamps:
+            self._catalogue(stamp.catalogue).stamps[stamp.entry] = stamp.stored
+        for catalogue in self.catalogues.values():
+            for writer in catalogue.logs:
+                effects += self._stamp(catalogue, writer, 0, now)
         for catalogue_id in self.followed():
             effects += self._resume(self.catalogues[catalogue_id])
         return effects + list(self._ask(now))
 
     def _restore_chain(self, catalogue: Catalogue, raws: Sequence[bytes]) -> None:
         try:
-            catalogue.chain = self._checked_chain(catalogue.id, raws)
+            chain = self._extended(catalogue, raws)
         except (MalformedRecordError, UntrustedError) as error:
             raise _damaged(catalogue.id, "root") from error
+        if chain is None or len(chain.held) + len(chain.purges) != len(raws):
+            raise _damaged(catalogue.id, "root")
+        catalogue.obey(chain)
 
     def _restore_log(self, catalogue: Catalogue, stored: ev.StoredLog) -> None:
-        heads = [self._gate.read(raw) for raw in stored.heads]
-        authentic = [
-            head
-            for head in heads
-            if isinstance(head, SignedHead) and log_of(head.head) == stored.log
-        ]
-        if not authentic or len(authentic) != len(heads):
+        """Check a log as it was once adopted: what a root has closed since is still there."""
+        try:
+            heads = [decode_signed_head(raw) for raw in stored.heads]
+        except MalformedRecordError as error:
+            raise _damaged(catalogue.id, "log") from error
+        if not heads or not all(self._was_authentic(catalogue, stored.log, head) for head in heads):
             raise _damaged(catalogue.id, "log")
-        result = catalogue.consider(stored.log.writer, authentic, 0, stored.entries)
+        result = catalogue.log(stored.log.writer).consider(heads, 0, stored.entries)
         held = (len(stored.heads), len(stored.entries))
         if isinstance(result, LogFault) or (len(result.heads), len(result.raws)) != held:
             raise _damaged(catalogue.id, "log")
         catalogue.adopt(stored.log.writer, result)
+
+    def _was_authentic(self, catalogue: Catalogue, log: LogId, offered: SignedHead) -> bool:
+        head, chain = offered.head, catalogue.chain
+        if chain is None or log_of(head) != log:
+            return False
+        return chain.head_fault(head, offered.signed, self._check_signature) is None
 
     # --- Events -----------------------------------------------------------------------------------
     def _react(  # noqa: C901, PLR0912 - one branch an event
@@ -137,17 +175,20 @@ class Node:
                 self._on_disconnected(peer)
             case ev.AnnouncementReceived(peer, raw):
                 yield from self._on_announcement(peer, raw, now)
-            case ev.HeadsReceived(peer, raws):
-                yield from self._on_heads(peer, raws, now)
-            case ev.RootsReceived(peer, catalogue, raws):
-                yield from self._on_roots(peer, catalogue, raws)
+            case ev.HeadsReceived():
+                yield from self._on_heads(event, now)
+            case ev.RootsReceived():
+                yield from self._on_roots(event)
             case ev.LogReceived():
                 yield from self._on_log(event, now)
             case ev.RequestFailed():
                 yield from self._on_failed(event)
             case ev.ObjectStored(digest):
                 yield from self.replica.stored(digest)
+            case ev.ObjectsPurged(digests):
+                self.replica.purged(digests)
             case ev.SegmentIndexed(ref):
+                self.erasures.indexed(ref)
                 yield from self.replica.segment_indexed(ref)
             case ev.SegmentRefused():
                 yield from self.replica.segment_refused(event)
@@ -190,6 +231,9 @@ class Node:
         """Take what was gossiped. Its forwarder answers for authenticity alone: if the entries do
         not fit, the log is asked for, and nobody is blamed.
         """
+        if is_notice(raw):
+            yield from self._on_notice(peer, raw)
+            return
         try:
             announcement = decode_announcement(raw)
         except MalformedRecordError as error:
@@ -212,37 +256,73 @@ class Node:
             return
         result = catalogue.consider(log.writer, [offered], announced.first, announced.entries)
         if isinstance(result, Extension) and result.heads:
-            yield from self._adopt(log, result, peer)
+            yield from self._adopt(log, result, peer, now)
         else:
             self.sync.want_log(log, offered.head.seq, peer)
 
-    def _on_heads(self, peer: PeerId, raws: Sequence[bytes], now: Now) -> Iterator[ev.Effect]:
-        for raw in raws:
+    def _on_notice(self, peer: PeerId, raw: bytes) -> Iterator[ev.Effect]:
+        refusal = self._gate.judge_notice(raw)
+        if refusal is None:
+            notice = decode_notice(raw)
+            catalogue = self.catalogues[notice.catalogue]
+            yield from self._learn_roots(catalogue, [encode_signed(notice.signed)], peer)
+        elif refusal.verdict is Verdict.REJECT:
+            yield from self._blame(peer, refusal.check, refusal.reason)
+
+    def _on_heads(self, event: ev.HeadsReceived, now: Now) -> Iterator[ev.Effect]:
+        for name in event.roots:
+            self._hear_of_root(name, event.peer)
+        for raw in event.raws:
             offered = self._gate.read(raw)
             if isinstance(offered, SignedHead):
-                log = log_of(offered.head)
-                if self._is_news(self.catalogues[log.catalogue], offered, now):
-                    self.sync.want_log(log, offered.head.seq, peer)
+                self._hear_of_head(offered, event.peer, now)
             elif offered.verdict is Verdict.REJECT:
-                yield from self._blame(peer, offered.check, offered.reason)
+                yield from self._blame(event.peer, offered.check, offered.reason)
                 return
+            elif offered.lacks_roots is not None:
+                self._want_roots(self.catalogues[offered.lacks_roots], event.peer)
 
-    def _on_roots(
-        self, peer: PeerId, catalogue_id: CatalogueId, raws: Sequence[bytes]
-    ) -> Iterator[ev.Effect]:
-        if self.sync.roots.in_flight.get(catalogue_id) != peer:
+    def _hear_of_head(self, offered: SignedHead, peer: PeerId, now: Now) -> None:
+        """Follow a log to this head, or to its closing if that is nearer."""
+        log = log_of(offered.head)
+        catalogue = self.catalogues[log.catalogue]
+        if self._is_news(catalogue, offered, now):
+            self.sync.want_log(log, offered.head.seq, peer)
+        elif catalogue.followed and catalogue.is_void(offered):
+            last = catalogue.last_seq(log.writer)
+            if last is not None and catalogue.log(log.writer).seq < last:
+                self.sync.want_log(log, last, peer)
+
+    def _hear_of_root(self, name: ev.RootName, peer: PeerId) -> None:
+        catalogue = self.catalogues.get(name.catalogue)
+        if catalogue is None or catalogue.chain is None or catalogue.chain.holds(name.digest):
+            return
+        self._want_roots(catalogue, peer, min(name.version - 1, catalogue.chain.current.version))
+
+    def _want_roots(self, catalogue: Catalogue, peer: PeerId, after: int | None = None) -> None:
+        assert catalogue.chain is not None
+        if catalogue.followed:
+            held = catalogue.chain.current.version
+            self.sync.want_roots(catalogue.id, held if after is None else after, peer)
+
+    def _on_roots(self, event: ev.RootsReceived) -> Iterator[ev.Effect]:
+        peer, catalogue = event.peer, self.catalogues.get(event.catalogue)
+        if catalogue is None or self.sync.roots.in_flight.get(catalogue.id) != peer:
             return  # it was not asked, or answered too late
-        if len(raws) != 1:
-            # None, or a chain with later roots, which this version cannot follow: no fault.
-            self.sync.roots.failed(catalogue_id, peer)
-            return
         try:
-            yield from self._adopt_roots(self.catalogues[catalogue_id], raws)
-        except (MalformedRecordError, UntrustedError) as error:
+            yield from self._learn_roots(catalogue, event.raws, peer)
+        except MalformedRecordError as error:
+            yield from self._blame(peer, Check.ENCODING, str(error))
+        except UntrustedError as error:
             yield from self._blame(peer, Check.ROOT, str(error))
-            self.sync.roots.failed(catalogue_id, peer)
-            return
-        yield ev.AskHeads(peer, (catalogue_id,))
+        self._roots_asked(catalogue, peer)
+
+    def _roots_asked(self, catalogue: Catalogue, peer: PeerId) -> None:
+        """A peer was asked for roots, in vain or not: only the first is asked for until found."""
+        if catalogue.chain is None:
+            self.sync.roots.failed(catalogue.id, peer)
+        else:
+            self.sync.roots_answered(catalogue.id)
 
     def _on_log(self, event: ev.LogReceived, now: Now) -> Iterator[ev.Effect]:
         if self.sync.logs.in_flight.get(event.log) != event.peer:
@@ -256,7 +336,7 @@ class Node:
         if isinstance(result, LogFault):
             yield from self._log_refused(event, result)
         elif result.heads:
-            yield from self._caught_up(event, catalogue, result)
+            yield from self._caught_up(event, catalogue, result, now)
         else:
             self.sync.logs.failed(event.log, event.peer)
 
@@ -282,13 +362,13 @@ class Node:
         self.sync.logs.failed(event.log, event.peer)
 
     def _caught_up(
-        self, event: ev.LogReceived, catalogue: Catalogue, extension: Extension
+        self, event: ev.LogReceived, catalogue: Catalogue, extension: Extension, now: Now
     ) -> Iterator[ev.Effect]:
         """Adopt what was asked for. What gossip did not bring here it may not have brought to
         others either, so a log that was already known is announced again.
         """
         was_known = catalogue.log(event.log.writer).seq > 0
-        yield from self._adopt(event.log, extension, event.peer)
+        yield from self._adopt(event.log, extension, event.peer, now)
         if was_known:
             yield ev.Announce(announce(extension.heads[-1], extension.frontier.size, ()))
 
@@ -297,11 +377,12 @@ class Node:
             case ev.AskHeads():
                 pass  # the next poll asks again
             case ev.AskRoots(peer, catalogue):
-                self.sync.roots.failed(catalogue, peer)
+                if self.sync.roots.in_flight.get(catalogue) == peer:
+                    self._roots_asked(self.catalogues[catalogue], peer)
             case ev.AskLog(peer, log):
                 self.sync.logs.failed(log, peer)
             case ev.FetchObject():
-                self.replica.fetch_failed(event.request)
+                self.replica.fetch_failed(event.request, at_fault=event.check is not None)
             case _:
                 assert_never(event.request)
         if event.check is not None:
@@ -311,9 +392,9 @@ class Node:
     def _on_followed(self, event: ev.Followed) -> Iterator[ev.Effect]:
         known = self.catalogues.get(event.catalogue)
         catalogue = known or Catalogue(event.catalogue)
-        if event.roots and catalogue.chain is None:
+        if event.roots:
             try:
-                yield from self._adopt_roots(catalogue, event.roots)
+                yield from self._learn_roots(catalogue, event.roots, None)
             except (MalformedRecordError, UntrustedError) as error:
                 yield ev.Answer(event.ticket, str(error))
                 return
@@ -345,7 +426,7 @@ class Node:
             return
         if result is not None:
             newest = result.heads[-1]
-            yield from self._adopt(log_of(newest.head), result, None)
+            yield from self._adopt(log_of(newest.head), result, None, now)
             yield ev.Announce(announce(newest, result.first, result.raws))
         yield ev.Answer(event.ticket)
 
@@ -368,24 +449,48 @@ class Node:
         else:
             yield from self.replica.resume(catalogue)
 
-    def _adopt_roots(self, catalogue: Catalogue, raws: Sequence[bytes]) -> Iterator[ev.Effect]:
-        """Raises MalformedRecordError, UntrustedError: the roots are not this catalogue's."""
-        catalogue.chain = self._checked_chain(catalogue.id, raws)
-        self.catalogues[catalogue.id] = catalogue
-        self.sync.roots.done(catalogue.id)
-        for version, raw in enumerate(catalogue.chain.raws, 1):
-            yield ev.AdoptRoot(catalogue.id, version, raw)
+    def _learn_roots(
+        self, catalogue: Catalogue, raws: Sequence[bytes], source: PeerId | None
+    ) -> Iterator[ev.Effect]:
+        """Take in roots; one that comes to a chain already known is announced to others.
 
-    def _checked_chain(self, catalogue: CatalogueId, raws: Sequence[bytes]) -> RootChain:
-        if len(raws) != 1:
-            raise UntrustedError("later roots are in force, which this version cannot follow")
-        chain = RootChain.begin(raws[0], self._check_signature)
-        if chain.catalogue != catalogue:
-            raise UntrustedError(f"the root is that of {catalogue_text(chain.catalogue)}")
-        return chain
+        Raises:
+            MalformedRecordError, UntrustedError: the roots are not this catalogue's.
+        """
+        before = catalogue.chain
+        chain = self._extended(catalogue, raws)
+        if chain is None or chain is before:
+            return
+        changes = catalogue.obey(chain)
+        if changes.recounted:
+            self.erasures.recounted(catalogue.id)
+        self.catalogues[catalogue.id] = catalogue
+        self.sync.roots_answered(catalogue.id)
+        for version, record in chain.beyond(before):
+            yield ev.AdoptRoot(catalogue.id, version, record)
+            if before is not None:
+                yield ev.Announce(notice_of(catalogue.id, record), ev.Topic.STATEMENTS)
+        if catalogue.followed:
+            yield from self.replica.change(catalogue, changes, source)
+            for peer in self.peers.asked():
+                if source in (None, peer):  # heads of the new root may have been ignored so far
+                    yield ev.AskHeads(peer, (catalogue.id,))
+
+    def _extended(self, catalogue: Catalogue, raws: Sequence[bytes]) -> RootChain | None:
+        """Raises MalformedRecordError, UntrustedError: the roots are not this catalogue's."""
+        chain = catalogue.chain
+        if chain is None:
+            if not raws:
+                return None
+            chain = RootChain.begin(first_of(catalogue.id, raws), self._check_signature)
+            if chain.catalogue != catalogue.id:
+                raise UntrustedError(f"the root is that of {catalogue_text(chain.catalogue)}")
+        return chain.extend(raws, self._check_signature)
 
     def _is_news(self, catalogue: Catalogue, offered: SignedHead, now: Now) -> bool:
         if not catalogue.followed or not is_due(offered.head, now.unix):
+            return False
+        if catalogue.is_void(offered):
             return False
         log = catalogue.log(offered.head.writer)
         if log.disputes(offered):
@@ -393,20 +498,39 @@ class Node:
         return log.is_behind(offered.head)
 
     def _adopt(
-        self, log: LogId, extension: Extension, source: PeerId | None
+        self, log: LogId, extension: Extension, source: PeerId | None, now: Now
     ) -> Iterator[ev.Effect]:
         catalogue = self.catalogues[log.catalogue]
         changes = catalogue.adopt(log.writer, extension)
         heads = tuple((head.head.seq, head.raw) for head in extension.heads)
         yield ev.ExtendLog(log, heads, extension.first, extension.raws)
+        yield from self._stamp(catalogue, log.writer, extension.first, now)
         yield from self.replica.change(catalogue, changes, source)
         self.sync.extended(log, catalogue.log(log.writer).seq, source)
+
+    def _stamp(
+        self, catalogue: Catalogue, writer: Kid, first: int, now: Now
+    ) -> Iterator[ev.StampEntry]:
+        """Note when entries that erase came here: the wait before erasing begins now."""
+        for entry in catalogue.unstamped(writer, first):
+            catalogue.stamps[entry] = now.unix
+            self.erasures.entries_changed()
+            yield ev.StampEntry(catalogue.id, entry, now.unix)
+
+    def _erase(self, now: Now) -> Iterator[ev.Effect]:
+        for effect in self.erasures.start(now.unix):
+            if isinstance(effect, ev.PurgeObject):
+                if effect.digest not in self.replica.objects:
+                    continue
+                self.replica.purged((effect.digest,))
+            yield effect
 
     def _blame(self, peer: PeerId, check: Check, reason: str) -> Iterator[ev.Effect]:
         self.peers.blame(peer)
         yield ev.Blame(peer, check, reason)
 
     def _ask(self, now: Now) -> Iterator[ev.Effect]:
+        yield from self._erase(now)
         peers = self.peers.asked()
         yield from self.sync.start(peers, self.followed(), self._log, now.monotonic)
         yield from self.replica.start(peers, now.monotonic)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.entries import ObjectRef, PayloadAdded
 from meshnode.core.events import SegmentRef
+from meshnode.core.freshness import Freshness, freshness
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.log import Log
 from meshnode.core.roots import Root
@@ -17,7 +18,8 @@ from meshnode.core.roots import Root
 class LogOverview:
     """One writer's log. `clock` is its last entry's; `disputed_since` the seq of a fork, if any.
 
-    `head` is the newest signed head; `frontier` that of its tree, largest subtree first.
+    `head` is the newest signed head; `frontier` that of its tree, largest subtree first. `next_by`
+    is when the writer meant to sign again, None if he did not say or the root closes the log.
     """
 
     writer: Kid
@@ -28,12 +30,14 @@ class LogOverview:
     head: bytes | None
     frontier: tuple[Digest, ...]
     disputed_since: int | None
+    next_by: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueOverview:
     """One catalogue; `roots` are its signed roots, `root` the one in force, None while unknown.
 
+    `rivals` are signed roots of the next version that void each other: evidence of a fork.
     `clock` is the greatest of its valid entries. Segments, payloads and collections are those that
     count; logs are those of every writer of the root.
     """
@@ -41,12 +45,20 @@ class CatalogueOverview:
     id: CatalogueId
     followed: bool
     roots: tuple[bytes, ...]
+    rivals: tuple[bytes, ...]
     root: Root | None
     clock: int
     logs: tuple[LogOverview, ...]
     collections: tuple[tuple[str, ObjectRef], ...]
     segments: tuple[SegmentRef, ...]
     payloads: tuple[PayloadAdded, ...]
+
+    def freshness(self, now_unix: int) -> tuple[Freshness, ...]:
+        """Return what is overdue at this unix second; nothing while the root is not known."""
+        if self.root is None:
+            return ()
+        next_bys = [log.next_by for log in self.logs if log.next_by is not None]
+        return freshness(self.root.review_by, next_bys, now_unix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,7 @@ def describe(catalogue: Catalogue) -> CatalogueOverview:
         id=catalogue.id,
         followed=catalogue.followed,
         roots=chain.raws if chain else (),
+        rivals=tuple(root.raw for root in chain.rivals) if chain else (),
         root=chain.current if chain else None,
         clock=contents.clock,
         logs=tuple(_logs(catalogue, chain.current)) if chain else (),
@@ -97,6 +110,7 @@ def _logs(catalogue: Catalogue, root: Root) -> Sequence[LogOverview]:
                 head=log.head.raw if log.head else None,
                 frontier=log.frontier.hashes,
                 disputed_since=catalogue.disputed.get(writer.kid),
+                next_by=log.head.head.next_by if log.head and writer.closed is None else None,
             )
         )
     return found

@@ -36,6 +36,7 @@ from meshnode.core.heads import (
     encode_announcement,
     encode_head,
 )
+from meshnode.core.notices import Notice, decode_notice, encode_notice
 from meshnode.core.purges import Purge, decode_purge, encode_purge
 from meshnode.core.roots import (
     Closing,
@@ -71,6 +72,7 @@ __all__ = [
     "LastHead",
     "MirrorsChanged",
     "NextRole",
+    "Notice",
     "ObjectRef",
     "PayloadAdded",
     "PayloadRemoved",
@@ -97,6 +99,7 @@ __all__ = [
     "decode_entry",
     "decode_fork",
     "decode_head",
+    "decode_notice",
     "decode_purge",
     "decode_root",
     "decode_seeds",
@@ -108,6 +111,7 @@ __all__ = [
     "encode_entry",
     "encode_fork",
     "encode_head",
+    "encode_notice",
     "encode_purge",
     "encode_root",
     "encode_seeds",

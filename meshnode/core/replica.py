@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from meshnode.core.fetching import FetchQueue
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 
 FETCHES_AT_ONCE_MAX = 8  # as many peers or segments at once; more only share the same line
+OFFERER_ATTEMPTS = 3  # an object follows its entry from peer to peer within a few pauses
 INDEXING_AT_ONCE_MAX = 2  # one is checked while the other is written
 SIZES_MAX = 8  # declared for one object; one that is named truly is among the first
 
@@ -56,7 +57,7 @@ class Replica:
     _indexing: dict[SegmentKey, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fetches = FetchQueue(self.rng, FETCHES_AT_ONCE_MAX)
+        self.fetches = FetchQueue(self.rng, FETCHES_AT_ONCE_MAX, OFFERER_ATTEMPTS)
 
     def restore(self, restored: ev.Restored) -> Iterator[ev.Effect]:
         """Take over what the disk holds; drop from the index what no longer counts."""
@@ -67,19 +68,21 @@ class Replica:
 
     def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         """Bring a whole catalogue towards being searchable: at boot, or newly followed."""
-        for entry in catalogue.contents.removals():
-            yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock)
+        yield _hidden(catalogue)
         for name in catalogue.contents.segments:
             yield from self._settle(catalogue.key(name), None)
-        for wanted in catalogue.contents.objects():
+        for wanted in catalogue.objects():
             self._want_for(catalogue, wanted, None)
 
     def change(
         self, catalogue: Catalogue, changes: Changes, source: PeerId | None
     ) -> Iterator[ev.Effect]:
         """Follow what newly adopted entries changed; `source` is asked for objects first."""
+        if changes.recounted:
+            yield _hidden(catalogue)
         for entry in changes.hidden:
-            yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock)
+            erases = entry.reason.erases
+            yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock, erases)
         for name in changes.segments:
             yield from self._settle(catalogue.key(name), source)
         for wanted in changes.objects:
@@ -92,8 +95,15 @@ class Replica:
         for key in awaited.segments:
             yield from self._settle(key, None)
 
-    def fetch_failed(self, request: ev.FetchObject) -> None:
-        self.fetches.failed(request.digest, request.peer)
+    def purged(self, digests: Iterable[Digest]) -> None:
+        """These bytes are not held any more; they are fetched again only if somebody counts them
+        anew.
+        """
+        for digest in digests:
+            self.objects.pop(digest, None)
+
+    def fetch_failed(self, request: ev.FetchObject, *, at_fault: bool) -> None:
+        self.fetches.failed(request.digest, request.peer, at_fault=at_fault)
         awaited = self._awaited.get(request.digest)
         if awaited is not None and awaited.sizes[0] == request.size_bytes:
             awaited.sizes.append(awaited.sizes.pop(0))
@@ -137,7 +147,12 @@ class Replica:
     @property
     def backlog(self) -> int:
         """Objects still to fetch and segments still to index."""
-        return len(self.fetches.wanted) + len(self._to_index) + len(self._indexing)
+        return len(self.fetches.wanted) + self.unindexed
+
+    @property
+    def unindexed(self) -> int:
+        """Segments that are here and not searchable yet."""
+        return len(self._to_index) + len(self._indexing)
 
     def _settle(self, key: SegmentKey, source: PeerId | None) -> Iterator[ev.Effect]:
         """Bring one segment a step nearer to where the log wants it."""
@@ -185,6 +200,15 @@ class Replica:
         if not self._awaited[digest].is_wanted:
             del self._awaited[digest]
             self.fetches.done(digest)
+
+
+def _hidden(catalogue: Catalogue) -> ev.SetHidden:
+    removals = catalogue.contents.removals()
+    withdrawals = (
+        ev.Withdrawal(entry.collection, entry.ids, entry.clock, entry.reason.erases)
+        for entry in removals
+    )
+    return ev.SetHidden(catalogue.id, tuple(withdrawals))
 
 
 def _without(keys: dict[SegmentKey, Kept], catalogue: CatalogueId) -> dict[SegmentKey, Kept]:

@@ -36,6 +36,18 @@ class Signed:
         """SHA-256 of the payload: the name of what is signed."""
         return sha256(self.payload)
 
+    @property
+    def kind(self) -> object:
+        """What the payload says it is: "root", "head", …
+
+        Raises:
+            MalformedRecordError: it is no record at all.
+        """
+        value = decode(self.payload, PAYLOAD_BYTES_MAX)
+        shapes.require(type(value) is list and bool(value), "a record is an array")
+        assert isinstance(value, list)
+        return value[0]
+
 
 def encode_signed(signed: Signed) -> bytes:
     return encode(shapes.plain(signed))

@@ -42,6 +42,8 @@ def _extension(
     log = catalogue.log(newest.head.writer)
     if log.holds(newest):
         return None
+    if catalogue.is_void(newest):
+        return f"the root closes this writer's log before head {newest.head.seq}"
     if not log.is_behind(newest.head):
         return f"seq {newest.head.seq} is taken by another head"
     result = catalogue.consider(newest.head.writer, heads, event.first, event.entries)

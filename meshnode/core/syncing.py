@@ -29,6 +29,7 @@ class Sync:
     roots: FetchQueue[CatalogueId] = field(init=False)
     logs: FetchQueue[LogId] = field(init=False)
     _targets: dict[LogId, int] = field(default_factory=dict)  # the newest seq heard of
+    _roots_after: dict[CatalogueId, int] = field(default_factory=dict)  # the least version asked
     _next_poll: float = 0.0
 
     def __post_init__(self) -> None:
@@ -40,6 +41,16 @@ class Sync:
         self._targets[log] = max(seq, self._targets.get(log, 0))
         self.logs.want(log, offered_by)
 
+    def want_roots(self, catalogue: CatalogueId, after: int, offered_by: PeerId | None) -> None:
+        """Ask for roots of a version above `after`, first the peer that told of them."""
+        self._roots_after[catalogue] = min(after, self._roots_after.get(catalogue, after))
+        self.roots.want(catalogue, offered_by)
+
+    def roots_answered(self, catalogue: CatalogueId) -> None:
+        """Ask no more: what is still missing the next poll tells."""
+        self._roots_after.pop(catalogue, None)
+        self.roots.done(catalogue)
+
     def extended(self, log: LogId, seq: int, source: PeerId | None) -> None:
         """The log is held up to `seq`; if that is not all, ask on, `source` first."""
         if self._targets.get(log, 0) <= seq:
@@ -49,7 +60,7 @@ class Sync:
             self.logs.again(log, source)
 
     def forget(self, catalogue: CatalogueId) -> None:
-        self.roots.done(catalogue)
+        self.roots_answered(catalogue)
         for log in [log for log in self._targets if log.catalogue == catalogue]:
             del self._targets[log]
             self.logs.done(log)
@@ -80,7 +91,7 @@ class Sync:
             if peers:
                 yield from self.ask_heads(self.rng.choice(peers), followed)
         for catalogue, peer in self.roots.start(peers, now):
-            yield ev.AskRoots(peer, catalogue)
+            yield ev.AskRoots(peer, catalogue, self._roots_after.get(catalogue, 0))
         for log, peer in self.logs.start(peers, now):
             yield ev.AskLog(peer, log, held(log).seq, held(log).size)
 

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Final
 
-from meshnode.core.events import Effect, Event, SegmentRef
+from meshnode.core.events import Effect, Event, SegmentRef, SetHidden
 from meshnode.core.identifiers import DIGEST_BYTES
 
 ID_BYTES_SHOWN: Final = 8  # enough to tell ids apart in a log of millions of lines
@@ -22,6 +22,7 @@ TEXT_CHARACTERS_MAX: Final = 200  # of one reason or name; the rest adds nothing
 # Where a few fields name the whole value.
 _NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     SegmentRef: ("log", "collection", "digest", "clock"),
+    SetHidden: ("catalogue", "count"),
 }
 _known_fields: dict[type, tuple[str, ...]] = {}  # bounded by the number of types in `events`
 

@@ -6,36 +6,52 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol, assert_never
 
+import structlog
 import trio
 
 from meshnode.core import events as ev
+from meshnode.core import trace
+from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
 from meshnode.runtime.indexing import Indexing
 from meshnode.runtime.tickets import Tickets
 
 Tell = Callable[[ev.Event], Awaitable[None]]
 
+_log = structlog.get_logger()
+
 
 class Network(Protocol):
     """What effects need of the mesh; a peer that works offline has a silent one."""
 
-    async def publish(self, raw: bytes) -> None: ...
+    async def publish(self, raw: bytes, topic: ev.Topic) -> None: ...
 
     async def perform(self, request: ev.Request) -> ev.Event: ...
+
+    async def stop_payload(self, key: Digest, *, erase: bool) -> None:
+        """Serve a payload no more; raises StorageError."""
+        ...
 
 
 class Offline:
     """The network of a peer that has none: nobody hears, nobody answers."""
 
-    async def publish(self, raw: bytes) -> None:
+    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
         pass
 
     async def perform(self, request: ev.Request) -> ev.Event:
         return ev.RequestFailed(request, "this peer works offline")
 
+    async def stop_payload(self, key: Digest, *, erase: bool) -> None:
+        """Nothing is served; what is due is erased at the next start with a network."""
+
 
 class Effects:
-    """Starts effects in the order given; those that take time run beside each other."""
+    """Starts effects in the order given; those that take time run beside each other.
+
+    What the network raises against its word ends in the log and costs one message or request: the
+    node is told of the end of each request, and the peer lives on.
+    """
 
     def __init__(self, network: Network, indexing: Indexing, tickets: Tickets, tell: Tell) -> None:
         self._network = network
@@ -56,12 +72,24 @@ class Effects:
 
     def _perform(self, effect: ev.Started, nursery: trio.Nursery) -> None:
         match effect:
-            case ev.Announce(raw):
-                nursery.start_soon(self._network.publish, raw)
+            case ev.Announce(raw, topic):
+                nursery.start_soon(self._publish, raw, topic)
             case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
                 nursery.start_soon(self._request, effect)
-            case ev.IndexSegment() | ev.DropSegment() | ev.HideItems() | ev.ForgetCatalogue():
+            case (
+                ev.IndexSegment()
+                | ev.DropSegment()
+                | ev.HideItems()
+                | ev.SetHidden()
+                | ev.ForgetCatalogue()
+                | ev.PurgeObject()
+                | ev.PurgeItems()
+            ):
                 self._indexing.queue(effect)
+            case ev.StopPayload(key):
+                nursery.start_soon(self._stop_payload, key, False)
+            case ev.PurgePayload(key):
+                nursery.start_soon(self._stop_payload, key, True)
             case ev.Answer():
                 self._tickets.resolve(effect)
             case ev.Blame():
@@ -69,9 +97,24 @@ class Effects:
             case _:
                 assert_never(effect)
 
+    async def _publish(self, raw: bytes, topic: ev.Topic) -> None:
+        try:
+            await self._network.publish(raw, topic)
+        except Exception:
+            _log.exception("an announcement failed")
+
+    async def _stop_payload(self, key: Digest, erase: bool) -> None:
+        try:
+            await self._network.stop_payload(key, erase=erase)
+        except StorageError as error:
+            await self._tell(ev.StorageFailed(str(error)))
+
     async def _request(self, request: ev.Request) -> None:
         try:
             event = await self._network.perform(request)
         except StorageError as error:
             event = ev.StorageFailed(str(error))
+        except Exception as error:
+            _log.exception("a request failed", request=trace.line(request))
+            event = ev.RequestFailed(request, f"this peer failed: {error!r}")
         await self._tell(event)

@@ -26,11 +26,16 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 from libp2p.pubsub.validators import signature_validator
 
-from meshnode.core.events import Verdict
-from meshnode.core.limits import ANNOUNCEMENT_BYTES_MAX
+from meshnode.core.events import Topic, Verdict
+from meshnode.core.limits import ANNOUNCEMENT_BYTES_MAX, NOTICE_BYTES_MAX
 from meshnode.runtime.budget import Budgets
 
-HEADS_TOPIC: Final = "/meshnode/heads/1"
+HEADS_TOPIC: Final = Topic.HEADS.value
+TOPICS: Final = tuple(topic.value for topic in Topic)
+MESSAGE_BYTES_MAX: Final = {
+    Topic.HEADS.value: ANNOUNCEMENT_BYTES_MAX,
+    Topic.STATEMENTS.value: NOTICE_BYTES_MAX,
+}
 RPC_BYTES_MAX: Final = 1_000_000  # py-libp2p loses larger ones silently
 MESSAGES_PER_SECOND: Final = 20.0  # of one forwarder; a mesh of 10,000 peers sees one a second
 MESSAGES_BURST: Final = 200.0  # what a peer forwards at once after a partition heals
@@ -58,7 +63,7 @@ def message_id(message: rpc_pb2.Message) -> bytes:
 
 
 class Gossip(Pubsub):
-    """Pubsub on the heads topic with a three-way verdict.
+    """Pubsub on our topics with a three-way verdict.
 
     ACCEPT: heard, and forwarded. IGNORE: nothing happens, and the same bytes are judged anew when
     they come again. REJECT: heard, so that the node blames the forwarder; scored, not forwarded.
@@ -71,7 +76,7 @@ class Gossip(Pubsub):
             strict_signing=True,
             msg_id_constructor=message_id,
             max_inbound_rpc_size=RPC_BYTES_MAX,
-            allowed_topics={HEADS_TOPIC},
+            allowed_topics=set(TOPICS),
         )
         # The library counts from the second of its start: after a quick restart it would repeat
         # the numbers of messages that others remember.
@@ -130,7 +135,7 @@ class Gossip(Pubsub):
                 await self._tell(forwarder, message)
                 await self._router.publish(forwarder, message)
             case Verdict.REJECT:
-                self._router.scorer_of_peers.on_invalid_message(forwarder, HEADS_TOPIC)
+                self._router.scorer_of_peers.on_invalid_message(forwarder, message.topicIDs[0])
                 await self._tell(forwarder, message)
             case Verdict.IGNORE:
                 pass
@@ -138,14 +143,15 @@ class Gossip(Pubsub):
     def _verdict(self, forwarder: ID, message: rpc_pb2.Message) -> Verdict:
         if forwarder == self.my_id:
             return Verdict.ACCEPT
-        if list(message.topicIDs) != [HEADS_TOPIC] or message.from_id == self.my_id.to_bytes():
+        [topic] = message.topicIDs if len(message.topicIDs) == 1 else [""]
+        if topic not in TOPICS or message.from_id == self.my_id.to_bytes():
             return Verdict.IGNORE
-        if len(message.data) > ANNOUNCEMENT_BYTES_MAX or not signature_validator(message):
+        if len(message.data) > MESSAGE_BYTES_MAX[topic] or not signature_validator(message):
             return Verdict.REJECT
         return self._judge(message.data)
 
     def _is_listened_to(self, forwarder: ID) -> bool:
-        if not self._router.scorer_of_peers.allow_publish(forwarder, [HEADS_TOPIC]):
+        if not self._router.scorer_of_peers.allow_publish(forwarder, list(TOPICS)):
             return False
         return self._budgets.spend(forwarder, 1, trio.current_time())
 

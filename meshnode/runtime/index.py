@@ -6,7 +6,7 @@ SHA-256 of the item bytes) is visible, unless a withdrawal has a greater clock. 
 which segments count.
 
 All calls block and belong in a worker thread. Any number may run at once: writes wait for each
-other, reads see the last finished write.
+other, reads see the last finished write. `close` ends reads that nobody waits for any more.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 import apsw
 import zstandard
 
-from meshnode.core.events import SegmentKey, SegmentRef
+from meshnode.core.events import SegmentKey, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError
 from meshnode.runtime import index_rows, search
+from meshnode.runtime.index_readers import Readers
 from meshnode.runtime.index_rows import number, select
-from meshnode.runtime.index_schema import open_reader, open_writer, storage_errors
+from meshnode.runtime.index_schema import open_writer, storage_errors
 from meshnode.runtime.search import Clause, Found, Query, Scope
 from meshnode.runtime.sqlite import transaction
 
@@ -39,7 +39,15 @@ JOIN collection ON collection.key = segment.collection WHERE live ORDER BY 1, 2,
 """
 _LIVE_SEGMENT = "SELECT key FROM segment WHERE collection = ? AND digest = ? AND live"
 _WITHDRAW = """
-INSERT INTO tombstone VALUES (?1,?2,?3) ON CONFLICT DO UPDATE SET clock = max(clock, ?3)
+INSERT INTO tombstone VALUES (?1,?2,?3,?4)
+ON CONFLICT DO UPDATE SET clock = max(clock, ?3), sealed = max(sealed, ?4)
+"""
+_IS_SEALED = """
+SELECT EXISTS (
+  SELECT 1 FROM tombstone
+  JOIN item ON item.collection = tombstone.collection AND item.id = tombstone.id
+  JOIN segment ON segment.key = item.segment
+  WHERE sealed > 0 AND item.clock < sealed AND digest = ?)
 """
 _HIDE = "UPDATE item SET visible = 0 WHERE collection = ? AND id = ? AND clock < ? AND visible"
 _FORGET = """
@@ -64,7 +72,7 @@ class Index:
         self._path = path
         self._mutex = threading.Lock()
         self._writer = open_writer(path)
-        self._readers: SimpleQueue[apsw.Connection] = SimpleQueue()
+        self._readers = Readers(path)
         with self._writing() as database:
             for (unfinished,) in select(database, "SELECT key FROM segment WHERE NOT live"):
                 index_rows.remove(database, unfinished)
@@ -79,11 +87,10 @@ class Index:
         return cls(path)
 
     def close(self) -> None:
-        """Close it; no call may be running."""
-        with suppress(Empty):
-            while True:
-                self._readers.get_nowait().close()
-        self._writer.close()
+        """Close it: reads that still run are interrupted, a write is waited for."""
+        self._readers.close()
+        with self._mutex:
+            self._writer.close()
 
     # --- What it holds ----------------------------------------------------------------------------
     def indexed(self) -> tuple[tuple[SegmentKey, int], ...]:
@@ -128,13 +135,55 @@ class Index:
             for (segment,) in select(database, _LIVE_SEGMENT, collection, key.digest):
                 index_rows.remove(database, segment)
 
-    def hide(self, catalogue: CatalogueId, collection: str, ids: Sequence[str], clock: int) -> None:
-        """Hide rows of these items whose clock is smaller, also those added later."""
+    def hide(
+        self,
+        catalogue: CatalogueId,
+        collection: str,
+        ids: Sequence[str],
+        clock: int,
+        erases: bool = False,
+    ) -> None:
+        """Hide rows of these items whose clock is smaller, also those added later.
+
+        `erases`: no segment that holds one of them is served (see `is_sealed`).
+        """
         with self._writing() as database:
             key = index_rows.collection_key(database, catalogue, collection)
-            withdrawn = [(key, id_, clock) for id_ in ids]
-            database.executemany(_WITHDRAW, withdrawn)
-            database.executemany(_HIDE, withdrawn)
+            sealed = clock if erases else 0
+            database.executemany(_WITHDRAW, [(key, id_, clock, sealed) for id_ in ids])
+            database.executemany(_HIDE, [(key, id_, clock) for id_ in ids])
+
+    def set_hidden(self, catalogue: CatalogueId, withdrawals: Sequence[Withdrawal]) -> None:
+        """Make exactly these the withdrawals of a catalogue; what none hides any more shows."""
+        with self._writing() as database:
+            index_rows.set_hidden(database, catalogue, withdrawals)
+
+    def is_sealed(self, digest: Digest) -> bool:
+        """Say whether an indexed segment holds a row that nobody may be served any more."""
+        with self._reading() as database:
+            return bool(number(database, _IS_SEALED, digest))
+
+    def segments_with(
+        self, catalogue: CatalogueId, collection: str, ids: Sequence[str], clock: int
+    ) -> tuple[Digest, ...]:
+        """Return the segments that hold a row of these items with a smaller clock."""
+        with self._writing() as database:
+            key = index_rows.collection_key(database, catalogue, collection)
+            return index_rows.segments_with(database, key, ids, clock)
+
+    def erase(
+        self, catalogue: CatalogueId, collection: str, ids: Sequence[str], clock: int
+    ) -> None:
+        """Erase rows of these items with a smaller clock: no byte of them stays in the file."""
+        with self._writing() as database:
+            key = index_rows.collection_key(database, catalogue, collection)
+            index_rows.erase(database, key, ids, clock)
+        self.forget_deleted()
+
+    def forget_deleted(self) -> None:
+        """Empty the journal, in which rows that were deleted may still stand."""
+        with self._mutex, storage_errors(f"cannot write {self._path}"):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def forget(self, catalogue: CatalogueId) -> None:
         """Take out all that is live of a catalogue, and its withdrawals."""
@@ -190,16 +239,9 @@ class Index:
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
         """One snapshot, on a connection that nobody else uses meanwhile."""
-        with storage_errors(f"cannot read {self._path}"):
-            try:
-                database = self._readers.get_nowait()
-            except Empty:
-                database = open_reader(self._path)
-            try:
-                with transaction(database):
-                    yield database
-            finally:
-                self._readers.put(database)
+        failing = storage_errors(f"cannot read {self._path}")
+        with failing, self._readers.one() as database, transaction(database):
+            yield database
 
 
 class Adding:

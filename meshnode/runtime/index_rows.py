@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import zstandard
 
-from meshnode.core.events import SegmentRef
+from meshnode.core.events import SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.rows import CheckedRow
 from meshnode.runtime.search import MOMENT_NONE
@@ -49,6 +49,24 @@ SELECT old.key FROM segment AS old
 JOIN segment AS new ON old.collection = new.collection AND old.digest = new.digest
 WHERE new.key = ? AND old.live
 """
+_OURS = "collection IN (SELECT key FROM collection WHERE catalogue = ?1)"
+_WITHDRAWN = """
+INSERT INTO withdrawn VALUES (?1,?2,?3,?4)
+ON CONFLICT DO UPDATE SET clock = max(clock, ?3), sealed = max(sealed, ?4)
+"""
+# The items of a catalogue whose withdrawals were others, or none, before or after.
+_CHANGED_WITHDRAWALS = f"""
+SELECT DISTINCT collection, id FROM (
+  SELECT * FROM (SELECT * FROM tombstone WHERE {_OURS} EXCEPT SELECT * FROM withdrawn)
+  UNION ALL
+  SELECT * FROM (SELECT * FROM withdrawn EXCEPT SELECT * FROM tombstone WHERE {_OURS}))
+"""  # noqa: S608 - a constant
+_DELETE_WITHDRAWALS = f"DELETE FROM tombstone WHERE {_OURS}"  # noqa: S608 - a constant
+_SEGMENTS_WITH = """
+SELECT DISTINCT digest FROM item JOIN segment ON segment.key = item.segment
+WHERE item.collection = ? AND id = ? AND item.clock < ? ORDER BY 1
+"""
+_ROWS_OF = "SELECT key, segment FROM item WHERE collection = ? AND id = ? AND clock < ?"
 _BODY = """
 SELECT zstd, sample FROM body JOIN item USING (key) JOIN segment ON segment.key = item.segment
 WHERE body.key = ?
@@ -131,6 +149,55 @@ def remove(database: apsw.Connection, segment: int) -> None:
     _mark_touched(database, collection)
 
 
+def set_hidden(
+    database: apsw.Connection, catalogue: CatalogueId, withdrawals: Sequence[Withdrawal]
+) -> None:
+    """Make exactly these the withdrawals of a catalogue, and show the rows that count then."""
+    database.execute("DELETE FROM withdrawn")
+    for hidden in withdrawals:
+        collection = collection_key(database, catalogue, hidden.collection)
+        sealed = hidden.clock if hidden.erases else 0
+        rows = [(collection, id_, hidden.clock, sealed) for id_ in hidden.ids]
+        database.executemany(_WITHDRAWN, rows)
+    changed = select(database, _CHANGED_WITHDRAWALS, catalogue)
+    database.execute(_DELETE_WITHDRAWALS, (catalogue,))
+    database.execute("INSERT INTO tombstone SELECT * FROM withdrawn")
+    for collection, id_ in changed:
+        _mark(database, collection, id_)
+
+
+def segments_with(
+    database: apsw.Connection, collection: int, ids: Sequence[str], clock: int
+) -> tuple[Digest, ...]:
+    """Return the segments that hold a row of these items with a smaller clock."""
+    found = (select(database, _SEGMENTS_WITH, collection, id_, clock) for id_ in ids)
+    digests = dict.fromkeys(Digest(digest) for rows in found for (digest,) in rows)
+    return tuple(digests)
+
+
+def erase(database: apsw.Connection, collection: int, ids: Sequence[str], clock: int) -> None:
+    """Delete rows of these items with a smaller clock, and every trace of them in other rows."""
+    for id_ in ids:
+        for key, segment in select(database, _ROWS_OF, collection, id_, clock):
+            item = _item(database, key)
+            [(sample,)] = select(database, "SELECT sample FROM segment WHERE key = ?", segment)
+            database.execute("DELETE FROM item WHERE key = ?", (key,))
+            if item.startswith(sample):
+                _compress_anew(database, segment)
+
+
+def _compress_anew(database: apsw.Connection, segment: int) -> None:
+    """Take another item of a segment as the one that its bodies are compressed against."""
+    keys = select(database, "SELECT key FROM item WHERE segment = ? ORDER BY key", segment)
+    bodies = Bodies()
+    for (key,) in keys:
+        compressed = bodies.compress(_item(database, key))
+        database.execute("INSERT INTO anew VALUES (?,?)", (key, compressed))
+    database.execute("UPDATE segment SET sample = ? WHERE key = ?", (bodies.sample, segment))
+    database.execute("UPDATE body SET zstd = anew.zstd FROM anew WHERE anew.key = body.key")
+    database.execute("DELETE FROM anew")
+
+
 def select(
     database: apsw.Connection, sql: str, *values: int | float | str | bytes
 ) -> list[tuple[Any, ...]]:
@@ -163,8 +230,12 @@ def _mark(database: apsw.Connection, collection: int, id_: str) -> None:
 
 
 def _item_digest(database: apsw.Connection, key: int) -> Digest:
+    return sha256(_item(database, key))
+
+
+def _item(database: apsw.Connection, key: int) -> bytes:
     [(body, sample)] = select(database, _BODY, key)
-    return sha256(decompressor(sample).decompress(body))
+    return decompressor(sample).decompress(body)
 
 
 def _dictionary(sample: bytes) -> zstandard.ZstdCompressionDict:

@@ -14,7 +14,7 @@ from meshnode.errors import StorageError
 from meshnode.runtime import sqlite
 from meshnode.runtime.sqlite import transaction
 
-FORMAT = 1
+FORMAT = 2
 READ_WAIT_MS = 10_000  # a reader waits only while SQLite recovers or closes its journal
 CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system caches
 
@@ -22,6 +22,7 @@ CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system c
 # invisible; the triggers alone keep `box` and the counter of a collection in step with `visible`.
 # `reach_us` says how far any interval of the collection stretched from its item's moment; it may
 # be too large after a removal, never too small. A segment that is not live is still being added.
+# `sealed` is the greatest clock of a withdrawal for whose reason no segment with the row is served.
 _SCHEMA = """
 CREATE TABLE collection (
   key INTEGER PRIMARY KEY, catalogue BLOB NOT NULL, name TEXT NOT NULL,
@@ -42,7 +43,9 @@ CREATE INDEX item_moment ON item (moment_us) WHERE visible;
 CREATE INDEX item_collection_moment ON item (collection, moment_us) WHERE visible;
 CREATE TABLE body (key INTEGER PRIMARY KEY, zstd BLOB NOT NULL);
 CREATE TABLE tombstone (
-  collection INTEGER, id TEXT, clock INTEGER NOT NULL, PRIMARY KEY (collection, id)) WITHOUT ROWID;
+  collection INTEGER, id TEXT, clock INTEGER NOT NULL, sealed INTEGER NOT NULL,
+  PRIMARY KEY (collection, id)) WITHOUT ROWID;
+CREATE INDEX tombstone_sealed ON tombstone (sealed) WHERE sealed > 0;
 CREATE VIRTUAL TABLE box USING rtree (key, west, east, south, north);
 
 CREATE TRIGGER shown AFTER UPDATE OF visible ON item WHEN new.visible > old.visible BEGIN
@@ -87,6 +90,11 @@ def open_writer(path: Path) -> apsw.Connection:
         if number < FORMAT:
             _make(database)
         database.execute("CREATE TEMP TABLE touched (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        database.execute(
+            "CREATE TEMP TABLE withdrawn (collection INTEGER, id TEXT, clock INTEGER NOT NULL,"
+            " sealed INTEGER NOT NULL, PRIMARY KEY (collection, id)) WITHOUT ROWID"
+        )
+        database.execute("CREATE TEMP TABLE anew (key INTEGER PRIMARY KEY, zstd BLOB NOT NULL)")
     return database
 
 
@@ -107,6 +115,8 @@ def _connect(path: Path) -> apsw.Connection:
     # A power loss may take back the last transactions, never tear one: the node asks again.
     database.pragma("synchronous", "normal")
     database.pragma("cache_size", -CACHE_KIB)
+    database.pragma("secure_delete", "on")  # what is erased leaves nothing in free pages
+    database.set_busy_timeout(READ_WAIT_MS)  # emptying the journal waits for readers
     return database
 
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import assert_never
+from typing import Protocol, assert_never
 
+import structlog
 import trio
 
 from meshnode.core import events as ev
@@ -22,7 +23,31 @@ from meshnode.runtime.segment_checker import CheckEndedError, SegmentChecker, Se
 
 CHECKS_MAX = 3  # a hostile segment costs this many times the limits of a check
 
-IndexEffect = ev.IndexSegment | ev.DropSegment | ev.HideItems | ev.ForgetCatalogue
+_log = structlog.get_logger()
+
+IndexEffect = (
+    ev.IndexSegment
+    | ev.DropSegment
+    | ev.HideItems
+    | ev.SetHidden
+    | ev.ForgetCatalogue
+    | ev.PurgeObject
+    | ev.PurgeItems
+)
+
+
+class Objects(Protocol):
+    """Where segments lie. Called in worker threads; may raise StorageError."""
+
+    def object_path(self, digest: Digest) -> Path: ...
+
+    def is_intact(self, digest: Digest) -> bool:
+        """Say whether the bytes still hash to their name; damaged ones are gone afterwards."""
+        ...
+
+    def erase(self, digest: Digest) -> None:
+        """Remove an object, also one that is still on its way."""
+        ...
 
 
 class Indexing:
@@ -32,12 +57,12 @@ class Indexing:
         self,
         index: Index,
         checker: SegmentChecker,
-        object_path: Callable[[Digest], Path],
+        objects: Objects,
         tell: Callable[[ev.Event], Awaitable[None]],
     ) -> None:
         self._index = index
         self._checker = checker
-        self._object_path = object_path
+        self._objects = objects
         self._tell = tell
         # Unbounded: the node has at most two segments in work, and hides what a log names.
         self._send, self._receive = trio.open_memory_channel[IndexEffect](math.inf)
@@ -58,32 +83,64 @@ class Indexing:
                 await self._tell(await self._index_segment(ref))
             case ev.DropSegment(key):
                 await trio.to_thread.run_sync(self._index.drop, key)
-            case ev.HideItems(catalogue, collection, ids, clock):
-                await trio.to_thread.run_sync(self._index.hide, catalogue, collection, ids, clock)
+            case ev.HideItems(catalogue, collection, ids, clock, erases):
+                await trio.to_thread.run_sync(
+                    self._index.hide, catalogue, collection, ids, clock, erases
+                )
+            case ev.SetHidden(catalogue, withdrawals):
+                await trio.to_thread.run_sync(self._index.set_hidden, catalogue, withdrawals)
             case ev.ForgetCatalogue(catalogue):
                 await trio.to_thread.run_sync(self._index.forget, catalogue)
+            case ev.PurgeObject(digest):
+                await trio.to_thread.run_sync(self._objects.erase, digest)
+                await trio.to_thread.run_sync(self._index.forget_deleted)
+            case ev.PurgeItems():
+                erased = await trio.to_thread.run_sync(self._erase, effect)
+                await self._tell(ev.ObjectsPurged(erased))
             case _:
                 assert_never(effect)
 
     async def _index_segment(self, ref: ev.SegmentRef) -> ev.SegmentIndexed | ev.SegmentRefused:
-        """Refuse a segment whose check ends early only when it does so each time."""
-        refusal: SegmentRefusedError | None = None
+        refusal = await self._refusal(ref)
+        if refusal is None:
+            return ev.SegmentIndexed(ref)
+        if not await trio.to_thread.run_sync(self._objects.is_intact, ref.digest):
+            refusal = "this disk damaged the segment's file: the next start fetches it again"
+        return ev.SegmentRefused(ref, refusal)
+
+    async def _refusal(self, ref: ev.SegmentRef) -> str | None:
+        """Index a segment; return why that cannot be, after CHECKS_MAX checks that ended early."""
+        reason: str | None = None
         for _ in range(CHECKS_MAX):
             try:
                 await self._check_and_add(ref)
             except CheckEndedError as error:
-                refusal = error
+                reason = str(error)
             except SegmentRefusedError as error:
-                refusal = error
-                break
+                return str(error)
+            except StorageError:
+                raise
+            except Exception as error:  # a stranger's segment must not end the process
+                _log.exception("a segment cannot be indexed", segment=ref.digest.hex())
+                return f"this peer cannot index it: {error!r}"
             else:
-                return ev.SegmentIndexed(ref)
-        return ev.SegmentRefused(ref, str(refusal))
+                return None
+        return reason
 
     async def _check_and_add(self, ref: ev.SegmentRef) -> None:
         """Add the rows in one worker thread, as the other process hands them over."""
-        async with aclosing(self._checker.check(self._object_path(ref.digest), ref)) as checked:
+        path = self._objects.object_path(ref.digest)
+        async with aclosing(self._checker.check(path, ref)) as checked:
             await trio.to_thread.run_sync(self._add, ref, checked)
+
+    def _erase(self, effect: ev.PurgeItems) -> tuple[Digest, ...]:
+        """Erase the objects first: a crash between leaves rows that say which they were."""
+        items = (effect.catalogue, effect.collection, effect.ids, effect.clock)
+        digests = self._index.segments_with(*items)
+        for digest in digests:
+            self._objects.erase(digest)
+        self._index.erase(*items)
+        return digests
 
     def _add(self, ref: ev.SegmentRef, checked: AsyncGenerator[list[CheckedRow], None]) -> None:
         async def next_rows() -> list[CheckedRow]:

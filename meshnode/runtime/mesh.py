@@ -37,7 +37,7 @@ from meshnode.runtime.addresses import (
 )
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.containment import MeshStream
-from meshnode.runtime.gossipsub import HEADS_TOPIC, Gossip, Judge, Router
+from meshnode.runtime.gossipsub import HEADS_TOPIC, TOPICS, Gossip, Judge, Router
 from meshnode.runtime.host import CLOSE_SECONDS_MAX, close_host, new_mesh_host
 from meshnode.runtime.notices import Notifee
 from meshnode.runtime.streams import Stream
@@ -148,13 +148,13 @@ class Mesh:
         oldest = [conns[0] for conns in self._live.swarm.get_connections_map().values() if conns]
         return tuple(self._describe(conn) for conn in oldest)
 
-    async def publish(self, raw: bytes) -> None:
-        """Gossip an announcement; while the host is down it is lost, and sync makes up for it."""
+    async def publish(self, raw: bytes, topic: ev.Topic = ev.Topic.HEADS) -> None:
+        """Gossip a message; while the host is down it is lost, and sync makes up for it."""
         async with self._publishing:
             await trio.sleep_until(self._next_publish)
             self._next_publish = trio.current_time() + PUBLISH_SECONDS
             if self._live is not None:
-                await self._live.gossip.publish(HEADS_TOPIC, raw)
+                await self._live.gossip.publish(topic.value, raw)
 
     async def until_heard_by(self, peer: PeerId) -> None:
         """Wait until what is published goes to this connected peer directly.
@@ -257,7 +257,8 @@ class Mesh:
         ):
             try:
                 await gossip.wait_until_ready()
-                await gossip.subscribe(HEADS_TOPIC)
+                for topic in TOPICS:
+                    await gossip.subscribe(topic)
                 self._resolve(host)
                 self._live = _Host(host, swarm, gossip)
                 yield

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import trio
 
 from meshnode.config import Config
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
+from meshnode.runtime.discovery import discover
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
+from meshnode.runtime.index import Index
 from meshnode.runtime.mesh import Mesh, MeshSettings
 from meshnode.runtime.pump import now
 from meshnode.runtime.requests import Requests
@@ -27,16 +32,27 @@ class Network:
     mesh: Mesh
     requests: Requests
     torrents: Torrents
+    discovers: bool
 
-    async def publish(self, raw: bytes) -> None:
-        await self.mesh.publish(raw)
+    async def start(self, nursery: trio.Nursery, rng: random.Random) -> None:
+        """Start the adapters; they listen when this returns."""
+        await nursery.start(self.mesh.run)
+        await nursery.start(self.torrents.run)
+        if self.discovers:
+            nursery.start_soon(discover, self.mesh, self.requests, rng)
+
+    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
+        await self.mesh.publish(raw, topic)
+
+    async def stop_payload(self, key: Digest, *, erase: bool) -> None:
+        await self.torrents.stop(key, erase=erase)
 
     async def perform(self, request: ev.Request) -> ev.Event:
         return await self.requests.perform(request)
 
 
 def build_network(
-    home: Home, config: Config, identity: bytes, node: Node, store: Store, tell: Tell
+    home: Home, config: Config, identity: bytes, node: Node, store: Store, index: Index, tell: Tell
 ) -> Network:
     """Connect the adapters that reach other machines to the node and the store.
 
@@ -57,19 +73,24 @@ def build_network(
         upload_bytes_per_second=payload.upload_bytes_per_second,
         allow_local_addresses=payload.allow_local_addresses,
     )
-    torrents = Torrents(settings, home.payloads)
+    # The engine would take a relative path for one below a folder of its own.
+    torrents = Torrents(settings, home.payloads.absolute())
     mesh: Mesh
 
     def reached(asker: PeerId, offered: tuple[str, ...]) -> Sequence[str]:
         return mesh.exchange(asker, offered)
 
     def provider(key: bytes) -> int | None:
-        return torrents.port if torrents.holds(Digest(key)) else None
+        served = torrents.holds(Digest(key)) and not node.withholds(Digest(key))
+        return torrents.port if served else None
 
-    serving = Serving(store, reached, provider)
+    async def withholds(digest: Digest) -> bool:
+        return node.withholds(digest) or await trio.to_thread.run_sync(index.is_sealed, digest)
+
+    serving = Serving(store, reached, provider, node.newest_roots, withholds)
     addresses = MeshSettings(
         listen=config.network.listen, seeds=config.network.seeds, announce=config.network.announce
     )
     mesh = Mesh(addresses, identity, judge, tell, serving.serve)
     requests = Requests(mesh.open_stream, store, mesh.addresses)
-    return Network(mesh, requests, torrents)
+    return Network(mesh, requests, torrents, config.network.discover)

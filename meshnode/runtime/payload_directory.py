@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Final
 from meshnode.core.filelist import decode_file_list, encode_file_list
 from meshnode.core.identifiers import Digest
 from meshnode.errors import MeshnodeError, StorageError
-from meshnode.runtime.files import write_durably
+from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
 from meshnode.runtime.torrent_check import CheckedTorrent, open_torrent
 
 _FORMAT: Final = 1
@@ -66,6 +67,16 @@ class PayloadDirectory:
             raise StorageError(f"cannot make {self.data}: {error.strerror}") from error
         write_durably(self.path / "files", encode_file_list(torrent.files))
         write_durably(self.path / "torrent", torrent.raw)
+
+    def erase(self) -> None:
+        """Remove the directory with all that is in it; there may be none."""
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise refused_by_disk(f"cannot remove {self.path}", error) from error
+        sync_directory(self.path.parent)
 
     def load(self) -> CheckedTorrent | None:
         """Return the torrent kept here; None if there is none that is whole."""

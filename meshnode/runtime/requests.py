@@ -16,8 +16,8 @@ import trio
 
 from meshnode.core import events as ev
 from meshnode.core.events import Check
-from meshnode.core.identifiers import Digest, PeerId
-from meshnode.core.limits import OBJECT_BYTES_MAX
+from meshnode.core.identifiers import DIGEST_BYTES, CatalogueId, Digest, PeerId
+from meshnode.core.limits import INTEGER_MAX, OBJECT_BYTES_MAX
 from meshnode.errors import PeerError
 from meshnode.runtime.downloads import Download
 from meshnode.runtime.frames import (
@@ -129,10 +129,10 @@ class Requests:
     async def _perform(self, request: ev.Request) -> ev.Event:
         match request:
             case ev.AskHeads(peer, catalogues):
-                (heads,) = await self._ask(peer, ["heads", list(catalogues)], "heads", 1)
-                return ev.HeadsReceived(peer, _records(heads))
-            case ev.AskRoots(peer, catalogue):
-                (roots,) = await self._ask(peer, ["roots", catalogue], "roots", 1)
+                heads, roots = await self._ask(peer, ["heads", list(catalogues)], "heads", 2)
+                return ev.HeadsReceived(peer, _records(heads), _root_names(roots))
+            case ev.AskRoots(peer, catalogue, after):
+                (roots,) = await self._ask(peer, ["roots", catalogue, after], "roots", 1)
                 return ev.RootsReceived(peer, catalogue, _records(roots))
             case ev.AskLog(peer, log, after_seq, first):
                 question = ["log", log.catalogue, log.writer, after_seq, first]
@@ -235,6 +235,26 @@ async def _exchange(stream: Stream, question: list[object], kind: str, fields: i
             return values
         case _:
             raise FrameError(f"the answer to {question[0]!r} is not a {kind!r}")
+
+
+def _root_names(value: object) -> tuple[ev.RootName, ...]:
+    return tuple(
+        ev.RootName(
+            CatalogueId(expect_bytes(catalogue, DIGEST_BYTES)),
+            expect_int(version, 1, INTEGER_MAX),
+            Digest(expect_bytes(digest, DIGEST_BYTES)),
+        )
+        for catalogue, version, digest in (
+            _exactly(3, name) for name in expect_list(value, RECORDS_MAX)
+        )
+    )
+
+
+def _exactly(length: int, value: object) -> list[object]:
+    fields = expect_list(value, length)
+    if len(fields) != length:
+        raise FrameError(f"{len(fields)} fields where {length} are due")
+    return fields
 
 
 def _records(value: object) -> tuple[bytes, ...]:

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import ExitStack, aclosing, asynccontextmanager, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
 
 from meshnode.config import Config
 from meshnode.control import Message
+from meshnode.core.identifiers import peer_id
 from meshnode.core.node import Node
+from meshnode.core.signing import public_key
 from meshnode.runtime import operator
-from meshnode.runtime.addresses import peer_id_of
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
-from meshnode.runtime.discovery import discover
 from meshnode.runtime.effects import Effects, Offline
 from meshnode.runtime.home import Home, HomeLock
 from meshnode.runtime.index import Index
@@ -31,12 +32,13 @@ from meshnode.runtime.indexing import Indexing
 from meshnode.runtime.journal import Journal
 from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.logs import configure_logs
-from meshnode.runtime.network import build_network
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.pump import Pump
 from meshnode.runtime.segment_checker import SegmentChecker
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
+
+GRACE_SECONDS: Final = 20.0  # to end in order; a crash is harmless, so no longer than that
 
 _log = structlog.get_logger()
 
@@ -46,17 +48,31 @@ async def serve(
 ) -> None:
     """Run a peer until SIGINT, SIGTERM or cancellation.
 
+    A peer that is told to stop ends within GRACE_SECONDS, whatever holds it up.
+
     Raises:
         StorageError, ConfigError, UsageError: it cannot start.
     """
     configure_logs(config.log)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with ExitStack() as stack:
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         async with running(root, config, online=True) as peer:
             if task_status is not None:
                 task_status.started(peer)
             async for number in signals:
                 _log.info("stopping", signal=signal.Signals(number).name)
+                stack.enter_context(_killed_after(GRACE_SECONDS))
                 return
+
+
+@contextmanager
+def _killed_after(seconds: float) -> Iterator[None]:
+    """Have the system end this process (SIGALRM) unless the block ends before."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @asynccontextmanager
@@ -75,7 +91,7 @@ async def running(root: Path, config: Config, *, online: bool) -> AsyncIterator[
     with ExitStack() as stack:
         stack.enter_context(HomeLock(home))
         store = stack.enter_context(closing(Store(home)))
-        store.drop_stale_partials(unix_now())
+        store.drop_stale(unix_now())
         index = stack.enter_context(closing(Index.open(home.index)))
         async with SegmentChecker() as checker, trio.open_nursery() as nursery:
             peer = await _start(home, config, store, index, checker, nursery, online=online)
@@ -97,16 +113,21 @@ async def _start(
     online: bool,
 ) -> Peer:
     """Connect the parts and start them."""
-    rng = random.Random()  # noqa: S311 - jitter and choice of peers, no secrets
-    node = Node(rng)
+    node = Node(random.Random())  # noqa: S311 - jitter and choice of peers, no secrets
     journal, tickets = Journal(), Tickets()
     pump = Pump(node, store.commit, lambda effect: effects.start(effect), journal.observe)
-    identity = load_or_create_key(home.identity).private_bytes_raw()
-    network = build_network(home, config, identity, node, store, pump.tell) if online else None
-    indexing = Indexing(index, checker, store.object_path, pump.tell)
+    identity = load_or_create_key(home.identity)
+    network = None
+    if online:
+        # Here, since libp2p takes longer to import than a command works offline.
+        from meshnode.runtime.network import build_network
+
+        secret = identity.private_bytes_raw()
+        network = build_network(home, config, secret, node, store, index, pump.tell)
+    indexing = Indexing(index, checker, store, pump.tell)
     effects = Effects(network or Offline(), indexing, tickets, pump.tell)
     peer = Peer(
-        peer_id_of(identity),
+        peer_id(public_key(identity)),
         home,
         node,
         store,
@@ -120,12 +141,9 @@ async def _start(
     restored = await trio.to_thread.run_sync(store.restored)
     indexed = await trio.to_thread.run_sync(index.indexed)
     if network is not None:
-        await nursery.start(network.mesh.run)
-        await nursery.start(network.torrents.run)
-        if config.network.discover:
-            nursery.start_soon(discover, network.mesh, network.requests, rng)
+        await network.start(nursery, random.Random())  # noqa: S311 - jitter
     nursery.start_soon(effects.run)
-    nursery.start_soon(pump.run, replace(restored, indexed=indexed))
+    await nursery.start(pump.run, replace(restored, indexed=indexed))
     return peer
 
 

@@ -6,13 +6,13 @@ a peer that asks for more than its share hears `busy` or is served more slowly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final, Protocol
 
 import trio
 
-from meshnode.core.events import LogId
+from meshnode.core.events import LogId, RootName
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.budget import Budgets
@@ -47,7 +47,9 @@ class Library(Protocol):
 
     def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]: ...
 
-    def roots(self, catalogue: CatalogueId) -> list[bytes]: ...
+    def roots(self, catalogue: CatalogueId, after: int) -> list[bytes]:
+        """Return signed roots of versions above `after`, rising: about 1 MiB at most."""
+        ...
 
     def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
         """Return signed heads after `after_seq`, `first`, entries from it: about 1 MiB at most."""
@@ -56,12 +58,18 @@ class Library(Protocol):
     def open_object(self, digest: Digest) -> BinaryIO | None: ...
 
 
+async def _serves_all(_digest: Digest) -> bool:
+    return False
+
+
 class Serving:
     """Answers what peers ask.
 
     Args:
         peers: told where the asker says it can be dialled, returns where others were reached.
         provider: returns the BitTorrent port if this peer serves the payload `key`.
+        newest_roots: names the newest roots of these catalogues that others should know of.
+        withholds: says whether an object is served to nobody.
         deadline_seconds: for each wait: the question, and each frame of the answer.
     """
 
@@ -70,11 +78,15 @@ class Serving:
         library: Library,
         peers: Callable[[PeerId, tuple[str, ...]], Sequence[str]],
         provider: Callable[[bytes], int | None],
+        newest_roots: Callable[[Sequence[CatalogueId]], Sequence[RootName]] = lambda _: (),
+        withholds: Callable[[Digest], Awaitable[bool]] = _serves_all,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._library = library
         self._peers = peers
         self._provider = provider
+        self._newest_roots = newest_roots
+        self._withholds = withholds
         self._deadline_seconds = deadline_seconds
         self._in_flight: dict[PeerId, int] = {}
         self._budgets: Budgets[PeerId] = Budgets(BYTES_PER_SECOND, BYTES_PER_SECOND)
@@ -110,9 +122,12 @@ class Serving:
         match question:
             case ["heads", named]:
                 catalogues = [_catalogue(name) for name in expect_list(named, CATALOGUES_MAX)]
-                return ["heads", await trio.to_thread.run_sync(self._library.heads, catalogues)]
-            case ["roots", name]:
-                roots = await trio.to_thread.run_sync(self._library.roots, _catalogue(name))
+                heads = await trio.to_thread.run_sync(self._library.heads, catalogues)
+                names = self._newest_roots(catalogues)
+                return ["heads", heads, [[n.catalogue, n.version, n.digest] for n in names]]
+            case ["roots", name, after]:
+                asked = _catalogue(name), expect_int(after, 0, NUMBER_MAX)
+                roots = await trio.to_thread.run_sync(self._library.roots, *asked)
                 return ["roots", roots] if roots else ["none"]
             case ["log", name, writer, after_seq, first]:
                 log = LogId(_catalogue(name), Kid(expect_bytes(writer, KID_BYTES)))
@@ -129,6 +144,8 @@ class Serving:
                 raise FrameError("not a question of this protocol")
 
     async def _open(self, digest: Digest, offset: int) -> list[object] | _Object:
+        if await self._withholds(digest):
+            return ["none"]
         file = await trio.to_thread.run_sync(self._library.open_object, digest)
         if file is None:
             return ["none"]

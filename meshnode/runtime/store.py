@@ -7,6 +7,7 @@ and nothing of what the bytes mean.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,29 +16,43 @@ from pathlib import Path
 from typing import BinaryIO, assert_never
 
 import apsw
+import structlog
 
 from meshnode.core import events as ev
 from meshnode.core.events import LogId, Restored, StoredLog
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.errors import StorageError
-from meshnode.runtime.files import publish_file
+from meshnode.runtime.files import publish_file, sync_directory
 from meshnode.runtime.home import Home
 from meshnode.runtime.sqlite import storage_errors, transaction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ANSWER_BYTES_MAX = 1 << 20  # of heads and entries in one answer; the asker asks on
 ANSWER_HEADS_MAX = 256
-PARTIAL_KEPT_SECONDS = 7 * 86_400  # longer than a peer that resumes it is away
+INCOMING_KEPT_SECONDS = 7 * 86_400  # longer than who goes on with it is away
+
+_log = structlog.get_logger()
 
 _SCHEMA = """
 CREATE TABLE followed (catalogue BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
-                    PRIMARY KEY (catalogue, version)) WITHOUT ROWID;
 CREATE TABLE heads (catalogue BLOB, writer BLOB, seq INTEGER, raw BLOB NOT NULL,
                     PRIMARY KEY (catalogue, writer, seq)) WITHOUT ROWID;
 CREATE TABLE entries (catalogue BLOB, writer BLOB, position INTEGER, raw BLOB NOT NULL,
                       PRIMARY KEY (catalogue, writer, position)) WITHOUT ROWID;
 """
+_TRUST = """
+CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
+                    PRIMARY KEY (catalogue, version, raw)) WITHOUT ROWID;
+CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,
+                     PRIMARY KEY (catalogue, entry)) WITHOUT ROWID;
+"""
+# Format 1 kept one root a version, and no times.
+_FROM_FORMAT_1 = f"""
+ALTER TABLE roots RENAME TO former;
+{_TRUST}
+INSERT INTO roots SELECT catalogue, version, raw FROM former;
+DROP TABLE former;
+"""  # noqa: S608 - a constant
 _HEADS_AFTER = (
     "SELECT raw FROM heads WHERE catalogue = ? AND writer = ? AND seq > ? ORDER BY seq LIMIT ?"
 )
@@ -71,26 +86,31 @@ class Store:
         """
         if not effects:
             return
-        with self._mutex, _errors("cannot write the log"), transaction(self._database):
+        with self._mutex, _errors(f"cannot write {self._home.log}"), transaction(self._database):
             for effect in effects:
                 self._write(effect)
 
     def restored(self) -> Restored:
         """Return all that was committed, and which objects are held (`indexed` is left empty)."""
-        with self._mutex, _errors("cannot read the log"):
+        with self._mutex, _errors(f"cannot read {self._home.log}"):
             followed = [CatalogueId(row[0]) for row in self._rows("SELECT * FROM followed")]
             roots: dict[CatalogueId, list[bytes]] = {}
             for catalogue, raw in self._rows(
-                "SELECT catalogue, raw FROM roots ORDER BY 1, version"
+                "SELECT catalogue, raw FROM roots ORDER BY 1, version, 2"
             ):
                 roots.setdefault(CatalogueId(catalogue), []).append(raw)
             logs = self._rows("SELECT DISTINCT catalogue, writer FROM heads ORDER BY 1, 2")
+            stamps = [
+                ev.StampEntry(CatalogueId(catalogue), Digest(entry), unix)
+                for catalogue, entry, unix in self._rows("SELECT * FROM stamps ORDER BY 1, 2")
+            ]
             stored = [self._stored_log(LogId(CatalogueId(c), Kid(w))) for c, w in list(logs)]
         return Restored(
             followed=tuple(followed),
             roots=tuple((catalogue, tuple(raws)) for catalogue, raws in roots.items()),
             logs=tuple(stored),
             objects=self._objects(),
+            stamps=tuple(stamps),
         )
 
     # --- What peers ask for -----------------------------------------------------------------------
@@ -100,10 +120,11 @@ class Store:
         with self._mutex:
             return [row[0] for catalogue in catalogues for row in self._rows(sql, catalogue)]
 
-    def roots(self, catalogue: CatalogueId) -> list[bytes]:
+    def roots(self, catalogue: CatalogueId, after: int = 0) -> list[bytes]:
+        """Return roots of a version above `after`, by rising version, within ANSWER_BYTES_MAX."""
+        sql = "SELECT raw FROM roots WHERE catalogue = ? AND version > ? ORDER BY version"
         with self._mutex:
-            sql = "SELECT raw FROM roots WHERE catalogue = ? ORDER BY version"
-            return [row[0] for row in self._rows(sql, catalogue)]
+            return self._raws(sql, (catalogue, after), ANSWER_BYTES_MAX)
 
     def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
         """Return heads after `after_seq`, `first`, and entries from it, within ANSWER_BYTES_MAX."""
@@ -134,10 +155,43 @@ class Store:
         return self._home.objects / text[:2] / text
 
     def read_object(self, digest: Digest) -> bytes | None:
+        """Return an object's bytes; None if it is not held, or was damaged (see `is_intact`)."""
         try:
-            return self.object_path(digest).read_bytes()
+            raw = self.object_path(digest).read_bytes()
         except FileNotFoundError:
             return None
+        if hashlib.sha256(raw).digest() != digest:
+            self.is_intact(digest)
+            return None
+        return raw
+
+    def is_intact(self, digest: Digest) -> bool:
+        """Hash an object that is held. One that this disk has damaged is removed, so that the next
+        start fetches it again.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        path = self.object_path(digest)
+        with _errors(f"cannot read {path}"):
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").digest() == digest:
+                    return True
+            _log.error("an object was damaged on this disk, and is removed", path=str(path))
+            path.unlink()
+        return False
+
+    def erase(self, digest: Digest) -> None:
+        """Remove an object for good, also one that is still on its way.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        for path in (self.object_path(digest), self.partial(digest)):
+            with _errors(f"cannot remove {path}"):
+                path.unlink(missing_ok=True)
+                if path.parent.is_dir():
+                    sync_directory(path.parent)
 
     def partial(self, digest: Digest) -> Path:
         """Return where the bytes of an object gather until they are whole."""
@@ -149,22 +203,32 @@ class Store:
         Raises:
             StorageError: the disk refused.
         """
-        with _errors(f"cannot store object {digest.hex()}"):
-            publish_file(temporary, self.object_path(digest))
+        path = self.object_path(digest)
+        with _errors(f"cannot write {path}"):
+            publish_file(temporary, path)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._home.root).free
 
     def _objects(self) -> frozenset[Digest]:
-        with _errors("cannot list the objects"):
+        with _errors(f"cannot list {self._home.objects}"):
             return frozenset(self._held())
 
-    def drop_stale_partials(self, unix: int) -> None:
-        """Remove partial objects untouched for PARTIAL_KEPT_SECONDS: nobody wants them any more."""
-        with _errors(f"cannot clean {self._home.incoming}"):
-            for path in self._home.incoming.glob("*.part"):
-                if path.stat().st_mtime < unix - PARTIAL_KEPT_SECONDS:
+    def drop_stale(self, unix: int) -> None:
+        """Remove what came in part or was staged and is untouched for INCOMING_KEPT_SECONDS.
+
+        What was staged stays while a journal lies beside the keys: it may be submitted yet.
+        """
+        incoming = self._home.incoming
+        with _errors(f"cannot clean {incoming}"):
+            is_signed = any(self._home.keys.glob("*/journal.cbor"))
+            for path in [*incoming.glob("*.part"), *incoming.glob("[0-9a-f]" * 64)]:
+                if path.stat().st_mtime >= unix - INCOMING_KEPT_SECONDS:
+                    continue
+                if path.is_file():
                     path.unlink()
+                elif not is_signed:
+                    shutil.rmtree(path)
 
     def _held(self) -> Iterator[Digest]:
         """Name the objects at their own places; what else lies there is not ours to touch."""
@@ -180,15 +244,15 @@ class Store:
                 f"{self._home.log} has format {version}, this version knows {SCHEMA_VERSION}",
                 hint="install a newer meshnode",
             )
-        if version == 0:
+        if version < SCHEMA_VERSION:
             with transaction(self._database):
-                self._database.execute(_SCHEMA)
+                self._database.execute(_FROM_FORMAT_1 if version else _SCHEMA + _TRUST)
                 self._database.pragma("user_version", SCHEMA_VERSION)
 
     def _write(self, effect: ev.Durable) -> None:
         match effect:
             case ev.AdoptRoot(catalogue, version, raw):
-                self._run("INSERT OR REPLACE INTO roots VALUES (?,?,?)", catalogue, version, raw)
+                self._run("INSERT OR IGNORE INTO roots VALUES (?,?,?)", catalogue, version, raw)
             case ev.SetFollowed(catalogue, followed):
                 sql = "INSERT OR IGNORE INTO followed VALUES (?)"
                 self._run(
@@ -200,6 +264,8 @@ class Store:
                     self._run("INSERT INTO heads VALUES (?,?,?,?)", *key, seq, raw)
                 for position, raw in enumerate(entries, first):
                     self._run("INSERT INTO entries VALUES (?,?,?,?)", *key, position, raw)
+            case ev.StampEntry(catalogue, entry, stored):
+                self._run("INSERT OR IGNORE INTO stamps VALUES (?,?,?)", catalogue, entry, stored)
             case _:
                 assert_never(effect)
 

@@ -23,6 +23,7 @@ from meshnode.runtime.address_filter import (
     vet_mirror,
 )
 from meshnode.runtime.payload_directory import HeldState, PayloadDirectory, stamps_of
+from meshnode.runtime.torrent_alerts import tell
 from meshnode.runtime.torrent_check import CheckedTorrent
 from meshnode.runtime.torrent_session import MIRRORS_MAX, TorrentSettings, open_session
 from meshnode.runtime.transfers import CHECK_SECONDS_MAX, Progress, State, Transfer
@@ -30,6 +31,7 @@ from meshnode.runtime.transfers import CHECK_SECONDS_MAX, Progress, State, Trans
 PEERS_MAX: Final = 64  # that one download is told of
 SAMPLE_SECONDS: Final = 0.2  # an open connection's bytes are counted this often
 SAVE_SECONDS: Final = 2.0  # at most so much of a download is fetched again after a crash
+SETTLE_SECONDS_MAX: Final = 5.0  # what is not recorded by then is fetched again
 _LISTEN_SECONDS_MAX: Final = 10
 _UNSCHEDULED: Final = lt.torrent_flags.auto_managed | lt.torrent_flags.paused
 _UNDISCOVERED: Final = (
@@ -87,7 +89,8 @@ class Torrents:
             self._session.set_alert_fd(-1)  # before the number can name another file
             os.close(read_end)
             os.close(write_end)
-            self._close()
+            with trio.CancelScope(shield=True):  # the engine waits for its own threads
+                await trio.to_thread.run_sync(self._close)
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
         """Serve the publisher's own file or folder from where it lies; nothing is written there.
@@ -144,11 +147,21 @@ class Torrents:
                             yield progress
                     yield transfer.progress(wanted, State.VERIFYING)
                     await transfer.flush()
-                    await trio.to_thread.run_sync(transfer.verify, wanted)
+                    await trio.to_thread.run_sync(transfer.verify, wanted, abandon_on_cancel=True)
                 yield transfer.progress(wanted, State.DONE)
             finally:
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
                     await self._settle(transfer)
+
+    async def stop(self, key: Digest, *, erase: bool) -> None:
+        """Serve a payload no more; `erase` its directory too, but no file of a publisher's own.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        await self._drop(key)
+        if erase:
+            await trio.to_thread.run_sync(PayloadDirectory(self._directory, key).erase)
 
     async def add_peers(self, key: Digest, peers: Sequence[Endpoint]) -> None:
         """Tell a running download of more peers; a forbidden address is skipped."""
@@ -158,9 +171,14 @@ class Torrents:
 
     # --- downloading ------------------------------------------------------------------------------
     async def _open(self, torrent: CheckedTorrent) -> Transfer:
-        """Return the torrent's transfer, added to the session if it was not there."""
-        if torrent.key in self._transfers:
-            return self._transfers[torrent.key]
+        """Return the torrent's transfer, added to the session if it was not there.
+
+        The engine does nothing more for a torrent that failed: that one is added anew.
+        """
+        held = self._transfers.get(torrent.key)
+        if held is not None and not held.is_broken:
+            return held
+        await self._drop(torrent.key)
         directory = PayloadDirectory(self._directory, torrent.key)
         await trio.to_thread.run_sync(directory.create, torrent)
         state = await trio.to_thread.run_sync(directory.state, torrent)
@@ -308,7 +326,7 @@ class Torrents:
                 self._listen_error = str(alert.error.message())
                 self._is_listening = True
             case lt.torrent_alert() if alert.handle in self._by_handle:
-                _tell(self._by_handle[alert.handle], alert)
+                tell(self._by_handle[alert.handle], alert)
             case _:
                 pass
 
@@ -327,26 +345,3 @@ class Torrents:
         self._by_handle.clear()
         self._transfers.clear()
         del self._session
-
-
-def _tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
-    """Copy an alert's fields out of it."""
-    match alert:
-        case lt.torrent_checked_alert():
-            transfer.note_checked()
-        case lt.cache_flushed_alert():
-            transfer.note_flushed()
-        case lt.torrent_finished_alert():
-            transfer.woken.set()
-        case lt.peer_ban_alert():
-            address, port = alert.endpoint
-            transfer.note_ban((str(address), int(port)))
-        case lt.url_seed_alert():
-            # The alert's own text says "Success" for an HTTP error, and its code is not usable.
-            transfer.note_fault(str(alert.server_url()))
-        case lt.file_error_alert():
-            transfer.note_failure(StorageError(f"payload: {alert.message()}"))
-        case lt.torrent_error_alert():
-            transfer.note_failure(PeerError(f"torrent: {alert.message()}"))
-        case _:
-            pass

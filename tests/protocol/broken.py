@@ -159,6 +159,7 @@ def broken_records() -> Iterator[Broken]:
     yield from _lengths()
     yield from _signatures()
     yield from _announcements()
+    yield from _notices()
 
 
 def _edited(record: list[Any], path: tuple[int, ...], value: object) -> list[Any]:
@@ -215,6 +216,18 @@ def _announcements() -> Iterator[Broken]:
     large = [[head, 0, [FIRST_LEAVES[0] + bytes(4_096)] * 3]]
     why = "over 8 KiB of entries"
     yield Broken("too-many-entry-bytes", "announcement", encode(large), "R-24", why, False)
+
+
+def _notices() -> Iterator[Broken]:
+    head = encode(examples.notice(signed("head", FIRST_HEAD, WRITER)))
+    yield Broken("notice-of-a-head", "notice", head, "R-39", "no root or purge", False)
+    purge = signed(
+        "purge", encode([*examples.PURGE[:2], digest("else"), *examples.PURGE[3:]]), WRITER
+    )
+    why = "the purge is another catalogue's"
+    yield Broken("notice-astray", "notice", encode(examples.notice(purge)), "R-39", why, False)
+    nothing = encode(examples.notice(signed("root", encode(0), WRITER)))
+    yield Broken("notice-of-a-number", "notice", nothing, "R-39", "no record", False)
 
 
 def forged_head() -> list[object]:

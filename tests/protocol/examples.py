@@ -193,6 +193,12 @@ PURGE: Record = [
     [digest("segment 1")],
     [[COLLECTION, "tile-17"]],
 ]
+
+
+def notice(record: Record) -> Record:
+    return ["notice", 1, CATALOGUE, record]
+
+
 SEEDS: Record = [
     "seeds",
     1,
@@ -263,6 +269,8 @@ def records() -> dict[str, tuple[str, Record]]:
         "snapshot": ("snapshot", snapshot()),
         "purge": ("purge", PURGE),
         "purge-of-an-object": ("purge", [*PURGE[:7], []]),
+        "notice-of-a-root": ("notice", notice(signed("root", ROOT, ROOT_KEY))),
+        "notice-of-a-purge": ("notice", notice(signed("purge", encode(PURGE), ROOT_KEY))),
         "seeds": ("seeds", SEEDS),
         "file-list": ("file-list", FILE_LIST),
         "file-list-of-a-foreign-torrent": ("file-list", FOREIGN_FILE_LIST),

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.protocol import broken, examples, item_examples
+from tests.protocol import broken, examples, item_examples, root_chains
 from tests.protocol.examples import (
     CATALOGUE,
     COLLEAGUE,
@@ -295,6 +295,7 @@ FILES = {
     "items.json": items,
     "log.json": log,
     "records.json": records,
+    "roots.json": root_chains.roots,
     "signatures.json": signatures,
     "trees.json": trees,
 }

@@ -16,6 +16,7 @@ from meshnode.core.records import (
     decode_entry,
     decode_fork,
     decode_head,
+    decode_notice,
     decode_purge,
     decode_root,
     decode_seeds,
@@ -26,6 +27,7 @@ from meshnode.core.records import (
     encode_entry,
     encode_fork,
     encode_head,
+    encode_notice,
     encode_purge,
     encode_root,
     encode_seeds,
@@ -61,6 +63,7 @@ CODECS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "fork": (decode_fork, encode_fork),
     "snapshot": (decode_snapshot, encode_snapshot),
     "purge": (decode_purge, encode_purge),
+    "notice": (decode_notice, encode_notice),
     "seeds": (decode_seeds, encode_seeds),
     "statement": (decode_statement, encode_statement),
 }

@@ -1,0 +1,272 @@
+"""Several real nodes that hear each other at once, for tests that need no network between them.
+
+Each peer keeps what its node made durable, and an index in which every segment holds one item of
+the segment's name. Nothing is lost or late; what is cut off hears nothing until it is joined again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from meshnode.core import events as ev
+from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
+from meshnode.core.node import Node
+from meshnode.core.signing import verify
+from tests.core.institutions import ISSUED, LogCopy, content
+
+VERIFY = lru_cache(65_536)(verify)
+NAMES: dict[Digest, str] = {}  # of every segment that a test named
+
+
+def named(name: str) -> str:
+    """Remember the name of a segment, which is also the id of its one item."""
+    NAMES[sha256(content(name))] = name
+    return name
+
+
+@dataclass(slots=True)
+class Peer:
+    """One node with what is durable and what is indexed."""
+
+    name: PeerId
+    node: Node = field(init=False)
+    roots: dict[tuple[CatalogueId, int, bytes], None] = field(default_factory=dict)
+    followed: dict[CatalogueId, None] = field(default_factory=dict)
+    heads: dict[LogId, list[bytes]] = field(default_factory=dict)
+    entries: dict[LogId, list[bytes]] = field(default_factory=dict)
+    objects: dict[Digest, None] = field(default_factory=dict)
+    segments: dict[SegmentKey, ev.SegmentRef] = field(default_factory=dict)
+    hidden: dict[tuple[CatalogueId, str, str], int] = field(default_factory=dict)
+    stamps: dict[Digest, ev.StampEntry] = field(default_factory=dict)
+    erased: list[ev.Effect] = field(default_factory=list)
+    blames: list[ev.Blame] = field(default_factory=list)
+    answers: list[ev.Answer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.node = Node(random.Random(self.name), VERIFY)
+
+    @property
+    def visible(self) -> list[str]:
+        """Return the items that a search finds, by name."""
+        found = []
+        for key, ref in self.segments.items():
+            item = NAMES[key.digest]
+            if ref.clock >= self.hidden.get((key.catalogue, key.collection, item), 0):
+                found.append(item)
+        return sorted(found)
+
+    def root_version(self, catalogue: CatalogueId) -> int:
+        chain = self.node.catalogues[catalogue].chain
+        return chain.current.version if chain else 0
+
+    def make_durable(self, effect: ev.Durable) -> None:
+        match effect:
+            case ev.AdoptRoot(catalogue, version, raw):
+                self.roots[catalogue, version, raw] = None
+            case ev.SetFollowed(catalogue, followed):
+                (self.followed.setdefault if followed else self.followed.pop)(catalogue, None)
+            case ev.ExtendLog(log, heads, first, entries):
+                assert first == len(self.entries.setdefault(log, []))
+                self.heads.setdefault(log, []).extend(raw for _, raw in heads)
+                self.entries[log] += entries
+            case ev.StampEntry(_, entry):
+                self.stamps[entry] = effect
+
+    def restored(self) -> ev.Restored:
+        catalogues = dict.fromkeys(catalogue for catalogue, _, _ in self.roots)
+        return ev.Restored(
+            followed=tuple(self.followed),
+            roots=tuple((c, self.chain(c, 0)) for c in catalogues),
+            logs=tuple(
+                ev.StoredLog(log, tuple(heads), tuple(self.entries[log]))
+                for log, heads in self.heads.items()
+            ),
+            objects=frozenset(self.objects),
+            indexed=tuple((key, ref.clock) for key, ref in self.segments.items()),
+            stamps=tuple(self.stamps.values()),
+        )
+
+    def chain(self, catalogue: CatalogueId, after: int) -> tuple[bytes, ...]:
+        held = sorted((v, raw) for c, v, raw in self.roots if c == catalogue and v > after)
+        return tuple(raw for _, raw in held)
+
+    def erase(self, catalogue: CatalogueId, ids: Iterable[str]) -> tuple[Digest, ...]:
+        """Erase the one row of each of these segments, and the bytes with it."""
+        gone = [k.digest for k in self.segments if NAMES[k.digest] in ids]
+        for digest in gone:
+            self.objects.pop(digest, None)
+        return tuple(gone)
+
+    def change_index(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.IndexSegment(ref):
+                assert ref.digest in self.objects
+                self.segments[ref.key] = ref
+            case ev.DropSegment(key):
+                del self.segments[key]
+            case ev.HideItems(catalogue, collection, ids, clock):
+                self._hide(catalogue, collection, ids, clock)
+            case ev.SetHidden(catalogue, withdrawals):
+                self.hidden = {n: c for n, c in self.hidden.items() if n[0] != catalogue}
+                for gone in withdrawals:
+                    self._hide(catalogue, gone.collection, gone.ids, gone.clock)
+            case _:
+                pass
+
+    def _hide(
+        self, catalogue: CatalogueId, collection: str, ids: Iterable[str], clock: int
+    ) -> None:
+        for item in ids:
+            name = (catalogue, collection, item)
+            self.hidden[name] = max(clock, self.hidden.get(name, 0))
+
+
+class Federation:
+    """Peers by name. `lines` are the pairs that hear each other."""
+
+    def __init__(self, *names: str) -> None:
+        self.peers = {PeerId(name): Peer(PeerId(name)) for name in names}
+        self.lines: dict[frozenset[PeerId], None] = {}
+        self.seconds = 0.0
+        self._queue: deque[tuple[Peer, ev.Event]] = deque()
+
+    def __getitem__(self, name: str) -> Peer:
+        return self.peers[PeerId(name)]
+
+    def now(self) -> ev.Now:
+        return ev.Now(self.seconds, ISSUED + int(self.seconds))
+
+    def join(self, *names: str) -> None:
+        """Connect each of these peers with each."""
+        for a in names:
+            for b in names:
+                if a < b:
+                    self.lines[frozenset((PeerId(a), PeerId(b)))] = None
+                    self.tell(a, ev.PeerConnected(PeerId(b)))
+                    self.tell(b, ev.PeerConnected(PeerId(a)))
+
+    def cut(self, a: str, b: str) -> None:
+        del self.lines[frozenset((PeerId(a), PeerId(b)))]
+        self.tell(a, ev.PeerDisconnected(PeerId(b)))
+        self.tell(b, ev.PeerDisconnected(PeerId(a)))
+
+    def follow(self, catalogue: CatalogueId, *roots: bytes) -> None:
+        for name in self.peers:
+            self.tell(name, ev.Followed(ev.Ticket(0), catalogue, roots))
+
+    def publish_root(self, name: str, catalogue: CatalogueId, raw: bytes) -> None:
+        self.tell(name, ev.Followed(ev.Ticket(1), catalogue, (raw,)))
+
+    def submit(self, name: str, log: LogCopy) -> str:
+        """Hand the whole log to a peer of ours; return why it is refused, empty if it is not."""
+        self.tell(name, ev.Submitted(ev.Ticket(2), tuple(log.heads), 0, tuple(log.entries)))
+        return self[name].answers[-1].refusal
+
+    def store(self, name: str, *contents: str) -> None:
+        for each in contents:
+            self.tell(name, ev.ObjectStored(sha256(content(named(each)))))
+
+    def restart(self, name: str) -> None:
+        """End a peer and start it from what was durable, with its connections."""
+        old = self[name]
+        peer = self.peers[old.name]
+        peer.node = Node(random.Random(name), VERIFY)
+        self._carry_out(peer, peer.node.restore(peer.restored(), self.now()))
+        for line in self.lines:
+            if old.name in line:
+                [other] = line - {old.name}
+                self.tell(name, ev.PeerConnected(other))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, in steps in which every node may act on its deadline."""
+        end = self.seconds + seconds
+        while self.seconds < end:
+            nearest = min(peer.node.next_deadline() for peer in self.peers.values())
+            self.seconds = min(end, max(nearest, self.seconds + 0.01))
+            for peer in self.peers.values():
+                self._carry_out(peer, peer.node.handle([], self.now()))
+            self._run()
+
+    def skip(self, seconds: float) -> None:
+        """Let a long time pass at once."""
+        self.seconds += seconds
+        self.wait(1)
+
+    def tell(self, name: str, event: ev.Event) -> None:
+        self._queue.append((self[name], event))
+        self._run()
+
+    def _run(self) -> None:
+        while self._queue:
+            peer, event = self._queue.popleft()
+            if isinstance(event, ev.ObjectStored):
+                peer.objects[event.digest] = None
+            self._carry_out(peer, peer.node.handle([event], self.now()))
+
+    def _carry_out(  # noqa: C901 - one branch an effect
+        self, peer: Peer, effects: list[ev.Effect]
+    ) -> None:
+        for effect in effects:
+            match effect:
+                case ev.AdoptRoot() | ev.ExtendLog() | ev.SetFollowed() | ev.StampEntry():
+                    peer.make_durable(effect)
+                case ev.Announce(raw):
+                    self._gossip(peer, raw)
+                case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+                    self._queue.append((peer, self._answer(peer, effect)))
+                case ev.Blame():
+                    peer.blames.append(effect)
+                case ev.Answer():
+                    peer.answers.append(effect)
+                case ev.PurgeObject(digest):
+                    peer.erased.append(effect)
+                    peer.objects.pop(digest, None)
+                case ev.PurgeItems(catalogue, _, ids):
+                    peer.erased.append(effect)
+                    self._queue.append((peer, ev.ObjectsPurged(peer.erase(catalogue, ids))))
+                case ev.StopPayload() | ev.PurgePayload():
+                    peer.erased.append(effect)
+                case ev.IndexSegment(ref):
+                    peer.change_index(effect)
+                    self._queue.append((peer, ev.SegmentIndexed(ref)))
+                case _:
+                    peer.change_index(effect)
+
+    def _gossip(self, source: Peer, raw: bytes) -> None:
+        """Flood: whoever accepts a message that he did not see passes it on."""
+        seen, spreading = {source.name: None}, [source.name]
+        while spreading:
+            sender = spreading.pop(0)
+            for other in self.peers.values():
+                if frozenset((sender, other.name)) in self.lines and other.name not in seen:
+                    seen[other.name] = None
+                    refusal = other.node.judge(raw, self.now())
+                    assert refusal is None or refusal.verdict is ev.Verdict.IGNORE, refusal
+                    if refusal is None:
+                        spreading.append(other.name)
+                        self._queue.append((other, ev.AnnouncementReceived(sender, raw)))
+
+    def _answer(self, asker: Peer, request: ev.Request) -> ev.Event:
+        if frozenset((asker.name, request.peer)) not in self.lines:
+            return ev.RequestFailed(request, "not connected")
+        holder = self.peers[request.peer]
+        match request:
+            case ev.AskHeads(peer, catalogues):
+                logs = [log for log in holder.heads if log.catalogue in catalogues]
+                heads = tuple(holder.heads[log][-1] for log in logs)
+                return ev.HeadsReceived(peer, heads, holder.node.newest_roots(catalogues))
+            case ev.AskRoots(peer, catalogue, after):
+                return ev.RootsReceived(peer, catalogue, holder.chain(catalogue, after))
+            case ev.AskLog(peer, log, after_seq, first):
+                heads = tuple(holder.heads.get(log, [])[max(after_seq, 0) :])
+                entries = tuple(holder.entries.get(log, [])[first:])
+                return ev.LogReceived(peer, log, heads, first, entries)
+            case ev.FetchObject(_, digest):
+                if digest in holder.objects and not holder.node.withholds(digest):
+                    return ev.ObjectStored(digest)
+                return ev.RequestFailed(request, "not held")
