@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer.id import ID
 from libp2p.utils.address_validation import get_available_interfaces
 from multiaddr import Multiaddr
@@ -123,8 +122,3 @@ def _ip(address: Multiaddr) -> str:
     if first not in ("ip4", "ip6"):
         raise ValueError(f"{address} begins with {first}")
     return str(address.value_for_protocol(first))
-
-
-def peer_id_of(identity: bytes) -> PeerId:
-    """Return the peer id that follows from an Ed25519 seed of 32 bytes."""
-    return PeerId(str(ID.from_pubkey(create_new_key_pair(identity).public_key)))

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import publish_file
+from meshnode.runtime.files import publish_file, refused_by_disk
 
 
 def deliver(held: Path, directory: Path, path: str, sha256: str | None) -> Path:
@@ -32,7 +32,7 @@ def deliver(held: Path, directory: Path, path: str, sha256: str | None) -> Path:
             raise StorageError(f"the copy of {path} is damaged: SHA-256 {found}, not {sha256}")
         publish_file(temporary, target)
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot write {target}", error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return target

@@ -9,6 +9,7 @@ from typing import Final
 
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
+from meshnode.runtime.files import refused_by_disk
 
 _READ_BYTES: Final = 1 << 20
 
@@ -82,6 +83,4 @@ class Download:
             self.offset += len(part)
 
     def _storage_error(self, error: OSError) -> StorageError:
-        return StorageError(
-            f"cannot write {self.path}: {error.strerror}", hint="free disk space or check the disk"
-        )
+        return refused_by_disk(f"cannot write {self.path}", error)

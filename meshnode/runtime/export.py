@@ -87,10 +87,15 @@ def export_name(collection: str) -> str:
     )
 
 
+def one_line(item: bytes) -> bytes:
+    """Return the item as a line of NDJSON, with its end."""
+    return item.translate(_LINE_BREAKS) + b"\n"
+
+
 async def _write_lines(items: AsyncIterable[bytes], file: BinaryIO) -> int:
     lines = 0
     async for item in items:
-        file.write(item.translate(_LINE_BREAKS) + b"\n")
+        file.write(one_line(item))
         lines += 1
     file.flush()
     return lines

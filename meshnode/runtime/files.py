@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
 from meshnode.errors import StorageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -29,7 +33,18 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot write {path}", error) from error
+
+
+def refused_by_disk(doing: str, error: OSError) -> StorageError:
+    """Return what the operator is told when the system refuses: what, why, and what to do."""
+    if error.errno in _FULL:
+        hint = "free disk space, then try again"
+    elif error.errno in _NOT_OURS:
+        hint = "let this user write there"
+    else:
+        hint = "check the disk and the path"
+    return StorageError(f"{doing}: {error.strerror}", hint=hint)
 
 
 def sync_directory(directory: Path) -> None:
@@ -53,6 +68,6 @@ def publish_file(temporary: Path, path: Path) -> None:
     finally:
         os.close(descriptor)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sync_directory(path.parent.parent)  # first: the file must not move where nothing leads
     temporary.rename(path)
     sync_directory(path.parent)
-    sync_directory(path.parent.parent)

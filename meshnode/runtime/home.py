@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meshnode.core.identifiers import CatalogueId
 from meshnode.errors import StorageError
-from meshnode.runtime.files import write_durably
+from meshnode.runtime.files import sync_directory, write_durably
 
 FORMAT = 1
 _FORMAT_LINE = "meshnode data directory, format "
@@ -48,9 +48,12 @@ class Home:
         if self.is_made:
             self.check()
             return
+        made = [self.root, *(path for path in self.root.parents if not path.exists())]
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            foreign = sorted(path.name for path in self.root.iterdir())
+            foreign = sorted(path.name for path in self.root.iterdir() if not self._is_begun(path))
+            for path in made:
+                sync_directory(path.parent)
         except OSError as error:
             raise StorageError(f"cannot use {self.root}: {error.strerror}") from error
         if foreign:
@@ -60,6 +63,13 @@ class Home:
             )
         self._make_directories()
         write_durably(self.format, f"{_FORMAT_LINE}{FORMAT}\n".encode())
+
+    def _is_begun(self, path: Path) -> bool:
+        """Say whether this is what a `make` leaves that was cut off."""
+        folders = (self.keys, self.objects, self.incoming, self.payloads)
+        if path.name.startswith(f".{self.format.name}."):
+            return path.is_file()
+        return path in folders and path.is_dir() and not any(path.iterdir())
 
     def check(self) -> None:
         """Raise StorageError unless this is a data directory that this version can use."""

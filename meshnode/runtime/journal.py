@@ -12,13 +12,25 @@ import structlog
 
 from meshnode.core import events as ev
 from meshnode.core import trace
-from meshnode.core.identifiers import PeerId
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.runtime.bulletin import Bulletin
 from meshnode.runtime.clock import unix_now
 
 BLAMES_MAX = 256  # the newest faults of peers, shown to the operator
 
-Notice = ev.Event | ev.Effect
+
+@dataclass(frozen=True, slots=True)
+class PayloadProgress:
+    """How far a payload has come: of the files asked for, the bytes that are verified."""
+
+    payload: Digest
+    done_bytes: int
+    total_bytes: int
+
+
+Notice = ev.Event | ev.Effect | PayloadProgress
+
+READ_ONLY_HINT = "free disk space, then start the peer again: it goes on by itself"
 
 _log = structlog.get_logger()
 
@@ -34,21 +46,27 @@ class RememberedBlame:
 
 
 class Journal:
-    """Sees every event and effect once, in the order in which the node did."""
+    """Sees every event and effect once, in the order in which the node did.
+
+    Payloads are none of the node's business: how they get on is posted beside.
+    """
 
     def __init__(self) -> None:
         self.notices: Bulletin[Notice] = Bulletin()
         self.blames: deque[RememberedBlame] = deque(maxlen=BLAMES_MAX)
 
-    def observe(self, notice: Notice) -> None:
+    def observe(self, notice: ev.Event | ev.Effect) -> None:
         self.notices.post(notice)
         match notice:
             case ev.Blame(peer, check, reason):
                 self.blames.append(RememberedBlame(unix_now(), peer, check, reason))
-                _log.warning("blame", peer=peer, check=check.value, reason=reason)
-            case ev.SegmentRefused(ref, reason):
-                _log.warning("segment refused", segment=ref.digest.hex(), reason=reason)
-            case ev.StorageFailed(reason):
-                _log.error("storage failed: read-only from here on", reason=reason)
+                _log.warning(trace.line(notice))
+            case ev.SegmentRefused():
+                _log.warning(trace.line(notice))
+            case ev.StorageFailed():
+                _log.error(trace.line(notice), hint=READ_ONLY_HINT)
             case _:
                 _log.debug(trace.line(notice))
+
+    def progressed(self, progress: PayloadProgress) -> None:
+        self.notices.post(progress)

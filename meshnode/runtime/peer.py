@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from meshnode.core import events as ev
 from meshnode.core.identifiers import PeerId
@@ -11,9 +12,11 @@ from meshnode.core.node import Node
 from meshnode.runtime.home import Home
 from meshnode.runtime.index import Index
 from meshnode.runtime.journal import Journal
-from meshnode.runtime.network import Network
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
+
+if TYPE_CHECKING:
+    from meshnode.runtime.network import Network
 
 
 @dataclass(frozen=True, slots=True)

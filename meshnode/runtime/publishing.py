@@ -27,10 +27,11 @@ from meshnode.core.merkle import Frontier
 from meshnode.core.signing import sign
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.clock import unix_now
-from meshnode.runtime.files import write_durably
+from meshnode.runtime.files import sync_directory, write_durably
 from meshnode.runtime.home import Home
 from meshnode.runtime.institutions import Institution, writer_of
 from meshnode.runtime.payloads import PayloadFiles
+from meshnode.runtime.signing_record import recall, remember
 
 _WHEN_REFUSED = (
     "publish again: the same bytes are submitted first. If no peer ever takes them (another head "
@@ -71,6 +72,58 @@ class Publisher:
         finally:
             os.close(descriptor)
 
+    async def catch_up(self) -> int:
+        """Let the peer learn the newest heads from others; return how many of these answered.
+
+        Raises:
+            UsageError: others know heads of our own log that do not follow what is held here.
+        """
+        text = catalogue_text(self._institution.catalogue)
+        said = await self._control.ask("catch_up", catalogue=text)
+        own = writer_of(self._key).hex()
+        for log in said["behind"]:
+            if log["writer"] == own:
+                raise UsageError(
+                    f"other peers know head {log['known']} of your log, and it cannot be followed "
+                    f"from head {log['held']}, which this data directory has",
+                    hint="wait and try again; if it stays so, two copies of the key have signed: "
+                    'see docs/keys.md, "A restored backup"',
+                )
+        return int(said["answered"])
+
+    def require_own(self, state: Message, answered: int, *, offline: bool, restored: bool) -> None:
+        """Refuse to sign after heads that this data directory may not know, or never signed.
+
+        Args:
+            state: of the log, after catching up and recovering.
+            answered: how many peers were asked for newer heads.
+            offline: the operator knows that no other copy of the key has signed since.
+            restored: the operator knows that the heads from elsewhere are his own.
+
+        Raises:
+            UsageError: that is so, and the operator has not said that it is right.
+        """
+        if not state["head"]:
+            return
+        seq = decode_signed_head(bytes.fromhex(state["head"])).head.seq
+        directory, writer = self._institution.directory, writer_of(self._key)
+        record = recall(directory, writer)
+        if not record.is_original and not answered and not (offline or restored):
+            raise UsageError(
+                "this data directory is not the one that signed last (a restored backup, or a "
+                "copy), and no peer can be asked for newer heads",
+                hint="let it meet a peer first (meshnode run); or --offline, if you know that no "
+                "other copy of the key has signed since",
+            )
+        if seq > record.seq and not restored and not (offline and not record.is_original):
+            raise UsageError(
+                f"the log has heads {record.seq + 1} to {seq}, which were not signed in this data "
+                "directory: a restored backup, or the key is used elsewhere too",
+                hint="look at them: meshnode log. If they are yours: --restored. If they are not, "
+                "somebody has your key: see docs/keys.md",
+            )
+        remember(directory, writer, seq)
+
     async def recover(self) -> AsyncGenerator[Message, None]:
         """Submit what an earlier run signed and saw no answer to; then start with clean staging."""
         if self._institution.journal.exists():
@@ -80,6 +133,7 @@ class Publisher:
         shutil.rmtree(self.staging, ignore_errors=True)
         try:
             self.staging.mkdir(parents=True)
+            sync_directory(self.staging.parent)
         except OSError as error:
             raise StorageError(f"cannot write {self.staging}: {error.strerror}") from error
 
@@ -149,6 +203,7 @@ class Publisher:
             ) as said:
                 async for message in said:
                     if "adopted" in message.get("event", {}):
+                        self._remember(submission)
                         journal.unlink()
                     yield message
         except UsageError as error:
@@ -156,11 +211,15 @@ class Publisher:
                 f"{error}; the signed head is kept in {journal}", hint=_WHEN_REFUSED.format(journal)
             ) from error
 
+    def _remember(self, submission: Message) -> None:
+        head = decode_signed_head(bytes.fromhex(submission["heads"][-1])).head
+        remember(self._institution.directory, head.writer, head.seq)
+
     def _read_journal(self) -> Message:
         path = self._institution.journal
         try:
             return dict(msgpack.unpackb(path.read_bytes()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StorageError(
                 f"the journal {path} cannot be read: {error}",
                 hint="it holds a signed head that may be known to others: keep it, ask for help",

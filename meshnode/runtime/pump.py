@@ -33,15 +33,24 @@ class Pump:
         self._commit = commit
         self._start = start
         self._observe = observe
+        # Its own thread: searches may have taken all of the shared ones.
+        self._writer = trio.CapacityLimiter(1)
         self._send, self._receive = trio.open_memory_channel[ev.Event](BATCH_EVENTS_MAX)
 
     async def tell(self, event: ev.Event) -> None:
         """Queue an event; waits while the queue is full, which holds back whoever produces it."""
         await self._send.send(event)
 
-    async def run(self, restored: ev.Restored) -> None:
-        """Restore the node, then react until cancelled."""
+    async def run(
+        self, restored: ev.Restored, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Restore the node, then react until cancelled.
+
+        Raises:
+            StorageError: what is on disk is not what this peer once checked.
+        """
         await self._perform(self._node.restore(restored, now()))
+        task_status.started()
         while True:
             batch = await self._next_batch()
             for event in batch:
@@ -67,7 +76,7 @@ class Pump:
             self._observe(effect)
         try:
             if durable:
-                await trio.to_thread.run_sync(self._commit, durable)
+                await trio.to_thread.run_sync(self._commit, durable, limiter=self._writer)
         except StorageError as error:
             # Nothing of this batch is known to the disk, so nothing of it may be acted on.
             started = [

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import apsw
 
 from meshnode.errors import StorageError
+from meshnode.runtime.files import refused_by_disk
 
 
 @contextmanager
@@ -37,4 +38,4 @@ def storage_errors(doing: str, *, if_damaged: str) -> Iterator[None]:
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise StorageError(f"{doing}: {error}", hint=if_damaged) from error
     except OSError as error:
-        raise StorageError(f"{doing}: {error.strerror}") from error
+        raise refused_by_disk(doing, error) from error

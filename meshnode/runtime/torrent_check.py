@@ -15,7 +15,7 @@ import libtorrent as lt
 from meshnode.core.entries import PayloadAdded
 from meshnode.core.filelist import FileList
 from meshnode.core.identifiers import Digest
-from meshnode.errors import PeerError
+from meshnode.errors import PeerError, UsageError
 
 TORRENT_BYTES_MAX: Final = 10 << 20  # libtorrent does not bound the buffer itself
 PIECE_SIZE_MAX: Final = 16 << 20
@@ -81,6 +81,7 @@ def check_torrent(raw: bytes, claim: PayloadClaim, files: FileList) -> CheckedTo
 
     Raises:
         PeerError: it cannot be read, or differs; the message says in what.
+        UsageError: as `open_torrent`.
     """
     checked = open_torrent(raw, files)
     for what in ("key", "size_bytes", "piece_size_bytes", "infohash_v2", "infohash_v1"):
@@ -95,6 +96,7 @@ def open_torrent(raw: bytes, files: FileList) -> CheckedTorrent:
 
     Raises:
         PeerError: it cannot be read, or differs from the list.
+        UsageError: its pieces are larger than this peer handles, which is nobody's fault.
     """
     stripped = _strip(raw)
     parameters = _load(stripped)
@@ -105,8 +107,12 @@ def open_torrent(raw: bytes, files: FileList) -> CheckedTorrent:
     v2 = Digest(hashes.v2.to_bytes()) if hashes.has_v2() else None
     if files.infohash_v1 is not None and files.infohash_v1 != v1:
         raise PeerError("torrent: its v1 info-hash is not the file list's")
-    if not 0 < info.piece_length() <= PIECE_SIZE_MAX:
-        raise PeerError(f"torrent: pieces of {info.piece_length()} bytes")
+    if info.piece_length() > PIECE_SIZE_MAX:
+        raise UsageError(
+            f"a payload with pieces of {info.piece_length() >> 20} MiB is not handled here:"
+            f" {PIECE_SIZE_MAX >> 20} MiB is the most",
+            hint="its files can be fetched with another BitTorrent program",
+        )
     layout = info.layout()
     places = _places(layout, files)
     claim = PayloadClaim(files.key, files.size_bytes, info.piece_length(), v2, v1)

@@ -108,6 +108,11 @@ class Transfer:
     def is_whole(self) -> bool:
         return len(self.verified) == len(self.torrent.files.files)
 
+    @property
+    def is_broken(self) -> bool:
+        """True when the last download failed and no other runs."""
+        return self.failure is not None and not self._is_claimed
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """One download at a time; at its end nothing more is fetched than what was."""
@@ -233,10 +238,12 @@ class Transfer:
         says so in the same words: the first answer may be that one.
 
         Raises:
-            StorageError: not within FLUSH_SECONDS_MAX.
+            StorageError: not within FLUSH_SECONDS_MAX, or the disk refused.
         """
         await self._flush_once()
         await self._flush_once()
+        if self.failure:
+            raise self.failure
 
     async def _flush_once(self) -> None:
         self._flushed = trio.Event()

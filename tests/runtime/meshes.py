@@ -65,6 +65,11 @@ class Peer:
             while self.events.count(event) < count:
                 await self._told.wait()
 
+    async def until_heard(self, raw: bytes) -> None:
+        with trio.fail_after(HEARD_WITHIN_SECONDS):
+            while raw not in self.heard():
+                await self._told.wait()
+
     async def until_connected(self, other: Peer, count: int = 1) -> None:
         await self.until(ev.PeerConnected(other.id), count)
 

@@ -60,8 +60,8 @@ class Shelf:
     def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]:
         return [head for name in catalogues for head in self.all_heads.get(name, [])]
 
-    def roots(self, catalogue: CatalogueId) -> list[bytes]:
-        return self.all_roots.get(catalogue, [])
+    def roots(self, catalogue: CatalogueId, after: int) -> list[bytes]:
+        return self.all_roots.get(catalogue, [])[after:]
 
     def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
         return self.heads([log.catalogue])[after_seq + 1 :], first, self.entries[log][first:]

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from meshnode.core.events import LogId, SegmentRef
+from meshnode.core.events import LogId, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError, UsageError
@@ -63,6 +63,34 @@ def ids(index: Index, **fields) -> list[str]:
 
 def shown(index: Index, id_: str) -> list[str]:
     return [json.loads(found.item)["text"] for found in index.item(None, None, id_)]
+
+
+# --- Closing while somebody reads -----------------------------------------------------------------
+def test_a_read_that_nobody_waits_for_ends_when_the_index_is_closed(tmp_path, monkeypatch):
+    index = Index.open(tmp_path / "index.db")
+    add(index, ref("s", 1), row("a"))
+    begun, ended = threading.Event(), []
+
+    def without_end(database: apsw.Connection, _query: Query) -> None:
+        begun.set()
+        list(database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) "
+                              "SELECT i FROM n WHERE i > 1"))  # fmt: skip
+
+    monkeypatch.setattr(index_module, "_scope", without_end)
+
+    def read() -> None:
+        with pytest.raises(StorageError, match="the peer is ending"):
+            index.count(Query())
+        ended.append(True)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert begun.wait(30)
+    while not ended:
+        index.close()  # once more, should the statement not have begun yet
+    reader.join()
+    with pytest.raises(StorageError, match="is closed"):
+        index.counts()
 
 
 # --- Which row is visible -------------------------------------------------------------------------
@@ -148,6 +176,26 @@ def test_an_older_withdrawal_does_not_weaken_a_newer_one(index):
     add(index, ref("s", 5), row("a"))
 
     assert ids(index) == []
+
+
+def test_what_is_withdrawn_no_longer_shows_again(index):
+    add(index, ref("first", 3), row("a", "a"), row("b", "b"), row("c", "c"))
+    index.hide(CITY, "ortho", ["a", "b"], 9)
+    index.hide(PROVINCE, "ortho", ["c"], 9)
+    add(index, ref("elsewhere", 3, catalogue=PROVINCE), row("c", "theirs"))
+
+    index.set_hidden(CITY, [Withdrawal("ortho", ("b", "c"), 4), Withdrawal("ortho", ("b",), 3)])
+
+    assert [shown(index, id_) for id_ in "abc"] == [["a"], [], []]
+
+
+def test_withdrawals_that_are_set_hide_what_is_added_later_too(index):
+    index.hide(CITY, "ortho", ["a"], 9)
+    index.set_hidden(CITY, [Withdrawal("ortho", ("a",), 4)])
+    add(index, ref("first", 3), row("a", "hidden"))
+    add(index, ref("second", 5), row("a", "shown"))
+
+    assert shown(index, "a") == ["shown"]
 
 
 def test_a_forgotten_catalogue_leaves_nothing_not_even_its_withdrawals(index):
@@ -493,3 +541,53 @@ def _set_format(path: Path, number: int) -> None:
     database = apsw.Connection(str(path))
     database.pragma("user_version", number)
     database.close()
+
+
+# --- Erasing --------------------------------------------------------------------------------------
+SECRET = "a name that must not be kept " * 20
+
+
+@pytest.fixture
+def erased(tmp_path: Path) -> Iterator[Index]:
+    """An index from which the first item of a segment, which the others are compressed against,
+    was erased.
+    """
+    index = Index.open(tmp_path / "index.db")
+    rows = [row("a", SECRET), *(row(str(n), f"{n} {SECRET[:20]}") for n in range(50))]
+    add(index, ref("s", 3), *rows)
+    index.hide(CITY, "ortho", ["a"], 9, erases=True)
+    index.erase(CITY, "ortho", ["a"], 9)
+    yield index
+    index.close()
+
+
+def test_what_is_erased_leaves_no_byte_in_the_files(erased, tmp_path):
+    held = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
+    assert SECRET[:40].encode() not in held
+    assert b"that must not" not in held.replace(SECRET[:20].encode(), b"")
+
+
+def test_the_other_items_of_a_segment_stay_searchable_when_one_is_erased(erased):
+    assert len(ids(erased, limit=100)) == 50
+    assert shown(erased, "7") == [f"7 {SECRET[:20]}"]
+
+
+def test_only_rows_with_a_smaller_clock_are_erased(index):
+    add(index, ref("s", 3), row("a", "old"), row("b", "b"))
+    add(index, ref("t", 9), row("a", "new"))
+    assert index.segments_with(CITY, "ortho", ["a"], 9) == (ref("s", 3).digest,)
+    index.erase(CITY, "ortho", ["a"], 9)
+    assert index.segments_with(CITY, "ortho", ["a"], 9) == ()
+    assert [shown(index, id_) for id_ in "ab"] == [["new"], ["b"]]
+
+
+def test_a_segment_with_a_row_that_must_not_be_served_is_sealed(index):
+    old, new, other = ref("s", 3), ref("t", 9), ref("u", 3, catalogue=PROVINCE)
+    for segment in (old, new, other):
+        add(index, segment, row("a"), row("b"))
+    index.hide(CITY, "ortho", ["b"], 9)
+    assert not index.is_sealed(old.digest)
+    index.hide(CITY, "ortho", ["a"], 9, erases=True)
+    assert [index.is_sealed(s.digest) for s in (old, new, other)] == [True, False, False]
+    index.set_hidden(CITY, [Withdrawal("ortho", ("a",), 9)])
+    assert not index.is_sealed(old.digest)

@@ -143,6 +143,7 @@ def json_values(leaf: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.recursive(
         st.none() | st.booleans() | st.integers() | st.text() | leaf,
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=10,
     )
 
 

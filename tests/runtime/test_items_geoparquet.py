@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,10 @@ def test_a_row_that_json_cannot_hold_is_refused_by_its_id(tmp_path, name, value)
 
 
 @pytest.mark.slow
-def test_ten_thousand_real_naip_rows_are_items_fit_to_publish(shared):
-    found = list(read_items(shared / "data/parquet/naip.parquet"))
+def test_real_naip_rows_are_items_fit_to_publish(shared):
+    found = list(islice(read_items(shared / "data/parquet/naip.parquet"), 2_000))
     items = [one for one in found if isinstance(one, ItemText)]
-    assert len(items) == len(found) == 10_000
+    assert len(items) == len(found) == 2_000
     problems = [check_item(one.value, "naip") for one in items]
     assert [one for one in problems if is_refused(one)] == []
     assert json.loads(items[0].raw) == items[0].value

@@ -1,7 +1,6 @@
 """Writing segments: exact items back, stable bytes, and files that other tools read."""
 
 import json
-import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -14,11 +13,10 @@ from hypothesis import strategies as st
 
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime import segments
 from meshnode.runtime.hilbert import _index, hilbert_index
 from meshnode.runtime.projection import Box, Extent, Projection
 from meshnode.runtime.segment_format import ITEM_BYTES_MAX
-from meshnode.runtime.segments import plan_segments, read_segment_items, write_segment
+from meshnode.runtime.segments import read_segment_items, write_segment
 from meshnode.runtime.validation import check_item, is_refused
 from tests.runtime.stac_samples import COLLECTION, COLLECTION_JSON, item, pair, segment, square
 
@@ -188,26 +186,6 @@ def test_reading_items_of_another_file_is_a_storage_error(tmp_path):
     (tmp_path / "s").write_bytes(b"PAR1")
     with pytest.raises(StorageError, match="cannot read the segment"):
         list(read_segment_items(tmp_path / "s"))
-
-
-def test_a_long_stream_is_split_by_rows_and_by_bytes(monkeypatch):
-    monkeypatch.setattr(segments, "PLAN_ROWS_MAX", 3)
-    monkeypatch.setattr(segments, "PLAN_ITEM_BYTES_MAX", 100)
-    sizes = [10, 10, 10, 10, 90, 20, 200, 1]
-    chunks = list(plan_segments((b"x" * size, {}) for size in sizes))
-    assert [[len(raw) for raw, _ in chunk] for chunk in chunks] == [
-        [10, 10, 10], [10, 90], [20], [200], [1]
-    ]  # fmt: skip
-
-
-def test_planning_holds_one_segment_at_a_time(monkeypatch):
-    monkeypatch.setattr(segments, "PLAN_ITEM_BYTES_MAX", 1 << 20)
-    tracemalloc.start()
-    count = sum(len(chunk) for chunk in plan_segments((bytes(1 << 16), {}) for _ in range(400)))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert count == 400
-    assert peak < 4 << 20
 
 
 def test_bounds_are_rounded_outward():

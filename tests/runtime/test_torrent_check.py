@@ -11,7 +11,7 @@ import pytest
 
 from meshnode.core.filelist import FileList, PayloadFile, in_order
 from meshnode.core.identifiers import Digest
-from meshnode.errors import PeerError
+from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.payloads import PayloadFiles, describe
 from meshnode.runtime.torrent_check import CheckedTorrent, PayloadClaim, check_torrent, open_torrent
 
@@ -89,6 +89,16 @@ def test_a_torrent_that_reaches_for_others_is_refused(made, key):
         open_torrent(lt.bencode(decoded), made.files)
 
 
+def test_pieces_larger_than_are_handled_here_are_nobodys_fault(tmp_path):
+    path = tmp_path / "tile.tif"
+    path.write_bytes(bytes(1000))
+    creator = lt.create_torrent(lt.list_files(str(path)), 32 << 20, 0)
+    lt.set_piece_hashes(creator, str(tmp_path))
+
+    with pytest.raises(UsageError, match=r"pieces of 32 MiB is not handled here: 16 MiB"):
+        open_torrent(lt.bencode(creator.generate()), describe(path).files)
+
+
 def test_a_torrent_of_ten_megabytes_is_not_even_parsed(made):
     with pytest.raises(PeerError, match="the limit is"):
         open_torrent(b"d" * ((10 << 20) + 1), made.files)
@@ -103,7 +113,7 @@ def test_no_torrent_of_the_reference_suite_passes_for_another_payload(shared, ma
 
     assert len(found) > 80
     for path in found:
-        with pytest.raises(PeerError, match="torrent"):
+        with pytest.raises((PeerError, UsageError), match=r"torrent|not handled here"):
             check_torrent(path.read_bytes(), claim_of(made), made.files)
 
 
@@ -128,7 +138,7 @@ def open_as_it_says(path: Path) -> CheckedTorrent | None:
         layout = loaded.ti.layout()
         files = [file for i in range(layout.num_files()) if (file := own_file(layout, i))]
         return open_torrent(path.read_bytes(), FileList(in_order(files)))
-    except (PeerError, RuntimeError):
+    except (PeerError, UsageError, RuntimeError):
         return None
 
 

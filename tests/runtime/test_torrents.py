@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from meshnode.core.filelist import FileList
 from meshnode.core.identifiers import Digest
 from meshnode.demo.mirror import serve_directory
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
+from meshnode.runtime import address_filter
 from meshnode.runtime.payloads import describe
 from meshnode.runtime.torrent_check import CheckedTorrent, open_torrent
 from meshnode.runtime.torrent_session import TorrentSettings
@@ -84,6 +89,27 @@ def same_files(torrents: Torrents, torrent: CheckedTorrent, content: Path) -> bo
     originals = [content.parent / file.path for file in torrent.files.files]
     pairs = zip(located, originals, strict=True)
     return all(here and here.read_bytes() == there.read_bytes() for here, there in pairs)
+
+
+@contextlib.asynccontextmanager
+async def serve_redirects(to: str) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Serve HTTP that sends everybody on to the same path below `to`; yield URL and requests."""
+    requests: list[bytes] = []
+
+    async def redirect(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            request = await stream.receive_some()
+            requests.append(request)
+            place = to.encode() + request.split(b" ")[1].lstrip(b"/")
+            await stream.send_all(
+                b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % place
+            )
+            await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, redirect, 0, host="127.0.0.1"))
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/", requests
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_payload_comes_from_a_mirror_alone(tmp_path, content, torrent):
@@ -241,6 +267,52 @@ async def test_the_engine_itself_keeps_away_from_local_addresses(tmp_path, conte
         assert mirror.requests == 0
 
 
+async def test_a_redirect_into_a_forbidden_address_is_not_followed(
+    tmp_path, content, torrent, monkeypatch
+):
+    """Of two addresses of this machine, one is allowed, and redirects to the other."""
+    monkeypatch.setattr(address_filter, "FORBIDDEN", (ip_network("127.0.0.2/32"),))
+    guarded = TorrentSettings(stall_seconds=2)
+    async with (
+        serve_directory(content.parent, host="127.0.0.2") as inner,
+        serve_redirects(inner.url) as (mirror, redirected),
+        running(guarded, tmp_path / "home") as torrents,
+        running(LOCAL, tmp_path / "other") as others,
+    ):
+        torrents._session.apply_settings({"ssrf_mitigation": False})  # what our own filter does
+        with pytest.raises(PeerError, match="nothing came"):
+            await fetch(torrents, torrent, mirrors=[mirror])
+        assert redirected
+        assert inner.requests == 0
+
+        await fetch(others, torrent, mirrors=[mirror])
+        assert inner.requests > 0
+
+
+@contextlib.contextmanager
+def small_files() -> Iterator[None]:
+    """Let no file grow over 1 MiB, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_ends_a_download_with_the_file_and_what_to_do(tmp_path, content, torrent):
+    async with (
+        serve_directory(content.parent) as mirror,
+        running(LOCAL, tmp_path / "home") as torrents,
+    ):
+        full = pytest.raises(StorageError, match=r"cannot write .*/data/\d: File too large")
+        with small_files(), full as caught:
+            await fetch(torrents, torrent, mirrors=[mirror.url])
+        assert caught.value.hint.startswith("free disk space")
+        await fetch(torrents, torrent, mirrors=[mirror.url])
+        assert same_files(torrents, torrent, content)
+
+
 async def test_a_second_download_of_the_same_payload_is_refused_while_one_runs(
     tmp_path, content, torrent
 ):
@@ -316,12 +388,16 @@ trio.run(main, *sys.argv[1:])
 """
 
 
+def pieces_recorded(state: Path) -> bool:
+    return state.exists() and int(json.loads(state.read_bytes())["pieces"], 16) > 0
+
+
 async def until_saved(process: trio.Process, state: Path) -> None:
-    """Return at the first sign of life after the state was recorded; the download takes 6 s."""
+    """Return at the first sign of life after a piece was recorded; the download takes 6 s."""
     assert process.stdout
     async with process.stdout as lines:
         async for _ in lines:
-            if await trio.Path(state).exists():
+            if await trio.to_thread.run_sync(pieces_recorded, state):
                 return
 
 

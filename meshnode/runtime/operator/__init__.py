@@ -13,7 +13,15 @@ from pydantic import ValidationError
 
 from meshnode.control import Message
 from meshnode.errors import UsageError
-from meshnode.runtime.operator import payloads, publishing, searching, standing
+from meshnode.runtime.operator import (
+    catching_up,
+    history,
+    payloads,
+    publishing,
+    searching,
+    standing,
+    watching,
+)
 from meshnode.runtime.operator.arguments import Action
 from meshnode.runtime.peer import Peer
 
@@ -22,6 +30,9 @@ ACTIONS: dict[str, Action] = {
     **searching.ACTIONS,
     **publishing.ACTIONS,
     **payloads.ACTIONS,
+    **catching_up.ACTIONS,
+    **history.ACTIONS,
+    **watching.ACTIONS,
 }
 
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -17,11 +17,14 @@ from meshnode.core.entries import PayloadAdded
 from meshnode.core.filelist import FileList, decode_file_list
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, object_text
 from meshnode.errors import MeshnodeError, PeerError, UsageError
-from meshnode.runtime.network import Network
+from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.torrent_check import CheckedTorrent, PayloadClaim, check_torrent
 from meshnode.runtime.transfers import Progress
+
+if TYPE_CHECKING:
+    from meshnode.runtime.network import Network
 
 PROVIDERS_ASKED_MAX = 32  # peers asked whether they serve a payload
 
@@ -78,6 +81,9 @@ async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:
     download = network.torrents.download(torrent, mirrors=mirrors, peers=peers, only=offer.wanted)
     async with aclosing(download) as steps:
         async for progress in steps:
+            peer.journal.progressed(
+                PayloadProgress(offer.payload.key, progress.done_bytes, progress.total_bytes)
+            )
             said = _said(progress)
             yield {"event": {"progress": said}}
     yield {

@@ -18,7 +18,9 @@ from meshnode.core.entries import SegmentAdded, decode_entry
 from meshnode.core.events import SegmentKey
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, object_text
 from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.journal import READ_ONLY_HINT
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, HexDigest
+from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
 
 
@@ -76,16 +78,16 @@ async def submit(peer: Peer, arguments: Submit) -> AsyncGenerator[Message, None]
 
     for digest in arguments.staged:
         await _store(peer, arguments.catalogue, digest)
-    with peer.journal.notices.watch() as watcher:
+    with peer.journal.notices.watch(lambda _: True) as watcher:
         if refusal := await peer.tickets.ask(peer.tell, question):
-            raise UsageError(f"the submission is refused: {refusal}")
+            raise refused(peer, f"the submission is refused: {refusal}")
         yield {"event": {"adopted": len(arguments.entries)}}
         waiting = _segments(arguments)
         while open_ := [key for key in waiting if not _is_settled(peer, key)]:
             if peer.node.read_only:
                 raise StorageError(
                     f"published, but {len(open_)} segments are not indexed here: the disk failed",
-                    hint="free disk space and start the peer again: it goes on by itself",
+                    hint=READ_ONLY_HINT,
                 )
             yield {"event": {"to_index": len(open_), "segments": len(waiting)}}
             await watcher.receive()

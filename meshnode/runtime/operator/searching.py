@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -53,10 +54,16 @@ class Document(Arguments):
 
 
 async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
-    """Yield the items found, newest first, a page an event: {"found": [...]}."""
+    """Yield the items found, newest first, a page an event: {"found": [...]}.
+
+    `to_index` of the result: segments that are here but not searchable yet.
+    """
     query, sent = arguments.query(), 0
+    async with aclosing(_rebuilding(peer)) as steps:
+        async for step in steps:
+            yield step
     while True:
-        page = await trio.to_thread.run_sync(peer.index.search, query)
+        page = await trio.to_thread.run_sync(peer.index.search, query, abandon_on_cancel=True)
         if arguments.limit is not None:
             page = page[: arguments.limit - sent]
         if not page:
@@ -64,12 +71,26 @@ async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]
         sent += len(page)
         yield {"event": {"found": [_said(peer, found) for found in page]}}
         query = replace(query, after=page[-1].token)
-    yield {"result": {"count": sent}}
+    yield {"result": {"count": sent, "to_index": peer.node.replica.unindexed}}
 
 
 async def count(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
-    number = await trio.to_thread.run_sync(peer.index.count, arguments.query())
-    yield {"result": {"count": number}}
+    query = arguments.query()
+    async with aclosing(_rebuilding(peer)) as steps:
+        async for step in steps:
+            yield step
+    number = await trio.to_thread.run_sync(peer.index.count, query, abandon_on_cancel=True)
+    yield {"result": {"count": number, "to_index": peer.node.replica.unindexed}}
+
+
+async def _rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
+    """Offline, wait while the index is made again: nobody else does it. Yields what is left."""
+    if peer.network is not None:
+        return
+    with peer.journal.notices.watch(lambda _: True) as watcher:
+        while (left := peer.node.replica.unindexed) and not peer.node.read_only:
+            yield {"event": {"to_index": left}}
+            await watcher.receive()
 
 
 def _said(peer: Peer, found: Found) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from meshnode.control import Message
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
-from meshnode.errors import UsageError
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
+from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
 
 WATCH_SECONDS_MIN = 0.1  # a burst of events is shown as one change
@@ -40,7 +40,7 @@ async def status(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
 
 async def watch(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     """Yield the status now and after each change, until the asker goes away."""
-    with peer.journal.notices.watch() as watcher:
+    with peer.journal.notices.watch(lambda _: True) as watcher:
         said: dict[str, Any] = {}
         while True:
             stands = await _status(peer)
@@ -94,12 +94,12 @@ async def unfollow(peer: Peer, arguments: Unfollow) -> AsyncGenerator[Message, N
 
 async def _done(peer: Peer, question: Callable[[ev.Ticket], ev.Event]) -> Message:
     if refusal := await peer.tickets.ask(peer.tell, question):
-        raise UsageError(refusal)
+        raise refused(peer, refusal)
     return {"result": {}}
 
 
 async def _status(peer: Peer) -> dict[str, Any]:
-    counts = await trio.to_thread.run_sync(peer.index.counts)
+    counts = await trio.to_thread.run_sync(peer.index.counts, abandon_on_cancel=True)
     items: dict[CatalogueId, int] = {}
     for (catalogue, _), number in counts.items():
         items[catalogue] = items.get(catalogue, 0) + number

@@ -1,0 +1,148 @@
+"""A restored old data directory is noticed before it signs a place in the log a second time."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import trio
+
+from meshnode.control import Control
+from meshnode.core.identifiers import Kid
+from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.home import Home
+from meshnode.runtime.institutions import all_of, writer_of
+from meshnode.runtime.peer import Peer
+from meshnode.runtime.publishing import Publisher
+from meshnode.runtime.service import offline, running
+from meshnode.runtime.signing_record import NAME, SigningRecord, recall, remember
+from tests.runtime.homes import (
+    WITHIN_SECONDS,
+    copy_of,
+    follow,
+    ids_found,
+    loopback,
+    made_home,
+    publish,
+    published_home,
+    publisher_of,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def address_of(peer: Peer) -> str:
+    assert peer.network is not None
+    return str(peer.network.mesh.addresses()[0])
+
+
+async def found_all(home: Home, *ids: str) -> None:
+    """Wait until a peer shows these items and no others."""
+    with trio.fail_after(WITHIN_SECONDS):
+        async with aclosing(Control(home.control).follow("watch")) as changes:
+            async for _ in changes:
+                if await ids_found(home) == sorted(ids):
+                    return
+
+
+def opened(home: Home) -> Publisher:
+    (institution,) = all_of(home)
+    return Publisher(home, institution, institution.writer_key(None), Control(home.control))
+
+
+async def test_heads_that_a_restored_backup_never_signed_are_fetched_and_shown(tmp_path: Path):
+    """The backup is older than head 2. Peers have it, so the publisher is told before he signs."""
+    home, reader = made_home(tmp_path / "home"), made_home(tmp_path / "reader")
+    institution, publisher = publisher_of(home)
+    async with running(reader.root, loopback(), online=True) as other:
+        await follow(reader, institution)
+        seeds = loopback(address_of(other))
+        async with running(home.root, seeds, online=True):
+            await follow(home, institution)
+            await publish(publisher, tmp_path, "a")
+        backup = copy_of(home, tmp_path / "backup")
+        async with running(home.root, seeds, online=True):
+            await publish(publisher, tmp_path, "b")
+            await found_all(reader, "a", "b")
+        async with running(backup.root, seeds, online=True):
+            restored = opened(backup)
+            with trio.fail_after(WITHIN_SECONDS):
+                answered = await restored.catch_up()
+            state = await restored.state()
+            assert (answered, state["size"]) == (1, 3)
+            with pytest.raises(UsageError, match="has heads 2 to 2, which were not signed in this"):
+                restored.require_own(state, answered, offline=False, restored=False)
+            restored.require_own(state, answered, offline=False, restored=True)
+            restored.require_own(state, answered, offline=False, restored=False)  # said once
+            await publish(restored, tmp_path, "c")
+            await found_all(reader, "a", "b", "c")
+        log = other.node.catalogues[institution.catalogue]
+        assert (log.log(writer_of(restored._key)).seq, log.disputed) == (3, {})
+
+
+async def test_two_copies_that_have_both_signed_are_told_apart(tmp_path: Path):
+    home, reader = made_home(tmp_path / "home"), made_home(tmp_path / "reader")
+    institution, publisher = publisher_of(home)
+    async with running(reader.root, loopback(), online=True) as other:
+        await follow(reader, institution)
+        seeds = loopback(address_of(other))
+        async with offline(home.root):
+            await follow(home, institution)
+            await publish(publisher, tmp_path, "a")
+        backup = copy_of(home, tmp_path / "backup")
+        async with running(home.root, seeds, online=True):
+            await publish(publisher, tmp_path, "b")
+            await publish(publisher, tmp_path, "c")
+            await found_all(reader, "a", "b", "c")
+        async with offline(backup.root):
+            await publish(opened(backup), tmp_path, "d")
+        async with running(backup.root, seeds, online=True):
+            with (
+                trio.fail_after(WITHIN_SECONDS),
+                pytest.raises(
+                    UsageError, match="know head 3 of your log, and it cannot be followed"
+                ),
+            ):
+                await opened(backup).catch_up()
+
+
+async def test_a_copy_that_can_ask_nobody_does_not_sign_unless_the_operator_knows_better(
+    tmp_path: Path,
+):
+    (tmp_path / "made").mkdir()
+    made = await trio.to_thread.run_sync(published_home, tmp_path / "made", ["a"])
+    backup = copy_of(made, tmp_path / "backup")
+    async with offline(backup.root):
+        copy = opened(backup)
+        assert await copy.catch_up() == 0
+        state = await copy.state()
+        with pytest.raises(UsageError, match="is not the one that signed last") as caught:
+            copy.require_own(state, 0, offline=False, restored=False)
+        assert "--offline" in caught.value.hint
+        copy.require_own(state, 0, offline=True, restored=False)
+        copy.require_own(state, 0, offline=False, restored=False)  # it is the original from now on
+
+
+async def test_the_original_signs_on_without_asking(tmp_path: Path):
+    (tmp_path / "made").mkdir()
+    made = await trio.to_thread.run_sync(published_home, tmp_path / "made", ["a"])
+    async with offline(made.root):
+        publisher = opened(made)
+        publisher.require_own(await publisher.state(), 0, offline=False, restored=False)
+        await publish(publisher, tmp_path, "b")
+        publisher.require_own(await publisher.state(), 0, offline=False, restored=False)
+
+
+def test_what_was_signed_is_remembered_of_one_writer_and_one_folder(tmp_path: Path):
+    folder, writer, other = tmp_path / "a", Kid(bytes(16)), Kid(bytes([1] * 16))
+    folder.mkdir()
+    assert recall(folder, writer) == SigningRecord(0, is_original=False)
+    remember(folder, writer, 7)
+    assert recall(folder, writer) == SigningRecord(7, is_original=True)
+    assert recall(folder, other) == SigningRecord(0, is_original=False)
+    folder.rename(tmp_path / "b")
+    assert recall(tmp_path / "b", writer).is_original
+    (tmp_path / "b" / NAME).write_text("{")
+    with pytest.raises(StorageError, match="is damaged"):
+        recall(tmp_path / "b", writer)

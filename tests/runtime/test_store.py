@@ -1,0 +1,277 @@
+"""The store: what was committed is there after a restart, whole batches or nothing."""
+
+import errno
+import os
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apsw
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshnode.core import events as ev
+from meshnode.core.events import LogId
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
+from meshnode.errors import StorageError
+from meshnode.runtime.files import refused_by_disk
+from meshnode.runtime.store import INCOMING_KEPT_SECONDS, SCHEMA_VERSION, Store
+from tests.runtime.homes import MEMORY, made_home
+
+CATALOGUES = [CatalogueId(bytes([n]) * 32) for n in range(3)]
+LOGS = [LogId(catalogue, Kid(bytes([n]) * 16)) for catalogue in CATALOGUES for n in range(2)]
+
+
+@dataclass
+class Oracle:
+    """What a store should hold, as plain dictionaries."""
+
+    followed: dict[CatalogueId, None] = field(default_factory=dict)
+    roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
+    heads: dict[LogId, list[bytes]] = field(default_factory=dict)
+    entries: dict[LogId, list[bytes]] = field(default_factory=dict)
+
+    def follow(self, catalogue: CatalogueId, followed: bool) -> ev.Durable:
+        if followed:
+            self.followed[catalogue] = None
+        else:
+            self.followed.pop(catalogue, None)
+        return ev.SetFollowed(catalogue, followed)
+
+    def adopt(self, catalogue: CatalogueId, version: int, raw: bytes) -> ev.Durable:
+        self.roots.setdefault(catalogue, {})[version, raw] = None
+        return ev.AdoptRoot(catalogue, version, raw)
+
+    def extend(self, log: LogId, entries: list[bytes], raw: bytes) -> ev.Durable:
+        heads, held = self.heads.setdefault(log, []), self.entries.setdefault(log, [])
+        heads.append(raw)
+        first = len(held)
+        held += entries
+        return ev.ExtendLog(log, ((len(heads), raw),), first, tuple(entries))
+
+    def restored(self) -> ev.Restored:
+        return ev.Restored(
+            followed=tuple(sorted(self.followed)),
+            roots=tuple(
+                (catalogue, tuple(raw for _, raw in sorted(roots)))
+                for catalogue, roots in sorted(self.roots.items())
+            ),
+            logs=tuple(
+                ev.StoredLog(log, tuple(heads), tuple(self.entries[log]))
+                for log, heads in sorted(self.heads.items())
+            ),
+        )
+
+
+RAW = st.binary(min_size=1, max_size=40)
+STEPS = st.one_of(
+    st.tuples(st.just("follow"), st.sampled_from(CATALOGUES), st.booleans()),
+    st.tuples(st.just("adopt"), st.sampled_from(CATALOGUES), st.integers(1, 3), RAW),
+    st.tuples(st.just("extend"), st.sampled_from(LOGS), st.lists(RAW, max_size=4), RAW),
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=30)
+@given(st.lists(st.lists(STEPS, max_size=5), max_size=5))
+def test_a_restart_restores_exactly_what_was_committed(batches):
+    oracle = Oracle()
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+        home = made_home(Path(directory) / "home")
+        for batch in batches:
+            store = Store(home)
+            store.commit([getattr(oracle, name)(*arguments) for name, *arguments in batch])
+            store.close()
+        store = Store(home)
+        assert store.restored() == oracle.restored()
+        store.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path):
+    return made_home(tmp_path / "home")
+
+
+@pytest.fixture
+def store(home):
+    opened = Store(home)
+    yield opened
+    opened.close()
+
+
+def test_each_transaction_waits_for_the_disk(store: Store):
+    assert store._database.pragma("synchronous") == 2
+    assert store._database.pragma("journal_mode") == "wal"
+
+
+def test_a_batch_that_fails_in_its_middle_leaves_nothing(store: Store):
+    fine = ev.SetFollowed(CATALOGUES[0], True)
+    twice = ev.ExtendLog(LOGS[0], ((1, b"a"), (1, b"b")), 0, ())
+    with pytest.raises(apsw.ConstraintError):
+        store.commit([fine, twice])
+    assert store.restored() == ev.Restored()
+
+
+def test_a_full_disk_is_an_error_of_the_machine_and_what_was_there_stays(store: Store):
+    store.commit([ev.AdoptRoot(CATALOGUES[0], 1, b"root")])
+    before = store.restored()
+    store._database.pragma("max_page_count", store._database.pragma("page_count") + 1)
+    with pytest.raises(StorageError, match=r"cannot write .*log\.db: .*full") as caught:
+        store.commit([ev.ExtendLog(LOGS[0], ((1, b"head"),), 0, (bytes(100_000),))])
+    assert "free disk space" in caught.value.hint
+    assert store.restored() == before
+
+
+def test_batches_of_several_threads_do_not_mix(store: Store):
+    def commit(number: int) -> None:
+        for seq in range(1, 20):
+            store.commit([ev.ExtendLog(LOGS[number], ((seq, b"head"),), seq - 1, (b"entry",))])
+            store.heads(CATALOGUES)
+
+    threads = [threading.Thread(target=commit, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(len(log.heads), len(log.entries)) for log in store.restored().logs] == [(19, 19)] * 4
+
+
+def test_a_damaged_file_and_a_newer_format_are_refused(home):
+    home.log.write_bytes(b"not a database" * 100)
+    with pytest.raises(StorageError, match="cannot open"):
+        Store(home)
+    home.log.unlink()
+    store = Store(home)
+    store._database.pragma("user_version", SCHEMA_VERSION + 1)
+    store.close()
+    with pytest.raises(StorageError, match=f"has format {SCHEMA_VERSION + 1}") as caught:
+        Store(home)
+    assert caught.value.hint == "install a newer meshnode"
+
+
+def test_a_store_of_format_1_keeps_its_roots_and_takes_a_second_of_one_version(home):
+    Store(home).close()
+    old = apsw.Connection(str(home.log))
+    old.execute("DROP TABLE roots")
+    old.execute("DROP TABLE stamps")
+    old.execute(
+        "CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,"
+        " PRIMARY KEY (catalogue, version)) WITHOUT ROWID"
+    )
+    old.execute("INSERT INTO roots VALUES (?, 1, ?)", (CATALOGUES[0], b"first"))
+    old.pragma("user_version", 1)
+    old.close()
+    store = Store(home)
+    store.commit([ev.AdoptRoot(CATALOGUES[0], 2, raw) for raw in (b"one", b"other", b"one")])
+    assert store.roots(CATALOGUES[0]) == [b"first", b"one", b"other"]
+    store.close()
+
+
+def test_peers_are_answered_the_newest_head_of_each_log_and_all_roots(store: Store):
+    store.commit(
+        [
+            ev.AdoptRoot(CATALOGUES[0], 2, b"second"),
+            ev.AdoptRoot(CATALOGUES[0], 1, b"first"),
+            ev.ExtendLog(LOGS[0], ((1, b"a1"), (2, b"a2")), 0, ()),
+            ev.ExtendLog(LOGS[1], ((1, b"b1"),), 0, ()),
+            ev.ExtendLog(LOGS[2], ((1, b"elsewhere"),), 0, ()),
+        ]
+    )
+    assert store.heads([CATALOGUES[0], CATALOGUES[2]]) == [b"a2", b"b1"]
+    assert store.roots(CATALOGUES[0]) == [b"first", b"second"]
+    assert store.roots(CATALOGUES[0], 1) == [b"second"]
+    assert store.roots(CATALOGUES[2]) == []
+
+
+def test_a_log_is_answered_in_parts_that_keep_within_their_bytes(store: Store):
+    entries = tuple(bytes([n]) * 200_000 for n in range(8))
+    store.commit([ev.ExtendLog(LOGS[0], ((1, b"head"), (2, b"next")), 0, entries)])
+    heads, first, answered = store.log(LOGS[0], 1, 2)
+    assert (heads, first, answered) == ([b"next"], 2, list(entries[2:7]))
+    assert store.log(LOGS[0], 2, 7) == ([], 7, [entries[7]])
+    assert store.log(LOGS[1], 0, 0) == ([], 0, [])
+
+
+def put(store: Store, data: bytes) -> Digest:
+    digest = sha256(data)
+    store.partial(digest).write_bytes(data)
+    store.complete(digest, store.partial(digest))
+    return digest
+
+
+def test_an_object_is_held_under_its_hash(store: Store):
+    digest = put(store, b"segment")
+    assert store.read_object(digest) == b"segment"
+    with store.open_object(digest) or pytest.fail("not held") as file:
+        assert file.read() == b"segment"
+    assert not store.partial(digest).exists()
+    assert store.restored().objects == {digest}
+    assert store.free_bytes() > 0
+
+
+def test_an_object_that_is_not_held_is_none(store: Store):
+    assert store.read_object(sha256(b"no")) is None
+    assert store.open_object(sha256(b"no")) is None
+
+
+def test_an_object_whose_bytes_are_gone_is_an_error_of_the_machine(store: Store):
+    with pytest.raises(StorageError, match=r"cannot write .*/objects/"):
+        store.complete(sha256(b"no"), store.partial(sha256(b"no")))
+
+
+def test_an_object_that_was_cut_short_or_changed_is_found_and_removed(store: Store):
+    for damaged in (b"seg", b"Segment", b""):
+        digest = put(store, b"segment")
+        assert store.is_intact(digest)
+        store.object_path(digest).write_bytes(damaged)
+        with structlog.testing.capture_logs() as logs:
+            assert store.read_object(digest) is None
+        assert str(store.object_path(digest)) in logs[0]["path"]
+        assert store.restored().objects == frozenset()
+    digest = put(store, b"segment")
+    store.object_path(digest).write_bytes(b"seg")
+    assert not store.is_intact(digest)
+    assert not store.object_path(digest).exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "free disk space"), (errno.EROFS, "let this user write")]
+)
+def test_what_the_system_refuses_names_the_path_and_what_to_do(number: int, hint: str):
+    error = refused_by_disk("cannot write /data/log.db", OSError(number, os.strerror(number)))
+    assert str(error) == f"cannot write /data/log.db: {os.strerror(number)}"
+    assert error.hint.startswith(hint)
+
+
+def test_foreign_names_among_the_objects_are_passed_over(home, store: Store):
+    digest = put(store, b"ours")
+    (home.objects / "README").write_text("a file of somebody else's")
+    (home.objects / "ab").mkdir(exist_ok=True)
+    for name in ("notes.txt", "ab" * 31, digest.hex(), "AB" * 32):
+        (home.objects / "ab" / name).write_text("misplaced")
+    (home.objects / "ab" / ("ab" * 32)).mkdir()
+    (home.objects / "lost+found").mkdir()
+    assert store.restored().objects == {digest}
+
+
+def test_what_nobody_came_back_for_is_removed_from_incoming(home, store: Store):
+    now, old = 1_800_000_000, INCOMING_KEPT_SECONDS + 1
+    left, staged = home.incoming / "a.part", home.incoming / ("ab" * 32)
+    young, fresh, other = (home.incoming / name for name in ("b.part", "cd" * 32, "notes"))
+    for folder in (staged, fresh):
+        folder.mkdir()
+        (folder / ("00" * 32)).touch()
+    for path, age in ((left, old), (staged, old), (young, 60), (fresh, 60), (other, old)):
+        path.touch()
+        os.utime(path, (now - age, now - age))
+    journal = home.keys / "towns" / "journal.cbor"
+    journal.parent.mkdir()
+    journal.touch()
+    store.drop_stale(now)
+    assert sorted(home.incoming.iterdir()) == sorted([staged, young, fresh, other])
+    journal.unlink()
+    store.drop_stale(now)
+    assert sorted(home.incoming.iterdir()) == sorted([young, fresh, other])
