@@ -1,0 +1,482 @@
+"""One real node among honest, slow and hostile peers, with crashes, under any order of events.
+
+After every step the promises of protocol/04-log-and-trust.md are checked from what is durable and
+indexed, by code of its own (`disks`): nothing is visible that no writer published, logs only grow,
+a root's closing holds, withdrawn items stay hidden, what was acknowledged survives. At the end the
+node is among honest peers alone and must hold and show everything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import cbor2
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from meshnode.core import events as ev
+from meshnode.core.entries import ItemsRemoved, Reason, SegmentAdded
+from meshnode.core.events import LogId, Verdict
+from meshnode.core.heads import (
+    AnnouncedHead,
+    Announcement,
+    decode_signed_head,
+    encode_announcement,
+)
+from meshnode.core.identifiers import Digest, PeerId, sha256
+from meshnode.core.node import Node
+from meshnode.core.notices import notice_of
+from meshnode.core.replica import FETCHES_AT_ONCE_MAX
+from meshnode.core.roots import Closing, LastHead
+from meshnode.core.signed import decode_signed
+from tests.core.ceremonies import Version
+from tests.core.disks import Disk, counted, state_of
+from tests.core.federation import VERIFY
+from tests.core.institutions import ISSUED, Institution, LogCopy, content, segment
+
+HONEST = (PeerId("honest one"), PeerId("honest two"))
+EVIL = PeerId("evil")
+PEERS = st.sampled_from((*HONEST, EVIL))
+COLLECTION = "ortho"
+HEADS_MAX = 8  # of one log; more would show nothing new
+SETTLING_STEPS_MAX = 2_000
+HEAD_BYTES = 1 << 10  # more than any head here has
+DATA = st.data()
+Told = ev.AnnouncementReceived | ev.HeadsReceived | ev.RootsReceived | ev.LogReceived
+OUTCOMES = st.sampled_from(["answer", "answer", "part", "none"])
+
+
+@dataclass(slots=True)
+class Truth:
+    """What the institution really signed: main branches, one fork, roots by version."""
+
+    ville: Institution
+    ours: LogCopy
+    theirs: LogCopy
+    forks: list[LogCopy] = field(default_factory=list)
+    clock: int = 0
+    names: dict[Digest, str] = field(default_factory=dict)  # of segments; each has one item
+    roots: list[Version] = field(default_factory=list)
+
+    def branches(self, log: LogId) -> list[LogCopy]:
+        copies = (self.ours, self.theirs, *self.forks)
+        return [copy for copy in copies if self.log_of(copy) == log]
+
+    def log_of(self, copy: LogCopy) -> LogId:
+        return LogId(self.ville.catalogue, copy.writer)
+
+    def publish(self, copy: LogCopy, *, removes: list[str], replaces: list[str]) -> None:
+        self.clock += 1
+        name = f"segment {self.clock}"
+        self.names[sha256(content(name))] = name
+        entries: list[SegmentAdded | ItemsRemoved] = [
+            segment(self.clock, name, collection=COLLECTION, replaces=replaces)
+        ]
+        if removes:
+            self.clock += 1
+            withdrawn = tuple(removes)
+            entries.append(ItemsRemoved(self.clock, COLLECTION, withdrawn, Reason.ERROR, None))
+        copy.publish(*entries)
+
+
+def world() -> Truth:
+    ville = Institution("Ville", ("ours", "theirs"))
+    ours, theirs = ville.logs
+    return Truth(ville, ours, theirs, roots=[Version(ville.root, ville.raw_root)])
+
+
+class NodeMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.truth = world()
+        self.disk = Disk()
+        self.node = self._build()
+        self.seconds = 0.0
+        self.connected: dict[PeerId, None] = {}
+        self.asked: list[ev.Request] = []  # of connected peers, not answered yet
+        self.late: list[ev.Request] = []  # of peers that left meanwhile
+        self.to_index: list[ev.SegmentRef] = []
+        self.told: list[Told] = []
+        self.acknowledged: list[bytes] = []
+        self.answers: list[str] = []
+        self.full = False
+        self._handle(ev.Followed(ev.Ticket(0), self.catalogue, (self.truth.roots[0].raw,)))
+        for _ in range(2):
+            self.truth.publish(self.truth.theirs, removes=[], replaces=[])
+        for peer in (*HONEST, EVIL):
+            self.connect(peer)
+
+    @property
+    def catalogue(self):
+        return self.truth.ville.catalogue
+
+    # --- The institution --------------------------------------------------------------------------
+    @rule(ours=st.booleans(), data=DATA)
+    def publish(self, ours: bool, data: st.DataObject) -> None:
+        copy = self.truth.ours if ours else self.truth.theirs
+        if len(copy.heads) >= HEADS_MAX:
+            return
+        known = sorted(self.truth.names.values())
+        chosen = st.lists(st.sampled_from(known), unique=True, max_size=2) if known else st.just([])
+        self.truth.publish(copy, removes=data.draw(chosen), replaces=data.draw(chosen))
+        if ours and not self.full:
+            self._submit(copy)
+
+    @rule()
+    def fork(self) -> None:
+        """The other writer goes on from an old backup, and signs another history.
+
+        Its first heads add nothing, so that only their links tell the two histories apart.
+        """
+        if not self.truth.forks:
+            other = self.truth.theirs.fork()
+            self.truth.forks.append(other)
+            self.truth.theirs.publish()
+            for _ in range(4):
+                other.publish(issued=ISSUED + 1)
+            self.truth.publish(other, removes=[], replaces=[])
+
+    @rule(data=DATA)
+    def close(self, data: st.DataObject) -> None:
+        heads = self.truth.theirs.heads
+        if len(self.truth.roots) > 1 or not heads:
+            return
+        seq = data.draw(st.integers(0, len(heads)))
+        closed: Closing = False
+        if seq:
+            closed = LastHead(seq, decode_signed_head(heads[seq - 1]).signed.digest)
+        self.truth.roots.append(self.truth.roots[0].closing("theirs", closed, by=["Ville root"]))
+
+    # --- Peers ------------------------------------------------------------------------------------
+    @rule(peer=PEERS)
+    def connect(self, peer: PeerId) -> None:
+        if peer not in self.connected:
+            self.connected[peer] = None
+            self._handle(ev.PeerConnected(peer))
+
+    @rule(peer=PEERS)
+    def disconnect(self, peer: PeerId) -> None:
+        if peer in self.connected:
+            del self.connected[peer]
+            self.late += [request for request in self.asked if request.peer == peer]
+            self.asked = [request for request in self.asked if request.peer != peer]
+            self._handle(ev.PeerDisconnected(peer))
+
+    @rule(data=DATA, outcomes=st.lists(OUTCOMES, min_size=1, max_size=6))
+    def reply(self, data: st.DataObject, outcomes: list[str]) -> None:
+        """Peers answer some questions; a hostile one with whatever it likes."""
+        for outcome in outcomes[: len(self.asked)]:
+            if self.asked:
+                self._reply(outcome, data)
+
+    def _reply(self, outcome: str, data: st.DataObject) -> None:
+        request = self.asked.pop(data.draw(st.integers(0, len(self.asked) - 1)))
+        if outcome == "none":
+            self._handle(ev.RequestFailed(request, "not held"))
+            return
+        event = self._answer(request, data.draw(st.integers(0, 6)) if outcome == "part" else 99)
+        if request.peer == EVIL:
+            event = self._spoil(event, request, data)
+        self._handle(event)
+
+    @rule(data=DATA, succeeds=st.booleans())
+    def reply_late(self, data: st.DataObject, succeeds: bool) -> None:
+        if self.late:
+            request = self.late.pop(data.draw(st.integers(0, len(self.late) - 1)))
+            failed = ev.RequestFailed(request, "the stream broke")
+            self._handle(self._answer(request, 99) if succeeds else failed)
+
+    @rule(data=DATA)
+    def replay(self, data: st.DataObject) -> None:
+        """A hostile peer says again what anyone said before, though nobody asked."""
+        if self.told:
+            self._handle(replace(data.draw(st.sampled_from(self.told)), peer=EVIL))
+
+    @rule(data=DATA, peer=PEERS, with_entries=st.booleans())
+    def gossip(self, data: st.DataObject, peer: PeerId, with_entries: bool) -> None:
+        copy = data.draw(st.sampled_from([self.truth.ours, self.truth.theirs, *self.truth.forks]))
+        if not copy.heads:
+            return
+        seq = data.draw(st.integers(1, len(copy.heads)))
+        first = copy.sizes[seq - 2] if seq > 1 else 0
+        entries = copy.entries[first : copy.sizes[seq - 1]] if with_entries else []
+        if peer == EVIL:
+            entries = list(_altered(tuple(entries), data))
+        head = decode_signed(copy.heads[seq - 1], HEAD_BYTES)
+        raw = encode_announcement(Announcement((AnnouncedHead(head, first, tuple(entries)),)))
+        if peer == EVIL and data.draw(st.booleans()):
+            raw = _mutated(raw, data)
+        self._gossip(peer, raw)
+
+    @rule(data=DATA, peer=PEERS)
+    def gossip_root(self, data: st.DataObject, peer: PeerId) -> None:
+        raw = notice_of(self.catalogue, data.draw(st.sampled_from(self.truth.roots)).raw)
+        self._gossip(peer, _mutated(raw, data) if peer == EVIL else raw)
+
+    # --- The machine ------------------------------------------------------------------------------
+    @rule(seconds=st.sampled_from([0.0, 0.6, 5.0, 70.0]))
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+        self._handle()
+
+    @rule(refused=st.booleans())
+    def index(self, refused: bool) -> None:
+        if self.to_index:
+            ref = self.to_index.pop(0)
+            if refused:
+                self._handle(ev.SegmentRefused(ref, "the content breaks the rules"))
+            else:
+                self._index(ref)
+
+    @rule()
+    def unfollow_and_follow_again(self) -> None:
+        if not self.full:
+            self._handle(ev.Unfollowed(ev.Ticket(1), self.catalogue))
+            self.late, self.asked = [*self.late, *self.asked], []
+            self._handle(ev.Followed(ev.Ticket(2), self.catalogue))
+
+    @rule()
+    def fill_the_disk(self) -> None:
+        self._handle(ev.StorageFailed("no space left on device"))
+        self.full = True
+
+    @precondition(lambda self: self.full)
+    @rule()
+    def refuse_what_needs_the_disk(self) -> None:
+        before = len(self.answers)
+        self._handle(ev.Followed(ev.Ticket(3), self.catalogue))
+        assert "read-only" in self.answers[before]
+
+    @rule(lost=st.sampled_from(["all", "effects"]), data=DATA)
+    def crash(self, lost: str, data: st.DataObject) -> None:
+        """Lose power while one more answer is handled: before it is durable, or just after."""
+        if self.asked and not self.full:
+            request = self.asked[data.draw(st.integers(0, len(self.asked) - 1))]
+            event = self._answer(request, 99)
+            effects = self.node.handle([event], self._now())
+            for effect in effects:
+                if isinstance(effect, ev.Durable) and lost == "effects":
+                    self.disk.make_durable(effect)
+        self._restart()
+
+    # --- What always holds ------------------------------------------------------------------------
+    @invariant()
+    def logs_are_prefixes_of_what_a_writer_signed(self) -> None:
+        for log, heads in self.disk.heads.items():
+            entries = self.disk.entries[log]
+            assert any(
+                heads == copy.heads[: len(heads)]
+                and entries == copy.entries[: copy.sizes[len(heads) - 1]]
+                for copy in self.truth.branches(log)
+            )
+
+    @invariant()
+    def roots_are_what_the_institution_signed(self) -> None:
+        signed = [(self.catalogue, root.root.version, root.raw) for root in self.truth.roots]
+        assert all(held in signed for held in self.disk.roots)
+
+    @invariant()
+    def only_what_counts_is_visible_and_what_is_withdrawn_is_hidden(self) -> None:
+        if self.catalogue not in self.disk.followed:
+            assert not self.disk.indexed
+            return
+        live, hidden = self._due()
+        for key, ref in self.disk.indexed.items():
+            assert live[key.collection, key.digest] >= ref.clock
+            assert key.digest in self.disk.objects
+        shown = {(c, item): clock for (_, c, item), clock in self.disk.hidden.items()}
+        assert shown == hidden
+
+    @invariant()
+    def what_was_acknowledged_is_durable(self) -> None:
+        held = self.disk.heads.get(self.truth.log_of(self.truth.ours), [])
+        assert all(raw in held for raw in self.acknowledged)
+
+    @invariant()
+    def an_object_is_asked_of_one_connected_peer_at_a_time(self) -> None:
+        assert all(request.peer in self.connected for request in self.asked)
+        digests = [ask.digest for ask in self.asked if isinstance(ask, ev.FetchObject)]
+        assert len(set(digests)) == len(digests) <= FETCHES_AT_ONCE_MAX
+
+    def teardown(self) -> None:
+        """Leave the node among honest peers: it must come to hold and show everything."""
+        self.disconnect(EVIL)
+        if self.full:
+            self._restart()
+        for peer in HONEST:
+            self.connect(peer)
+        for _ in range(SETTLING_STEPS_MAX):
+            if self.asked:
+                self._handle(self._answer(self.asked.pop(0), 99))
+            elif self.to_index:
+                self._index(self.to_index.pop(0))
+            elif self._is_complete():
+                return
+            else:
+                self.seconds = max(self.seconds, self.node.next_deadline())
+                self._handle()
+        raise AssertionError("the node does not come to hold and show everything")
+
+    # --- How it is driven -------------------------------------------------------------------------
+    def _build(self) -> Node:
+        return Node(random.Random(7), VERIFY)
+
+    def _now(self) -> ev.Now:
+        return ev.Now(self.seconds, ISSUED + int(self.seconds))
+
+    def _restart(self) -> None:
+        self.node, self.full = self._build(), False
+        self.asked, self.late, self.to_index = [], [], []
+        self._carry_out(self.node.restore(self.disk.restored(), self._now()))
+        for peer in self.connected:
+            self._handle(ev.PeerConnected(peer))
+
+    def _handle(self, *batch: ev.Event) -> None:
+        for event in batch:
+            if isinstance(event, ev.ObjectStored):
+                self.disk.objects[event.digest] = None
+            elif isinstance(event, Told):
+                self.told.append(event)
+        self._carry_out(self.node.handle(batch, self._now()))
+
+    def _carry_out(self, effects: list[ev.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, ev.Durable):
+                self.disk.make_durable(effect)
+        for effect in effects:
+            match effect:
+                case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+                    self.asked.append(effect)
+                case ev.IndexSegment(ref):
+                    assert ref.digest in self.disk.objects
+                    self.to_index.append(ref)
+                case ev.Blame(peer):
+                    assert peer == EVIL
+                case ev.Answer(_, refusal):
+                    self.answers.append(refusal)
+                case _:
+                    self.disk.change_index(effect)
+
+    def _submit(self, copy: LogCopy) -> None:
+        submitted = ev.Submitted(ev.Ticket(4), tuple(copy.heads), 0, tuple(copy.entries))
+        self._handle(submitted)
+        if not self.answers[-1]:
+            self.acknowledged = list(copy.heads)
+
+    def _index(self, ref: ev.SegmentRef) -> None:
+        """End the work on a segment; what the log says meanwhile comes after."""
+        if self.catalogue in self.disk.followed:
+            live, _ = self._due()
+            if live.get((ref.collection, ref.digest), -1) >= ref.clock:
+                self.disk.indexed[ref.key] = ref
+        self._handle(ev.SegmentIndexed(ref))
+
+    def _gossip(self, peer: PeerId, raw: bytes) -> None:
+        refusal = self.node.judge(raw, self._now())
+        if refusal is None:
+            assert any(part in raw for part in self._signed_parts())
+        assert refusal is None or refusal.verdict is Verdict.IGNORE or peer == EVIL
+        self._handle(ev.AnnouncementReceived(peer, raw))
+
+    def _signed_parts(self) -> list[bytes]:
+        copies = (self.truth.ours, self.truth.theirs, *self.truth.forks)
+        raws = [raw for copy in copies for raw in copy.heads]
+        return [*raws, *(root.raw for root in self.truth.roots)]
+
+    def _answer(self, request: ev.Request, most: int) -> ev.Event:
+        """Return what an honest peer says; it may hold only the first few heads of a log."""
+        match request:
+            case ev.AskHeads(peer):
+                copies = (self.truth.ours, self.truth.theirs)
+                heads = tuple(copy.heads[:most][-1] for copy in copies if copy.heads[:most])
+                newest = self.truth.roots[-1]
+                name = ev.RootName(self.catalogue, newest.root.version, newest.digest)
+                return ev.HeadsReceived(peer, heads, (name,) if newest.root.version > 1 else ())
+            case ev.AskRoots(peer, catalogue, after):
+                raws = tuple(r.raw for r in self.truth.roots if r.root.version > after)
+                return ev.RootsReceived(peer, catalogue, raws[:most])
+            case ev.AskLog(peer, log, after_seq, first):
+                copy = self.truth.branches(log)[0]
+                heads = tuple(copy.heads[max(after_seq, 0) :][:most])
+                return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:]))
+            case ev.FetchObject(_, digest, size_bytes):
+                assert size_bytes == len(content(self.truth.names[digest]))
+                return ev.ObjectStored(digest)
+
+    def _spoil(self, event: ev.Event, request: ev.Request, data: st.DataObject) -> ev.Event:
+        match event:
+            case ev.ObjectStored():
+                return ev.RequestFailed(request, "other bytes", ev.Check.CONTENT_HASH)
+            case ev.HeadsReceived() | ev.RootsReceived():
+                return replace(event, raws=_altered(event.raws, data))
+            case ev.LogReceived():
+                spoil: Callable[[], ev.Event] = data.draw(
+                    st.sampled_from(
+                        [
+                            lambda: replace(event, heads=_altered(event.heads, data)),
+                            lambda: replace(event, entries=_altered(event.entries, data)),
+                            lambda: replace(event, first=event.first + 1),
+                            lambda: replace(event, log=LogId(self.catalogue, event.log.writer)),
+                            lambda: replace(event, heads=tuple(self.truth.ours.heads)),
+                        ]
+                    )
+                )
+                return spoil()
+            case _:
+                return event
+
+    def _due(self) -> tuple[dict[tuple[str, bytes], int], dict[tuple[str, str], int]]:
+        newest = cbor2.loads(cbor2.loads(self.disk.chain(self.catalogue, 0)[-1])[0])
+        writers = {sha256(writer[0])[:16]: writer[3] for writer in newest[9]}
+        entries: list[list[object]] = []
+        for log, raws in self.disk.entries.items():
+            heads = self.disk.heads[log]
+            branch = next(b for b in self.truth.branches(log) if b.heads[: len(heads)] == heads)
+            entries += counted(raws, heads, branch, writers[log.writer])
+        return state_of(entries)
+
+    def _is_complete(self) -> bool:
+        newest = self.truth.roots[-1]
+        if (self.catalogue, newest.root.version, newest.raw) not in self.disk.roots:
+            return False
+        ours = self.disk.heads.get(self.truth.log_of(self.truth.ours), [])
+        theirs = self.disk.heads.get(self.truth.log_of(self.truth.theirs), [])
+        if ours != self.truth.ours.heads:
+            return False
+        unsettled = self.truth.forks or len(self.truth.roots) > 1
+        if not unsettled and theirs != self.truth.theirs.heads:
+            return False
+        live, _ = self._due()
+        indexed = {(k.collection, k.digest): r.clock for k, r in self.disk.indexed.items()}
+        return indexed == live
+
+
+def _mutated(raw: bytes, data: st.DataObject) -> bytes:
+    spoiled = bytearray(raw)
+    spoiled[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(0, 255))
+    return bytes(spoiled)
+
+
+def _altered(raws: tuple[bytes, ...], data: st.DataObject) -> tuple[bytes, ...]:
+    """Change a byte of one of them, leave one out, or turn the order round."""
+    if not raws:
+        return (data.draw(st.binary(min_size=1, max_size=20)),)
+    at = data.draw(st.integers(0, len(raws) - 1))
+    return data.draw(
+        st.sampled_from(
+            [
+                (*raws[:at], _mutated(raws[at], data), *raws[at + 1 :]),
+                (*raws[:at], *raws[at + 1 :]),
+                raws[::-1],
+                (raws[at],) * len(raws),
+            ]
+        )
+    )
+
+
+NodeMachine.TestCase.settings = settings(stateful_step_count=30)
+TestNodeMachine = pytest.mark.slow(NodeMachine.TestCase)
