@@ -10,7 +10,22 @@ import typer
 from typer.main import get_command
 
 from meshnode import __version__
-from meshnode.cli import catalogue, config, demo, get, payload, peer, publish, search
+from meshnode.cli import (
+    catalogue,
+    config,
+    demo,
+    get,
+    key,
+    log,
+    payload,
+    peer,
+    publish,
+    purge,
+    root,
+    search,
+    withdraw,
+    writer,
+)
 from meshnode.cli.terminal import JsonOption, out, print_error, print_json
 from meshnode.errors import MeshnodeError, StorageError, UsageError
 
@@ -24,9 +39,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for commands in (peer.app, catalogue.follows, publish.app, search.app, get.app, demo.app):
+for commands in (
+    peer.app,
+    catalogue.follows,
+    publish.app,
+    search.app,
+    get.app,
+    log.app,
+    withdraw.app,
+    demo.app,
+):
     app.add_typer(commands)
 app.add_typer(catalogue.app, name="catalogue", rich_help_panel="Catalogues")
+app.add_typer(purge.app, name="purge", rich_help_panel="Catalogues")
+app.add_typer(root.app, name="root", rich_help_panel="Catalogues")
+app.add_typer(writer.app, name="writer", rich_help_panel="Catalogues")
+app.add_typer(root.delegates)
+app.add_typer(key.app, name="key", rich_help_panel="Catalogues")
 app.add_typer(payload.app, name="payload", rich_help_panel="Publish")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 

@@ -11,6 +11,18 @@ from meshnode.control import Control, NotRunningError
 SOCKET = "control.sock"
 
 
+async def running(root: Path) -> Control:
+    """Give the control client of the peer that runs at `root`.
+
+    Raises:
+        NotRunningError: none does.
+        StorageError: not a data directory, or one that does not answer.
+    """
+    control = Control(root / SOCKET)
+    await control.ask("ping")
+    return control
+
+
 @asynccontextmanager
 async def reach(root: Path) -> AsyncIterator[Control]:
     """Give the control client of the peer at `root`.
@@ -21,15 +33,14 @@ async def reach(root: Path) -> AsyncIterator[Control]:
     Raises:
         StorageError: not a data directory, or in use by a process that does not answer.
     """
-    control = Control(root / SOCKET)
     try:
-        await control.ask("ping")
+        control = await running(root)
     except NotRunningError:
-        pass
-    else:
+        control = None
+    if control is not None:
         yield control
         return
     from meshnode.runtime.service import offline
 
     async with offline(root):
-        yield control
+        yield Control(root / SOCKET)

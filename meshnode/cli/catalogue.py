@@ -9,12 +9,13 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.access import reach
+from meshnode.cli.amend import ToOption, say, write
+from meshnode.cli.passphrase import NoPassphraseOption, PassphraseFileOption, chosen
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
     err,
     out,
-    passphrase,
     print_json,
     run_async,
 )
@@ -37,26 +38,54 @@ def create(
     title: Annotated[str, typer.Option(help="The institution's title, as people know it.")],
     domain: Annotated[str, typer.Option(help="The institution's web domain.")] = "",
     contact: Annotated[str, typer.Option(help="Where to reach the maintainer.")] = "",
+    root_key: Annotated[
+        list[Path] | None,
+        typer.Option(help="Public root key of one of several people (repeatable)."),
+    ] = None,
+    threshold: Annotated[
+        int, typer.Option(min=1, max=16, help="How many of the root keys must sign.")
+    ] = 1,
+    to: ToOption = None,
+    no_passphrase: NoPassphraseOption = False,
+    passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a catalogue: a root key, a writer key and the signed root; this peer follows it.
 
-    The keys are files of this data directory, readable by you alone. With the environment variable
-    MESHNODE_PASSPHRASE set, they are encrypted with it. Keep a copy of root.key off this machine.
+    The keys are files of this data directory, encrypted with a passphrase and readable by you
+    alone. Keep a copy of root.key off this machine.
 
-    Example:
+    With --root-key the root keys are other people's (`meshnode key create`), and what they have to
+    sign is written to a file: `meshnode root sign`, then `meshnode root publish`.
+
+    Examples:
 
       meshnode catalogue create yukon --title "Government of Yukon" --domain yukon.ca
+
+      meshnode catalogue create yukon --title "Government of Yukon" --threshold 2
+        --root-key alice.key.pub --root-key bob.key.pub --root-key carol.key.pub
     """
     from meshnode.core.identifiers import catalogue_text
     from meshnode.runtime.home import Home
     from meshnode.runtime.institutions import create as create_institution
+    from meshnode.runtime.institutions import propose
+    from meshnode.runtime.keys import read_public_key
 
     layout = Home(home)
     layout.check()
     meta: dict[str, str | int] = {"title": title}
     meta |= {key: text for key, text in (("domain", domain), ("contact", contact)) if text}
-    institution = create_institution(layout, name, meta, passphrase())
+    if threshold > 1 and not root_key:
+        raise UsageError(
+            f"{threshold} root keys are to sign and none is named", hint="--root-key FILE, repeated"
+        )
+    keys = [read_public_key(path) for path in root_key or []]
+    secret = chosen(passphrase_file, none=no_passphrase)
+    if keys:
+        proposal = propose(layout, name, meta, secret, keys, threshold)
+        say(proposal, write(proposal, to), is_published=False, as_json=as_json)
+        return
+    institution = create_institution(layout, name, meta, secret)
     text = catalogue_text(institution.catalogue)
 
     async def follow_it() -> None:
@@ -69,7 +98,7 @@ def create(
         return
     out.print(f"catalogue  {text}\nkeys       {institution.directory}")
     out.print(f"\nnext: [bold]meshnode publish FILE --catalogue {name}[/]")
-    out.print(f"      others follow it with [bold]meshnode follow {text}[/]")
+    out.print(f"\nothers follow it with:\n  [bold]meshnode follow {text}[/]")
 
 
 @app.command("list")
@@ -123,9 +152,8 @@ def follow(
 
       meshnode follow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
     """
-    identifier = _identifier(home, catalogue)
     roots = [_read_root(root)] if root else []
-    _tell(home, "follow", as_json=as_json, catalogue=identifier, roots=roots)
+    _tell(home, "follow", as_json=as_json, catalogue=identifier(home, catalogue), roots=roots)
 
 
 @follows.command(rich_help_panel="Catalogues")
@@ -136,7 +164,7 @@ def unfollow(home: HomeOption, catalogue: CatalogueArgument, as_json: JsonOption
 
       meshnode unfollow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
     """
-    _tell(home, "unfollow", as_json=as_json, catalogue=_identifier(home, catalogue))
+    _tell(home, "unfollow", as_json=as_json, catalogue=identifier(home, catalogue))
 
 
 def _tell(home: Path, action: str, *, as_json: bool, **arguments: object) -> None:
@@ -151,7 +179,7 @@ def _tell(home: Path, action: str, *, as_json: bool, **arguments: object) -> Non
         out.print(f"done: {action} {arguments['catalogue']}")
 
 
-def _identifier(home: Path, text: str) -> str:
+def identifier(home: Path, text: str) -> str:
     from meshnode.core.identifiers import catalogue_text, parse_catalogue
     from meshnode.runtime.home import Home
     from meshnode.runtime.institutions import all_of

@@ -20,6 +20,7 @@ from meshnode.cli.terminal import (
     size_text,
 )
 from meshnode.control import Message
+from meshnode.errors import UsageError
 
 app = typer.Typer()
 
@@ -46,6 +47,9 @@ def get(
       meshnode get ca-yt_whitehorse-2019 --asset data --to /data --json
     """
     from meshnode.runtime.delivery import deliver
+
+    if not to.is_dir():
+        raise UsageError(f"{to} is not a folder", hint=f"mkdir {to}")
 
     async def work() -> Message:
         async with reach(home) as control:

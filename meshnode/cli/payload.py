@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn
 
-from meshnode.cli.access import reach
-from meshnode.cli.publish import follow_messages
+from meshnode.cli.access import running
+from meshnode.cli.passphrase import PassphraseFileOption, asked
+from meshnode.cli.publish import OfflineOption, RestoredOption, follow_messages, own_state
+from meshnode.cli.search import found_by
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
     out,
-    passphrase,
     print_json,
     progress,
     run_async,
@@ -23,6 +24,10 @@ from meshnode.cli.terminal import (
 )
 from meshnode.control import Message
 from meshnode.errors import UsageError
+
+if TYPE_CHECKING:
+    from meshnode.runtime.payloads import PayloadFiles
+    from meshnode.runtime.publishing import Draft, Publisher
 
 app = typer.Typer(help="Publish dataset files as payloads.", no_args_is_help=True)
 
@@ -47,57 +52,47 @@ def add(
     ] = None,
     catalogue: Annotated[str | None, typer.Option(help="Which catalogue made here.")] = None,
     risk: Annotated[int, typer.Option(min=0, max=4, help="How endangered it is, 0 to 4.")] = 0,
+    offline: OfflineOption = False,
+    restored: RestoredOption = False,
+    passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish a file or folder: hash it, sign its entry, serve it from where it lies.
 
+    The peer must be running, since it serves the payload; the items are published before.
+
     Example:
 
       meshnode payload add yukon.tif --collection ca-yt-orthoimagery
-        --bind ca-yt_whitehorse-2019:data --mirror https://data.example.org/yukon.tif
+        --bind ca-yt_whitehorse-2019:data
+        --mirror https://data.example.org/yukon.tif
     """
     from meshnode.runtime.home import Home
     from meshnode.runtime.institutions import choose
-    from meshnode.runtime.payloads import describe
-    from meshnode.runtime.publishing import Publisher, payload_draft, stage
+    from meshnode.runtime.publishing import Publisher, payload_draft
 
     layout = Home(home)
     layout.check()
     institution = choose(layout, catalogue)
-    key = institution.writer_key(passphrase())
     bindings = [_binding(text) for text in bind or []]
     if bindings and content.is_dir():
         raise UsageError("--bind names the asset that a file is, and this is a folder")
-    with progress("hashing", BarColumn(), DownloadColumn()) as bar:
-        task = bar.add_task("")
-        described = describe(
-            content,
-            {content.name: bindings} if bindings else {},
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    run_async(lambda: _check(home, institution.text, collection, bindings))
+    key = institution.writer_key(asked(passphrase_file))
+    described = _described(content, bindings)
+    draft = payload_draft(described, collection, mirror or [], risk)
 
     async def work() -> Message:
-        async with reach(home) as control:
-            with Publisher(layout, institution, key, control).session() as publisher:
-                await follow_messages(publisher.recover())
-                state = await publisher.state()
-                is_new = described.key.hex() not in state["payloads"]
-                if is_new:
-                    staged = [
-                        stage(publisher.staging, each)
-                        for each in (described.file_list, described.torrent)
-                    ]
-                    draft = payload_draft(described, collection, mirror or [], risk)
-                    await follow_messages(publisher.publish(state, [draft], staged))
-            serving = control.follow(
-                "seed",
-                catalogue=institution.text,
-                key=described.key.hex(),
-                content=str(content.absolute()),
-            )
-            async with aclosing(serving):
-                port = (await follow_messages(serving))["port"]
-            return {"is_new": is_new, "port": port}
+        control = await running(home)
+        with Publisher(layout, institution, key, control).session() as publisher:
+            is_new = await _publish(publisher, described, draft, offline=offline, restored=restored)
+        serving = control.follow(
+            "seed",
+            catalogue=institution.text,
+            key=described.key.hex(),
+            content=str(content.absolute()),
+        )
+        return {"is_new": is_new, "port": (await follow_messages(serving))["port"]}
 
     done = run_async(work)
     if as_json:
@@ -106,6 +101,58 @@ def add(
     size = size_text(described.files.size_bytes)
     out.print(f"{'published' if done['is_new'] else 'known already'}: {content} ({size})")
     out.print(f"payload {described.key.hex()}, served on port {done['port']}")
+
+
+async def _check(
+    home: Path, catalogue: str, collection: str, bindings: list[tuple[str, str]]
+) -> None:
+    """Find out before anything is hashed or signed whether this can be done.
+
+    Raises:
+        NotRunningError: no peer runs, which would serve the payload.
+        UsageError: an item or an asset that is named is not in the catalogue.
+    """
+    control = await running(home)
+    for item, asset in bindings:
+        where = {"catalogues": [catalogue], "collections": [collection], "ids": [item]}
+        found = [each async for each in found_by(control, "search", **where, limit=1)]
+        if not found:
+            raise UsageError(
+                f"no item {item!r} is published in collection {collection!r}",
+                hint="publish the item first, or look up its id with: meshnode search",
+            )
+        assets = json.loads(found[0]["item"]).get("assets", {})
+        if asset not in assets:
+            known = ", ".join(assets) or "none"
+            raise UsageError(
+                f"item {item!r} has no asset {asset!r}", hint=f"its assets are: {known}"
+            )
+
+
+def _described(content: Path, bindings: list[tuple[str, str]]) -> PayloadFiles:
+    from meshnode.runtime.payloads import describe
+
+    with progress("hashing", BarColumn(), DownloadColumn()) as bar:
+        task = bar.add_task("")
+        return describe(
+            content,
+            {content.name: bindings} if bindings else {},
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+async def _publish(
+    publisher: Publisher, described: PayloadFiles, draft: Draft, *, offline: bool, restored: bool
+) -> bool:
+    """Sign and submit the payload's entry; say whether it is new."""
+    from meshnode.runtime.publishing import stage
+
+    state = await own_state(publisher, offline=offline, restored=restored)
+    if described.key.hex() in state["payloads"]:
+        return False
+    staged = [stage(publisher.staging, each) for each in (described.file_list, described.torrent)]
+    await follow_messages(publisher.publish(state, [draft], staged))
+    return True
 
 
 def _binding(text: str) -> tuple[str, str]:

@@ -15,9 +15,12 @@ from meshnode.cli.terminal import (
     ENV_HOME,
     HomeOption,
     JsonOption,
+    counted,
     default_home,
     out,
     print_json,
+    print_json_line,
+    print_labelled,
     print_table,
     run_async,
     short,
@@ -52,7 +55,8 @@ def init(
 
       meshnode init --home /srv/mesh --seed /dns4/seed.example.org/tcp/4001/p2p/12D3KooW…
     """
-    from meshnode.runtime.addresses import peer_id_of
+    from meshnode.core.identifiers import peer_id
+    from meshnode.core.signing import public_key
     from meshnode.runtime.files import write_durably
     from meshnode.runtime.home import Home
     from meshnode.runtime.keys import load_or_create_key
@@ -68,7 +72,7 @@ def init(
     )
     if not layout.config.exists() or changed != settings:
         write_durably(layout.config, configuration.to_toml(changed).encode())
-    peer = peer_id_of(load_or_create_key(layout.identity).private_bytes_raw())
+    peer = peer_id(public_key(load_or_create_key(layout.identity)))
     if as_json:
         print_json({"home": str(home), "peer": peer, "config": str(layout.config)})
         return
@@ -146,8 +150,10 @@ def peers(home: HomeOption, as_json: JsonOption = False) -> None:
 
 async def _watch(control: Control, *, as_json: bool) -> None:
     async for message in control.follow("watch"):
-        if "event" in message:
-            _show_status(message["event"], as_json=as_json)
+        if "event" in message and as_json:
+            print_json_line(message["event"])
+        elif "event" in message:
+            _show_status(message["event"], as_json=False)
 
 
 def _show_status(status: Message, *, as_json: bool) -> None:
@@ -160,11 +166,11 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     for address in status["addresses"]:
         out.print(f"  {address}")
     out.print(
-        f"{status['connections']} peers connected, {status['backlog']} objects and segments to go,"
-        f" {size_text(status['free_bytes'])} free"
+        f"{counted(status['connections'], 'peer')} connected,"
+        f" {status['backlog']} objects and segments to go, {size_text(status['free_bytes'])} free"
     )
     if status["read_only"]:
-        out.print(f"[red bold]read-only:[/] {status['read_only']}")
+        print_labelled("read-only:", status["read_only"], "red bold", out)
     if not status["catalogues"]:
         out.print("no catalogue is followed yet: [bold]meshnode follow CATALOGUE[/]")
         return
@@ -173,7 +179,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         (_catalogue_row(catalogue) for catalogue in status["catalogues"]),
     )
     for refused in status["refused"]:
-        out.print(f"[yellow]refused[/] segment {short(refused['segment'])}: {refused['reason']}")
+        text = f"segment {short(refused['segment'])}: {refused['reason']}"
+        print_labelled("refused", text, "yellow", out)
 
 
 def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
@@ -190,6 +197,16 @@ def _show_peers(answer: Message, *, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
+    if answer["peers"]:
+        _print_connections(answer["peers"])
+    else:
+        out.print("no peer is connected: [bold]meshnode config set network.seeds ADDRESS[/]")
+    for blame in answer["blames"]:
+        who = f"{_time(blame['time'])} {short(blame['peer'])}"
+        print_labelled("blamed", f"{who} ({blame['check']}): {blame['reason']}", "yellow", out)
+
+
+def _print_connections(connected: list[Message]) -> None:
     print_table(
         ("peer", "address", "direction", "since", "faults"),
         (
@@ -200,14 +217,9 @@ def _show_peers(answer: Message, *, as_json: bool) -> None:
                 _time(peer["since"]),
                 peer["faults"],
             )
-            for peer in answer["peers"]
+            for peer in connected
         ),
     )
-    for blame in answer["blames"]:
-        out.print(
-            f"[yellow]blamed[/] {_time(blame['time'])} {short(blame['peer'])}"
-            f" ({blame['check']}): {blame['reason']}"
-        )
 
 
 def _option(home: Path) -> str:

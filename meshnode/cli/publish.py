@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshnode.cli.access import reach
+from meshnode.cli.passphrase import PassphraseFileOption, asked
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
+    counted,
     err,
     out,
-    passphrase,
     print_json,
+    print_labelled,
     progress,
     run_async,
     size_text,
@@ -31,6 +33,15 @@ if TYPE_CHECKING:
 REFUSED_SHOWN_MAX = 20
 
 app = typer.Typer()
+
+OfflineOption = Annotated[
+    bool,
+    typer.Option("--offline", help="Ask no peer for newer heads: no other copy has signed since."),
+]
+RestoredOption = Annotated[
+    bool,
+    typer.Option("--restored", help="Heads that were not signed in this data directory are mine."),
+]
 
 
 @app.command(rich_help_panel="Publish")
@@ -56,6 +67,9 @@ def publish(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, sign and publish nothing.")
     ] = False,
+    offline: OfflineOption = False,
+    restored: RestoredOption = False,
+    passphrase_file: PassphraseFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Publish STAC items: check them, write signed segments, tell the mesh.
@@ -77,15 +91,16 @@ def publish(
     layout = Home(home)
     layout.check()
     institution = choose(layout, catalogue)
-    key = institution.writer_key(passphrase())
+    key = institution.writer_key(asked(passphrase_file))
 
     documents = [read_collection(path) for path in collection_json or []]
 
     async def work() -> Message:
         async with reach(home) as control:
             with Publisher(layout, institution, key, control).session() as publisher:
-                await follow_messages(publisher.recover())
-                state = await publisher.state()
+                state = await own_state(
+                    publisher, offline=offline, restored=restored, signs=not dry_run
+                )
                 held = publisher.documents(state)
                 batch = Batch(publisher.staging, collection, held | dict(documents))
                 _read(batch, files)
@@ -102,8 +117,24 @@ def publish(
         _complain(refused, summary["items"], skip_invalid=skip_invalid)
 
 
+async def own_state(
+    publisher: Publisher, *, offline: bool, restored: bool, signs: bool = True
+) -> Message:
+    """Bring the log up to date, finish what an earlier run began, and return how it stands.
+
+    Raises:
+        UsageError: signing now would risk a fork, or go on after heads of somebody else.
+    """
+    answered = 0 if offline else await publisher.catch_up()
+    await follow_messages(publisher.recover())
+    state = await publisher.state()
+    if signs:
+        publisher.require_own(state, answered, offline=offline, restored=restored)
+    return state
+
+
 def _complain(refused: int, good: int, *, skip_invalid: bool) -> None:
-    number = f"{refused} item is" if refused == 1 else f"{refused} items are"
+    number = counted(refused, "item is", "items are")
     if not good:
         raise UsageError(f"{number} refused and no other is there", hint="mend them")
     if not skip_invalid:
@@ -161,26 +192,24 @@ async def follow_messages(messages: AsyncGenerator[Message, None]) -> Message:
 def _print_summary(summary: Message) -> None:
     for refused in summary["refused"][:REFUSED_SHOWN_MAX]:
         name = f" {refused['id']}" if refused["id"] else ""
-        err.print(f"[yellow]refused[/] {refused['where']}{name}: {refused['reason']}", markup=True)
+        print_labelled("refused", f"{refused['where']}{name}: {refused['reason']}", "yellow", err)
     if summary["refused_count"] > REFUSED_SHOWN_MAX:
         err.print(f"… and {summary['refused_count'] - REFUSED_SHOWN_MAX} more; --json names 1,000")
     for collection in summary["collections_made"]:
-        err.print(
-            f"[yellow]note[/] collection {collection} has no document: give --collection-json"
-        )
+        text = f"collection {collection} has no document: give --collection-json"
+        print_labelled("note", text, "yellow", err)
     if not summary["items"]:
         return
     size = size_text(summary["size_bytes"])
-    out.print(f"{summary['items']} items in {summary['segments']} segments, {size}")
+    items, segments = counted(summary["items"], "item"), counted(summary["segments"], "segment")
+    entries = counted(summary["entries"], "entry", "entries")
+    out.print(f"{items} in {segments}, {size}")
     if summary["published"]:
-        out.print(
-            f"published in {summary['name']}: {summary['entries']} entries signed, indexed here"
-        )
+        out.print(f"published in {summary['name']}: {entries} signed, indexed here")
     elif not summary["entries"]:
         out.print("nothing is new: all of it is published already")
     else:
-        out.print(
-            f"not published: {summary['entries']} entries would be signed in {summary['name']}"
-        )
+        out.print(f"not published: {entries} would be signed in {summary['name']}")
     for refused in summary.get("refused_segments", []):
-        err.print(f"[red]this peer refused segment {refused['segment']}[/]: {refused['reason']}")
+        text = f"segment {refused['segment']}, by this peer: {refused['reason']}"
+        print_labelled("refused", text, "red", err)

@@ -80,7 +80,7 @@ def search(
         async with reach(home) as control:
             if count:
                 return int((await control.ask("count", **query))["count"]), []
-            found = [each async for each in _found(control, "search", **query, limit=limit)]
+            found = [each async for each in found_by(control, "search", **query, limit=limit)]
             return len(found), found
 
     number, found = run_async(ask)
@@ -114,7 +114,7 @@ def show(
     async def ask() -> tuple[list[Message], list[str]]:
         query = _query(None, None, collection, catalogue, [item])
         async with reach(home) as control:
-            found = [each async for each in _found(control, "search", **query, limit=SHOWN_MAX)]
+            found = [each async for each in found_by(control, "search", **query, limit=SHOWN_MAX)]
             return found, [await _licence(control, each) for each in found]
 
     found, licences = run_async(ask)
@@ -158,7 +158,7 @@ def export(
     query = _query(bbox, datetime, collection, catalogue, None)
 
     async def write() -> int:
-        async with reach(home) as control, aclosing(_found(control, "search", **query)) as found:
+        async with reach(home) as control, aclosing(found_by(control, "search", **query)) as found:
             items = (each["item"].encode() async for each in found)
             if format_ is Format.NDJSON:
                 return await export_ndjson(items, to)
@@ -185,7 +185,12 @@ async def _document(
     return collections[0], answer["document"].encode()
 
 
-async def _found(control: Control, action: str, **query: Any) -> AsyncGenerator[Message, None]:  # noqa: ANN401
+async def found_by(
+    control: Control,
+    action: str,
+    **query: Any,  # noqa: ANN401 - JSON
+) -> AsyncGenerator[Message, None]:
+    """Yield the items of an answer one by one."""
     async with aclosing(control.follow(action, **query)) as messages:
         async for message in messages:
             for each in message.get("event", {}).get("found", ()):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+import textwrap
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 import platformdirs
 import trio
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable, RenderHook
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,11 @@ from rich.text import Text
 from meshnode.errors import MeshnodeError
 
 ENV_HOME = "MESHNODE_HOME"
-ENV_PASSPHRASE = "MESHNODE_PASSPHRASE"  # noqa: S105 - the name of a variable
+# C0 and C1 controls but for tab and line feed, and marks that change the direction of writing.
+STEERING = dict.fromkeys(
+    {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
+    "\N{REPLACEMENT CHARACTER}",
+)
 PIPE_WIDTH = 10_000  # columns: wider than any row, and a bound on what a hostile title costs
 
 Result = TypeVar("Result")
@@ -46,6 +50,27 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+class Harmless(RenderHook):
+    """Shows a mark instead of characters that steer a terminal or hide what is said.
+
+    Titles, ids and reasons come from strangers.
+    """
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        for each in renderables:
+            if isinstance(each, Text):
+                each.plain = visible(each.plain)
+        return renderables
+
+
+out.push_render_hook(Harmless())
+err.push_render_hook(Harmless())
+
+
+def visible(text: str) -> str:
+    return text.translate(STEERING)
+
+
 def run_async(work: Callable[[], Awaitable[Result]]) -> Result:
     """Run a command's coroutine; an error that several tasks share comes out as one."""
 
@@ -60,7 +85,12 @@ def run_async(work: Callable[[], Awaitable[Result]]) -> Result:
 
 def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
-    sys.stdout.flush()  # a program that reads `--watch` waits for it
+
+
+def print_json_line(value: object) -> None:
+    """Print one of many values, at once: a program that watches waits for it."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -68,7 +98,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(visible(str(cell))) for cell in row))
     # Folded to fit a terminal; on a pipe each row stays one line, for grep and the like.
     width = None if out.is_terminal else PIPE_WIDTH
     Console(highlight=False, width=width).print(table)
@@ -94,14 +124,30 @@ def print_error(error: MeshnodeError) -> None:
         said = {"error": {"message": str(error), "hint": error.hint, "kind": type(error).__name__}}
         sys.stderr.write(json.dumps(said, ensure_ascii=False) + "\n")
         return
-    err.print(f"[red bold]error:[/] {_plain(str(error))}")
+    print_labelled("error:", str(error), "red bold", err)
     if error.hint:
-        err.print(f"[bold]next:[/]  {_plain(error.hint)}")
+        print_labelled("next: ", error.hint, "bold", err)
 
 
-def passphrase() -> str | None:
-    """Return the passphrase of this machine's keys, from the environment."""
-    return os.environ.get(ENV_PASSPHRASE) or None
+def print_labelled(label: str, text: str, style: str, console: Console) -> None:
+    """Print a label and its text, folded between words where a terminal is too narrow for it."""
+    line = f"{label} {text}"
+    if console.is_terminal:
+        line = textwrap.fill(
+            line,
+            console.width,
+            subsequent_indent=" " * (len(label) + 1),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    said = Text(line)
+    said.stylize(style, 0, len(label))
+    console.print(said)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: 1 entry, 2 entries."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def size_text(size_bytes: float) -> str:
@@ -116,10 +162,6 @@ def size_text(size_bytes: float) -> str:
 def short(text: str, length: int = 16) -> str:
     """Shorten an id for a table: its end tells ids apart, its start does not."""
     return text if len(text) <= length else "…" + text[1 - length :]
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
 
 
 def _first_of(error: BaseException) -> BaseException:

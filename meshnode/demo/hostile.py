@@ -81,7 +81,7 @@ class Loot:
     def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]:
         return [head.raw for log, head in self.newest.items() if log.catalogue in catalogues]
 
-    def roots(self, catalogue: CatalogueId) -> list[bytes]:
+    def roots(self, catalogue: CatalogueId, after: int) -> list[bytes]:
         return self.all_roots.get(catalogue, [])
 
     def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:

@@ -124,7 +124,8 @@ async def found(federation: Federation) -> Seen:
     await settle_in(federation)
     for institution in federation.institutions:
         made = await institution.peer.command(
-            "catalogue", "create", institution.peer.name, "--title", institution.title
+            *("catalogue", "create", institution.peer.name),
+            *("--title", institution.title, "--no-passphrase"),
         )
         institution.catalogue = made["catalogue"]
     for peer in federation.peers:
