@@ -1,0 +1,111 @@
+"""The command line as a person uses it: real processes, what they print and how they end."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS_MAX = 120
+MESHNODE = (sys.executable, "-m", "meshnode")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command printed, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """A person with a data directory of his own, in a folder of his own, at 80 columns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        self.environment = inherited | {
+            "HOME": str(folder),
+            "COLUMNS": "80",
+            "MESHNODE_HOME": str(self.home),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def run(self, *arguments: str, **environment: str) -> Said:
+        done = subprocess.run(
+            [*MESHNODE, *arguments],
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def shell(self, line: str) -> Said:
+        """Run a line of sh in which `meshnode` is the command under test."""
+        command = f'meshnode() {{ "{sys.executable}" -m meshnode "$@"; }}\n{line}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*MESHNODE, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @contextmanager
+    def running_peer(self, program: Sequence[str] = MESHNODE) -> Iterator[subprocess.Popen[bytes]]:
+        """Run `meshnode run`, whose log goes to a file, until the block ends; it answers."""
+        with (self.folder / "run.log").open("w") as log:
+            process = subprocess.Popen(
+                [*program, "run"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
+        try:
+            while not self._answers():
+                assert process.poll() is None, (self.folder / "run.log").read_text()
+                self.run("version")  # some work, so that it is not asked all the time
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(SECONDS_MAX)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.home / "control.sock")) == 0
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    """Return every file below a directory with its bytes."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
