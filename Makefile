@@ -4,20 +4,23 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 300
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 # One stamp for what a peer needs, one for what a developer needs: the second time is instant.
 USER_READY := $(VENV)/.ready-user
 DEV_READY := $(VENV)/.ready-dev
 
-.PHONY: demo test check format bench fuzz coverage clean help
+.PHONY: demo test check format bench fuzz mutants coverage clean help
 
 help:
-	@echo "make demo      watch a small federation do its whole job (about two minutes)"
+	@echo "make demo      watch a small federation do its whole job (about a minute, set-up included)"
 	@echo "make test      run the tests"
-	@echo "make check     format, lint, types, layer rules, spec"
+	@echo "make check     format, lint, types, layer rules"
 	@echo "make coverage  the tests with branch coverage"
 	@echo "make bench     the measured figures, as ratios beside a peer tool"
+	@echo "make fuzz      minutes of broken input for every decoder (FUZZ_SECONDS=300)"
+	@echo "make mutants   break the core at random: how much of it do the tests see?"
 	@echo "make format    format the code"
 	@echo "make clean     remove the environment and caches"
 
@@ -41,6 +44,15 @@ coverage: $(DEV_READY)
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+bench: $(DEV_READY)
+	$(BIN)/python -m benchmarks
+
+fuzz: $(DEV_READY)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+mutants: $(DEV_READY)
+	$(BIN)/python -m tests.mutants
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
