@@ -1,0 +1,12 @@
+"""Every case by name, in the order in which a peer does the work."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks import index, records, segments, simulator
+from benchmarks.measuring import Case
+
+CASES: Final[dict[str, Case]] = {
+    case.name: case for case in (*records.CASES, *segments.CASES, *index.CASES, *simulator.CASES)
+}

@@ -1,0 +1,151 @@
+"""Targets of the core: every record, the encoding beneath, ids, and the node that takes them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from meshnode.core import events as ev
+from meshnode.core import trace
+from meshnode.core.encoding import MalformedRecordError, decode, encode
+from meshnode.core.entries import decode_entry, encode_entry
+from meshnode.core.filelist import decode_file_list, encode_file_list
+from meshnode.core.heads import decode_signed_head
+from meshnode.core.identifiers import PeerId, catalogue_text, parse_catalogue, parse_object
+from meshnode.core.limits import ENTRY_BYTES_MAX
+from meshnode.core.merkle import root_of
+from meshnode.core.node import Node
+from meshnode.core.trust import RootChain, UntrustedError
+from meshnode.errors import MeshnodeError, UsageError
+from tests.core.institutions import Institution, altered, segment
+from tests.fuzz.target import Target
+from tests.protocol import examples, plain
+from tests.protocol.test_record_vectors import CODECS
+
+PEER = PeerId("peer")
+NOW = ev.Now(monotonic=100.0, unix=1_800_000_000)
+RAWS = {name: (rule, plain.encode(record)) for name, (rule, record) in examples.records().items()}
+
+
+def of_rule(rule: str) -> tuple[bytes, ...]:
+    return tuple(raw for kind, raw in RAWS.values() if kind == rule)
+
+
+def same_again(read: Callable[[bytes], Any], write: Callable[[Any], bytes]) -> Callable[..., None]:
+    """A record has one encoding: what was read is written as the very bytes."""
+
+    def take(raw: bytes) -> None:
+        assert write(read(raw)) == raw, "what was read is written otherwise"
+
+    return take
+
+
+def take_cbor(raw: bytes) -> None:
+    value = decode(raw, ENTRY_BYTES_MAX)
+    assert encode(value) == plain.encode(value) == raw
+
+
+def take_catalogue_id(raw: bytes) -> None:
+    text = raw.decode(errors="replace")
+    assert catalogue_text(parse_catalogue(text)) == text
+
+
+class Follower:
+    """A node that follows one institution; it takes whatever a peer or the operator brings."""
+
+    def __init__(self) -> None:
+        self.institution = Institution("fuzz")
+        self.institution.log.publish(segment(1), segment(2))
+
+    def node(self) -> Node:
+        node, catalogue = Node(random.Random(1)), self.institution.catalogue
+        followed = ev.Followed(ev.Ticket(1), catalogue, (self.institution.raw_root,))
+        node.handle([ev.PeerConnected(PEER), followed], NOW)
+        return node
+
+    def take_gossip(self, raw: bytes) -> None:
+        node = self.node()
+        verdict = node.judge(raw, NOW)
+        effects = node.handle([ev.AnnouncementReceived(PEER, raw)], NOW)
+        blamed = any(isinstance(effect, ev.Blame) for effect in effects)
+        assert blamed <= (verdict is not None), "who forwarded what is fine is blamed"
+
+    def take_heads(self, raw: bytes) -> None:
+        self.node().handle([ev.HeadsReceived(PEER, (raw, raw[:-1]))], NOW)
+
+    def take_roots(self, raw: bytes) -> None:
+        node, catalogue = Node(random.Random(1)), self.institution.catalogue
+        followed = ev.Followed(ev.Ticket(1), catalogue)
+        node.handle([ev.PeerConnected(PEER), followed], NOW)
+        node.handle([ev.RootsReceived(PEER, catalogue, (raw,))], NOW)
+        node.handle([ev.Followed(ev.Ticket(2), catalogue, (raw,))], NOW)
+
+    def take_entries(self, raw: bytes) -> None:
+        """Entries under a head that really signs them: only their content can be at fault."""
+        entry = plain.leaf_hash(raw)
+        log = self.institution.log
+        head = altered(log.heads[0], log.key, size=1, tree=root_of([entry]))  # type: ignore[list-item]
+        node = self.node()
+        effects = node.handle([ev.Submitted(ev.Ticket(2), (head,), 0, (raw,))], NOW)
+        (answer,) = [effect for effect in effects if isinstance(effect, ev.Answer)]
+        if answer.refusal:
+            raise UsageError(answer.refusal)
+        assert encode_entry(decode_entry(raw)) == raw
+
+
+def take_trace(raw: bytes) -> None:
+    """Whatever a peer writes, it stays one line of ASCII."""
+    text = raw.decode(errors="replace")
+    for event in (
+        ev.Blame(PeerId(text), ev.Check.FRAME, text),
+        ev.AnnouncementReceived(PEER, raw),
+        ev.StorageFailed(text),
+    ):
+        line = trace.line(event)
+        assert line.isascii()
+        assert line.isprintable()
+
+
+def targets() -> list[Target]:
+    follower, malformed = Follower(), (MalformedRecordError,)
+    log, root = follower.institution.log, follower.institution.raw_root
+    announcements = tuple(
+        plain.encode([[[signed.payload, [[s.kid, s.signature] for s in signed.signatures]], 0, e]])
+        for signed in [decode_signed_head(log.heads[0]).signed]
+        for e in ([], list(log.entries))
+    )
+    entries = (*of_rule("entry"), *log.entries)
+    found = [
+        Target(rule, "cbor", of_rule(rule), same_again(*codec), malformed)
+        for rule, codec in CODECS.items()
+    ]
+    files = same_again(decode_file_list, encode_file_list)
+    return [
+        *found,
+        Target("file-list", "cbor", of_rule("file-list"), files, malformed),
+        Target("cbor", "cbor", tuple(raw for _, raw in RAWS.values()), take_cbor, malformed),
+        Target("signed-head", "cbor", tuple(log.heads), decode_signed_head, malformed),
+        Target(
+            "root-chain", "cbor", (root,), RootChain.begin, (MalformedRecordError, UntrustedError)
+        ),
+        Target("gossip", "cbor", announcements, follower.take_gossip, ()),
+        Target("heads-answer", "cbor", tuple(log.heads), follower.take_heads, ()),
+        Target("roots-answer", "cbor", (root,), follower.take_roots, ()),
+        Target("entries-under-a-head", "cbor", entries, follower.take_entries, (UsageError,)),
+        Target(
+            "catalogue-id",
+            None,
+            (catalogue_text(follower.institution.catalogue).encode(),),
+            take_catalogue_id,
+            (MeshnodeError,),
+        ),
+        Target(
+            "object-id",
+            None,
+            (b"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",),
+            lambda raw: parse_object(raw.decode(errors="replace")),
+            (MeshnodeError,),
+        ),
+        Target("trace", None, (b"reason", "\u2028é\r\n".encode()), take_trace, ()),
+    ]

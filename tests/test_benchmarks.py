@@ -1,0 +1,51 @@
+"""The bench judges by ratios: what is too slow is named, whatever the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cases import CASES
+from benchmarks.limits import Limits
+from benchmarks.measuring import Case, Figures, Result, Sample, sample
+
+
+def figures(side: str, *seconds: float, units: int = 10) -> Figures:
+    return Figures(side, tuple(Sample(each, units, 1 << 20) for each in seconds))
+
+
+def result(*, limit: float | None) -> Result:
+    case = Case("verify", "ten records", "record", lambda _: lambda: 1, {"hash": lambda _: int})
+    limits = {} if limit is None else {"hash": limit}
+    return Result(case, figures("meshnode", 9.0, 6.0), (figures("hash", 2.0, 3.0),), limits)
+
+
+def test_the_best_samples_are_compared_by_unit() -> None:
+    measured = result(limit=3.0)
+    assert measured.ratio(measured.peers[0]) == pytest.approx(3.0)
+    assert (measured.ours.seconds_min, measured.ours.seconds_median) == (6.0, 7.5)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (3.01, []),
+        (2.9, ["verify: 3.00 x hash, the limit is 2.9 x"]),
+        (None, ["verify: no limit is set beside hash"]),
+    ],
+)
+def test_a_ratio_above_its_limit_or_without_one_is_named(limit: float, said: list[str]) -> None:
+    assert result(limit=limit).broken() == said
+
+
+def test_every_pair_that_is_measured_has_a_limit_and_no_other() -> None:
+    measured = {(case.name, peer) for case in CASES.values() for peer in case.peers}
+    limits = Limits.load().cases
+    assert {(case, peer) for case, peers in limits.items() for peer in peers} == measured
+
+
+@pytest.mark.slow
+def test_a_side_is_measured_in_an_empty_folder_of_its_own() -> None:
+    measured = sample(CASES["entries"].side("SHA-256"))
+    assert measured.units == 20_000
+    assert measured.cpu_seconds > 0
+    assert measured.memory_bytes > 1 << 20
