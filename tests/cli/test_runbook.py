@@ -7,7 +7,7 @@ from tests.cli.test_bad_input import town, write_items
 from tests.cli.test_tour import write_files
 from tests.cli.transcripts import Shell, matches, steps
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RUNBOOK = ROOT / "docs/keys.md"
 

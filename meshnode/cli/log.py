@@ -1,0 +1,192 @@
+"""`log`, `explain`, `verify`: what was signed, by whom, and whether it still is what it was."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from meshnode.cli.access import reach
+from meshnode.cli.catalogue import CatalogueArgument, identifier
+from meshnode.cli.terminal import (
+    HomeOption,
+    JsonOption,
+    counted,
+    cut_line,
+    out,
+    print_json,
+    run_async,
+)
+from meshnode.control import Message
+from meshnode.errors import PeerError
+
+STEPS_MAX = 1_000_000
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Catalogues")
+def log(
+    home: HomeOption,
+    catalogue: CatalogueArgument,
+    collection: Annotated[
+        str | None, typer.Option(help="Only what changed this collection.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=STEPS_MAX, help="Most signatures to show, the newest.")
+    ] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a catalogue's history: who signed, when, and what it changed; the newest first.
+
+    With --json each signature is one line.
+
+    Examples:
+
+      meshnode log yukon
+
+      meshnode log yukon --collection ca-yt-orthoimagery --json | head -1
+    """
+    wanted = {"catalogue": identifier(home, catalogue), "limit": limit}
+    wanted |= {"collection": collection} if collection else {}
+
+    async def show() -> None:
+        async with reach(home) as control:
+            async with aclosing(control.follow("history", **wanted)) as messages:
+                async for message in messages:
+                    if step := message.get("event", {}).get("step"):
+                        _show_step(step, as_json=as_json)
+            if not as_json and (older := message["result"]["steps"] - limit) > 0:
+                out.print(f"and {older} older: --limit {limit + older} shows them")
+
+    run_async(show)
+
+
+@app.command(rich_help_panel="Catalogues")
+def explain(
+    home: HomeOption,
+    catalogue: CatalogueArgument,
+    collection: Annotated[str, typer.Argument(help="The item's collection.")],
+    item: Annotated[str, typer.Argument(help="The item's id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Walk from an item to the institution that signed it, and check each step anew.
+
+    item, segment, entry, inclusion proof, head, root, catalogue. The exit status is 1 if a step
+    fails.
+
+    Example:
+
+      meshnode explain yukon ca-yt-orthoimagery ca-yt_whitehorse-2019
+    """
+    from meshnode.core.identifiers import parse_catalogue
+    from meshnode.runtime.evidence import examine
+
+    text = identifier(home, catalogue)
+
+    async def ask() -> Message:
+        async with reach(home) as control:
+            where = {"catalogue": text, "collection": collection, "item": item}
+            return await control.ask("evidence", **where)
+
+    evidence = run_async(ask)
+    steps = list(examine(evidence, parse_catalogue(text), collection, item))
+    if as_json:
+        said = [
+            {"step": step.name, "says": step.says, "check": step.check, "fault": step.fault}
+            for step in steps
+        ]
+        print_json({"catalogue": text, "steps": said, "evidence": evidence})
+    else:
+        for step in steps:
+            out.print(Text(f"{step.name:<10}{step.says}"))
+            mark = Text("FAILS", "red bold") if step.fault else Text("holds", "green")
+            out.print(Text(f"{'':10}").append(mark).append(f"  {step.fault or step.check}"))
+    if failing := [step.name for step in steps if step.fault]:
+        raise PeerError(
+            f"the item is not shown to be signed: {', '.join(failing)}",
+            hint="meshnode verify says what of this data directory is damaged",
+        )
+
+
+@app.command(rich_help_panel="Peer")
+def verify(
+    home: HomeOption,
+    export: Annotated[
+        Path | None,
+        typer.Argument(help="An export to check; without it the data directory alone."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check everything anew from its bytes: roots, heads, entries, objects, segments, an export.
+
+    Reads the disk and nothing else, also while the peer runs, and changes nothing. Each damaged
+    thing is named. The exit status is 1 if there is any.
+
+    Examples:
+
+      meshnode verify
+
+      meshnode verify items.ndjson
+    """
+    from meshnode.runtime.export_verification import verify_export
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.verification import Report, verify_store
+
+    layout = Home(home)
+
+    async def check() -> Report:
+        return await (verify_export(layout, export) if export else verify_store(layout))
+
+    report = run_async(check)
+    numbers = {
+        name: getattr(report, name)
+        for name in (
+            *("catalogues", "roots", "heads", "entries"),
+            *("objects", "segments", "items", "missing"),
+        )
+    }
+    if as_json:
+        faults = [
+            {"check": fault.check, "where": fault.where, "reason": fault.reason}
+            for fault in report.faults
+        ]
+        print_json({"home": str(home), "export": str(export or ""), **numbers, "faults": faults})
+    else:
+        for fault in report.faults:
+            out.print(Text(f"{fault.check}: {fault.where}\n    {fault.reason}", "red"))
+        logs = ("catalogue", report.catalogues), ("root", report.roots), ("head", report.heads)
+        said = [counted(number, noun) for noun, number in logs]
+        out.print(", ".join([*said, counted(report.entries, "entry", "entries")]))
+        said = [counted(report.objects, "object"), counted(report.segments, "segment")]
+        where = f" of {export}" if export else ""
+        out.print(Text(", ".join([*said, counted(report.items, "item")]) + where))
+        if report.missing:
+            out.print(f"{report.missing} objects are not here yet: a running peer fetches them")
+        if not report.faults:
+            out.print("[green]all of it is what was signed[/]")
+    if report.faults:
+        number = len(report.faults)
+        raise PeerError(
+            f"{number} thing{' is' if number == 1 else 's are'} not what was signed",
+            hint="a damaged object is fetched again at the next start; a damaged export is not"
+            " to be passed on",
+        )
+
+
+def _show_step(step: Message, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(step, ensure_ascii=False) + "\n")
+        return
+    when = datetime.fromtimestamp(step["time"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    signer = f"{step['label']} ({step['writer'][:16]}…)" if "writer" in step else "root keys"
+    out.print(Text(f"{when}  {step['kind']} {step['seq']}  ").append(signer, "bold"))
+    for change in step["changes"]:
+        void = "" if change.get("counts", True) else "(does not count) "
+        out.print(cut_line(f"    {void}{change['says']}"))

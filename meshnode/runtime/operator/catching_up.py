@@ -1,0 +1,115 @@
+"""`catch_up`: ask peers for the newest heads and roots of a catalogue, and wait for them.
+
+A publisher does so before he signs (protocol/04-log-and-trust.md, L-36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from typing import Final
+
+import trio
+
+from meshnode.control import Message
+from meshnode.core import events as ev
+from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.heads import decode_signed_head
+from meshnode.core.identifiers import CatalogueId, Kid, PeerId
+from meshnode.core.signing import verify
+from meshnode.errors import UsageError
+from meshnode.runtime.clock import unix_now
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
+from meshnode.runtime.peer import Peer
+
+PEERS_ASKED_MAX: Final = 16
+YOUNG_SECONDS: Final = 30  # a peer that runs longer has met those that it can reach
+CONNECT_SECONDS: Final = 5.0  # for the first peer of one that has just started
+ANSWER_SECONDS: Final = 10.0
+ROOTS_SECONDS: Final = 5.0  # a peer can name a root that nobody has signed: wait no longer
+FETCH_SECONDS: Final = 60.0  # for what peers know and we do not
+
+
+class CatchUp(Arguments):
+    """A catalogue that this peer follows."""
+
+    catalogue: Catalogue
+
+
+async def catch_up(peer: Peer, arguments: CatchUp) -> AsyncGenerator[Message, None]:
+    """Return how many peers answered, and of which logs they know more than could be fetched."""
+    held = peer.node.catalogues.get(arguments.catalogue)
+    if held is None or held.chain is None or not held.followed:
+        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
+    with peer.journal.notices.watch(lambda notice: notice) as watcher:
+        with trio.move_on_after(CONNECT_SECONDS):
+            while _is_dialling(peer):
+                await watcher.receive()
+        answers = await _answers(peer, arguments.catalogue)
+        known = _known(held, answers)
+        for answer in answers:
+            await peer.tell(answer)
+        with trio.move_on_after(ROOTS_SECONDS):
+            while _lacks_roots(held, answers):
+                await watcher.receive()
+        with trio.move_on_after(FETCH_SECONDS):
+            while any(kid not in held.disputed for kid in _behind(held, known)):
+                await watcher.receive()
+    behind = [
+        {"writer": kid.hex(), "known": known[kid], "held": held.log(kid).seq}
+        for kid in _behind(held, known)
+    ]
+    yield {"result": {"answered": len(answers), "behind": behind}}
+
+
+def _is_dialling(peer: Peer) -> bool:
+    is_alone = peer.network is not None and not peer.network.mesh.connections()
+    return is_alone and unix_now() < peer.started + YOUNG_SECONDS
+
+
+async def _answers(peer: Peer, catalogue: CatalogueId) -> list[ev.HeadsReceived]:
+    """Ask the connected peers at once; those that are slow or fail say nothing."""
+    network, answers = peer.network, list[ev.HeadsReceived]()
+    if network is None:
+        return answers
+
+    async def ask(name: PeerId) -> None:
+        answer = await network.perform(ev.AskHeads(name, (catalogue,)))
+        if isinstance(answer, ev.HeadsReceived):
+            answers.append(answer)
+
+    with trio.move_on_after(ANSWER_SECONDS):
+        async with trio.open_nursery() as nursery:
+            for connection in network.mesh.connections()[:PEERS_ASKED_MAX]:
+                nursery.start_soon(ask, connection.peer)
+    return answers
+
+
+def _known(held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]) -> dict[Kid, int]:
+    """Return the newest seq of each log of which an authentic head, which counts, was told."""
+    assert held.chain is not None
+    known: dict[Kid, int] = {}
+    for raw in (raw for answer in answers for raw in answer.raws):
+        try:
+            offered = decode_signed_head(raw)
+        except MalformedRecordError:
+            continue  # the node blames its sender
+        head = offered.head
+        if head.catalogue != held.id or held.chain.head_fault(head, offered.signed, verify):
+            continue
+        if not held.is_void(offered):
+            known[head.writer] = max(head.seq, known.get(head.writer, 0))
+    return known
+
+
+def _lacks_roots(held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]) -> bool:
+    assert held.chain is not None
+    named = (name for answer in answers for name in answer.roots if name.catalogue == held.id)
+    return any(not held.chain.holds(name.digest) for name in named)
+
+
+def _behind(held: HeldCatalogue, known: dict[Kid, int]) -> list[Kid]:
+    return [kid for kid, seq in known.items() if held.log(kid).seq < seq]
+
+
+ACTIONS: dict[str, Action] = {"catch_up": (CatchUp, catch_up)}

@@ -1,0 +1,215 @@
+"""What was signed, for people who want to see it: `roots`, `history`, `evidence`.
+
+Answers with the signed bytes themselves where the asker is to check them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+import trio
+
+from meshnode.control import Message
+from meshnode.core import amendments
+from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.entries import Entry, SegmentAdded, UnknownEntry, decode_entry
+from meshnode.core.events import LogId
+from meshnode.core.heads import SignedHead, decode_signed_head
+from meshnode.core.history import sentence
+from meshnode.core.identifiers import Kid, object_text
+from meshnode.core.merkle import inclusion_proof, leaf_hash
+from meshnode.core.trust import RootChain
+from meshnode.errors import UsageError
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex
+from meshnode.runtime.peer import Peer
+from meshnode.runtime.search import Found
+from meshnode.runtime.store import Store
+
+
+class Named(Arguments):
+    """A catalogue that this peer holds."""
+
+    catalogue: Catalogue
+
+
+class Heads(Arguments):
+    catalogue: Catalogue
+    writer: Hex
+
+
+class History(Arguments):
+    """The newest `limit` steps, of one collection if it is named."""
+
+    catalogue: Catalogue
+    limit: int
+    collection: str | None = None
+
+
+class Evidence(Arguments):
+    catalogue: Catalogue
+    collection: str
+    item: str
+
+
+async def roots(peer: Peer, arguments: Named) -> AsyncGenerator[Message, None]:
+    """Return the signed roots in force, and those after them that void each other."""
+    _, chain = _held(peer, arguments.catalogue)
+    yield {
+        "result": {
+            "roots": [raw.hex() for raw in chain.raws],
+            "rivals": [root.raw.hex() for root in chain.rivals],
+        }
+    }
+
+
+async def heads(peer: Peer, arguments: Heads) -> AsyncGenerator[Message, None]:
+    """Return seq and digest of every head held of one writer."""
+    held, _ = _held(peer, arguments.catalogue)
+    log = LogId(held.id, Kid(arguments.writer))
+    found, _ = await trio.to_thread.run_sync(_whole_log, peer.store, log)
+    yield {"result": {"heads": [(each.head.seq, each.signed.digest.hex()) for each in found]}}
+
+
+async def history(peer: Peer, arguments: History) -> AsyncGenerator[Message, None]:
+    """Yield {"step": …}, newest first: heads with what their entries change, and roots."""
+    held, chain = _held(peer, arguments.catalogue)
+    steps = await trio.to_thread.run_sync(_steps, peer.store, held, arguments.collection)
+    steps += [] if arguments.collection else list(_root_steps(chain))
+    steps.sort(key=lambda step: (step["time"], step["seq"]), reverse=True)
+    for step in steps[: arguments.limit]:
+        yield {"event": {"step": step}}
+    yield {"result": {"steps": len(steps)}}
+
+
+async def evidence(peer: Peer, arguments: Evidence) -> AsyncGenerator[Message, None]:
+    """Return the item as this peer shows it, and the signed bytes that lead to the root."""
+    held, chain = _held(peer, arguments.catalogue)
+    wanted = arguments.catalogue, arguments.collection, arguments.item
+    found = await trio.to_thread.run_sync(peer.index.item, *wanted)
+    if not found:
+        raise UsageError(
+            f"no item {arguments.item!r} of {arguments.collection!r} is shown here",
+            hint="it may be withdrawn: meshnode log CATALOGUE --collection COLLECTION",
+        )
+    proof = await trio.to_thread.run_sync(_proof, peer.store, held, found[0])
+    yield {
+        "result": {
+            "item": found[0].item.decode(),
+            "segment": object_text(found[0].segment),
+            "path": str(peer.store.object_path(found[0].segment)),
+            "roots": [raw.hex() for raw in chain.raws],
+            **proof,
+        }
+    }
+
+
+def _held(peer: Peer, catalogue: Catalogue) -> tuple[HeldCatalogue, RootChain]:
+    held = peer.node.catalogues.get(catalogue)
+    if held is None or held.chain is None:
+        raise UsageError("this peer does not hold the catalogue", hint="meshnode follow CATALOGUE")
+    return held, held.chain
+
+
+def _steps(store: Store, held: HeldCatalogue, collection: str | None) -> list[dict[str, Any]]:
+    return [
+        step
+        for kid in held.logs
+        for step in _log_steps(store, held, kid)
+        if collection is None or any(c["collection"] == collection for c in step["changes"])
+    ]
+
+
+def _log_steps(store: Store, held: HeldCatalogue, kid: Kid) -> Iterator[dict[str, Any]]:
+    assert held.chain is not None
+    heads, raws = _whole_log(store, LogId(held.id, kid))
+    grant = held.chain.writer(kid)
+    first = 0
+    for offered in heads:
+        head, entries = offered.head, [decode_entry(raw) for raw in raws[first : offered.head.size]]
+        is_void = held.is_void(offered)
+        yield {
+            "kind": "head",
+            "time": head.issued,
+            "seq": head.seq,
+            "writer": kid.hex(),
+            "label": grant.label if grant else "",
+            "root_version": head.root_version,
+            "head": offered.signed.digest.hex(),
+            "changes": [
+                {
+                    "index": index,
+                    "collection": "" if isinstance(entry, UnknownEntry) else entry.collection,
+                    "clock": entry.clock,
+                    "counts": not is_void and _is_admitted(held, kid, entry),
+                    "says": sentence(entry),
+                }
+                for index, entry in enumerate(entries, first)
+            ],
+        }
+        first = head.size
+
+
+def _is_admitted(held: HeldCatalogue, kid: Kid, entry: Entry) -> bool:
+    assert held.chain is not None
+    grant = held.chain.writer(kid)
+    if grant is None or isinstance(entry, UnknownEntry):
+        return grant is not None
+    return held.chain.admits(grant, entry.collection)
+
+
+def _root_steps(chain: RootChain) -> Iterator[dict[str, Any]]:
+    before = None
+    for signed in chain.in_force:
+        yield {
+            "kind": "root",
+            "time": signed.root.issued,
+            "seq": signed.root.version,
+            "changes": [{"says": line} for line in amendments.differences(before, signed.root)],
+        }
+        before = signed.root
+
+
+def _proof(store: Store, held: HeldCatalogue, found: Found) -> dict[str, Any]:
+    """Find the entry that counts for the segment, and its way up to the newest head that counts."""
+    live = held.contents.live_segment((found.collection, found.segment))
+    if live is None:
+        raise UsageError("the log has changed meanwhile", hint="ask again")
+    writer, counted = live
+    heads, raws = _whole_log(store, LogId(held.id, writer))
+    offered = next(head for head in reversed(heads) if not held.is_void(head))
+    index = _index_of(raws, counted)
+    leaves = [leaf_hash(raw) for raw in raws[: offered.head.size]]
+    return {
+        "entry": raws[index].hex(),
+        "index": index,
+        "proof": [node.hex() for node in inclusion_proof(leaves, index)],
+        "head": offered.raw.hex(),
+    }
+
+
+def _index_of(raws: Sequence[bytes], counted: SegmentAdded) -> int:
+    for index, raw in enumerate(raws):
+        if decode_entry(raw) == counted:
+            return index
+    raise AssertionError("the entry that counts is in the log")
+
+
+def _whole_log(store: Store, log: LogId) -> tuple[list[SignedHead], list[bytes]]:
+    heads: list[SignedHead] = []
+    entries: list[bytes] = []
+    while True:
+        after = heads[-1].head.seq if heads else -1
+        more, _, raws = store.log(log, after, len(entries))
+        if not more and not raws:
+            return heads, entries
+        heads += map(decode_signed_head, more)
+        entries += raws
+
+
+ACTIONS: dict[str, Action] = {
+    "roots": (Named, roots),
+    "heads": (Heads, heads),
+    "history": (History, history),
+    "evidence": (Evidence, evidence),
+}
