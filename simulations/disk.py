@@ -32,8 +32,12 @@ class LogFile:
 
 @dataclass(slots=True)
 class Disk:
-    """Invariant: `unsynced` is at most one batch, and nothing is answered from it."""
+    """Invariant: `unsynced` is at most one batch, and nothing is answered from it.
 
+    `known` is shared by all disks of a world: what many hold is in memory once.
+    """
+
+    known: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
     roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
     logs: dict[LogId, LogFile] = field(default_factory=dict)
@@ -80,8 +84,9 @@ class Disk:
     def _extend(self, effect: ev.ExtendLog) -> None:
         file = self.logs.setdefault(effect.log, LogFile())
         assert effect.first == len(file.entries), "a log on disk has no gaps and no overwriting"
-        file.heads += effect.heads
-        file.entries += effect.entries
+        known = self.known.setdefault
+        file.heads += [(seq, known(raw, raw)) for seq, raw in effect.heads]
+        file.entries += [known(raw, raw) for raw in effect.entries]
         self.bytes_written += sum(len(raw) for _, raw in effect.heads)
         self.bytes_written += sum(map(len, effect.entries))
 

@@ -1,9 +1,9 @@
 """The simulated network: who is linked to whom, how long a message takes, what is cut.
 
-A link has a latency of its own (log-normal over links), jitter and loss a message, and each peer
-an uplink of limited bandwidth for bulk answers. A lost message is gone; whoever waits for it times
-out. Connections break a while after a cut and come back by redialling after the heal, as the
-runtime's mesh does it.
+A link has a latency of its own each way (log-normal over links), jitter and loss a message, and
+each peer an uplink of limited bandwidth for bulk answers. A lost message is gone; whoever waits for
+it times out. Connections break a while after a cut and come back by redialling after the heal, as
+the runtime's mesh does it. A hidden peer dials and cannot be dialled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from meshnode.core.identifiers import PeerId
-from simulations.scenario import LinkModel
+from simulations.cuts import Cut
+from simulations.settings import LinkModel
 from simulations.world import Action, World
 
 Pair = tuple[PeerId, PeerId]  # in the order of names
@@ -29,7 +30,8 @@ class Port:
     links: dict[PeerId, float] = field(default_factory=dict)  # latency in seconds, one way
     up: dict[PeerId, None] = field(default_factory=dict)
     powered: bool = True
-    side: int = 0  # of a partition; nothing crosses sides
+    frozen: bool = False  # neither hears nor says anything, with its connections open
+    hidden: bool = False
     uplink_free_at: float = 0.0
     bytes_sent: int = 0
 
@@ -39,6 +41,7 @@ class Fate:
     """What happened to messages, for the proof that a fault was felt."""
 
     sent: int = 0
+    bytes_sent: int = 0
     dropped: int = 0  # by chance
     cut: int = 0  # by a partition or a peer that is down
 
@@ -52,21 +55,35 @@ class Network:
         self._model = model
         self._rng = world.fork_rng()
         self._ports: dict[PeerId, Port] = {}
+        self._cut: Cut | None = None
 
     def plug(self, peer: PeerId, port: Port) -> None:
         self._ports[peer] = port
 
     def link(self, a: PeerId, b: PeerId) -> None:
-        """Let two peers know each other; they connect by dialling."""
-        if a == b or b in self._ports[a].links:
+        """Let two peers know each other; they connect if one of them can be dialled."""
+        one, other = self._ports[a], self._ports[b]
+        if a == b or b in one.links or (one.hidden and other.hidden):
             return
         median = math.log(self._model.latency_seconds_median)
         latency = self._rng.lognormvariate(median, self._model.latency_sigma)
-        self._ports[a].links[b] = self._ports[b].links[a] = latency
+        slower = 1.0
+        if self._model.asymmetry:
+            slower += self._rng.random() * self._model.asymmetry
+        one.links[b], other.links[a] = latency, latency * slower
         self._redial(a, b)
+
+    def hide(self, peer: PeerId) -> None:
+        """Let nobody dial this peer from now on."""
+        self._ports[peer].hidden = True
 
     def peers_of(self, peer: PeerId) -> dict[PeerId, None]:
         return self._ports[peer].up
+
+    def links(self) -> Iterator[tuple[PeerId, PeerId, float]]:
+        """Yield each link once, with its latency from the first to the second in seconds."""
+        for a, b in self._links():
+            yield a, b, self._ports[a].links[b]
 
     def bytes_sent(self, peer: PeerId) -> int:
         return self._ports[peer].bytes_sent
@@ -97,6 +114,7 @@ class Network:
         lost: Action,
     ) -> None:
         self.fate.sent += 1
+        self.fate.bytes_sent += size_bytes
         port = self._ports[source]
         port.bytes_sent += size_bytes
         if self._rng.random() < self._model.loss:
@@ -118,24 +136,22 @@ class Network:
             lost()
 
     # --- Cuts -------------------------------------------------------------------------------------
-    def split(self, sides: dict[PeerId, int]) -> None:
-        """Cut every link between sides; the ends notice after a while."""
-        for peer, side in sides.items():
-            self._ports[peer].side = side
-        for a, b in self._links():
+    def split(self, cut: Cut) -> None:
+        """Let nothing pass that the cut blocks; the ends notice after a while, if it severs."""
+        self._cut = cut
+        for a, b in self._links() if cut.severs else ():
             if not self._is_reachable(a, b) and b in self._ports[a].up:
                 self._world.after(self._model.detect_seconds, partial(self._break, a, b))
 
     def heal(self) -> None:
-        for port in self._ports.values():
-            port.side = 0
+        self._cut = None
         for a, b in self._links():
             self._redial(a, b)
 
     def power_off(self, peer: PeerId) -> None:
         """A peer dies; its connections are reset at the other end."""
         port = self._ports[peer]
-        port.powered = False
+        port.powered, port.frozen = False, False
         port.uplink_free_at = 0.0
         for other in list(port.up):
             self._break(peer, other)
@@ -144,6 +160,10 @@ class Network:
         self._ports[peer].powered = True
         for other in self._ports[peer].links:
             self._redial(peer, other)
+
+    def freeze(self, peer: PeerId, *, frozen: bool) -> None:
+        """Let a peer stand still, or go on; its connections stay up."""
+        self._ports[peer].frozen = frozen
 
     def _break(self, a: PeerId, b: PeerId) -> None:
         """Tell both ends that the connection is gone, unless it works again by now."""
@@ -167,11 +187,18 @@ class Network:
         self._ports[b].connected(a)
 
     def _is_open(self, a: PeerId, b: PeerId) -> bool:
-        return b in self._ports[a].up and self._is_reachable(a, b)
+        """Say whether a message gets through now."""
+        one = self._ports[a]
+        if b not in one.up or one.frozen or self._ports[b].frozen:
+            return False
+        cut = self._cut
+        return cut is None or not cut.blocks(a, b)
 
     def _is_reachable(self, a: PeerId, b: PeerId) -> bool:
-        one, other = self._ports[a], self._ports[b]
-        return one.side == other.side and one.powered and other.powered
+        """Say whether a connection holds: one that does not is broken after a while."""
+        cut = self._cut
+        powered = self._ports[a].powered and self._ports[b].powered
+        return powered and (cut is None or not cut.severs or not cut.blocks(a, b))
 
     def _links(self) -> Iterator[Pair]:
         for a, port in self._ports.items():

@@ -1,7 +1,29 @@
 """The folder that a run leaves: what was run, what happened, what was measured, the verdict.
 
-`<scenario>-<nodes>-<seed>-<time>-<commit>/` holds scenario.json (resolved), summary.json,
-invariants.json and, as Parquet, events (t, node, kind, ids) and metrics (name, value, unit).
+`<scenario>-<nodes>-<seed>-<time>-<commit>/` holds
+
+- `scenario.json`: the resolved scenario; `summary.json`: the run, the verdict, the figures.
+- `invariants.json`: `invariants` (name, says, checked, broken), `violations` (invariant, second,
+  peer, said), `faults` (kind, at_seconds, until_seconds, what, count, peers: names; empty means the
+  whole mesh), `adversaries` (kind, peers, what, count: deeds done; refused: {check: count}).
+- `network.json`: `peers` (name, role: publisher, follower, newcomer, or the kind of an adversary;
+  side: in the first split) and `links` ([a, b, latency_seconds]).
+- `events.parquet`: t, node, kind, ids. Each event and effect, in order; not written by default
+  for large runs.
+- `metrics.parquet`: t, node, name, value; t in virtual seconds, the unit is the last word of the
+  name. `node` says which of three things a row is:
+  - "*": the mesh, sampled every `sample_seconds` of the summary. Levels: `peers_running_count`,
+    `peers_behind_count` (that lack a head), `heads_missing_count`,
+    `segments_missing_count` (published and not held or shown; summed over running peers),
+    `connections_count`, `copies_least_count`, `copies_mean_count` (of one segment: peers that show
+    it, running or not). Totals since the beginning: `sent_bytes`, `messages_count`,
+    `messages_dropped_count`, `messages_cut_count`, `blames_count`, `gossip_delivered_count`,
+    `gossip_duplicates_count`.
+  - a peer: one row each time something took a while there, at the second when it had ended:
+    `head_propagation_seconds` (signed until on disk), `segment_visibility_seconds` (named until
+    searchable), `payload_download_seconds`; and once, at the end: `sent_bytes`,
+    `gossip_delivered_count`, `gossip_duplicates_count`, `objects_held_count`, `blamed_count`.
+  - "": the figures of `summary.json`'s `metrics`, once, at the end.
 """
 
 from __future__ import annotations
@@ -9,8 +31,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import resource
-import shutil
-import subprocess
 import sys
 import tempfile
 from datetime import datetime
@@ -21,14 +41,20 @@ from typing import Any
 from meshnode import __version__
 from meshnode.core.identifiers import PeerId
 from meshnode.errors import UsageError
+from simulations.adversaries import Deeds
+from simulations.faults import side_of
 from simulations.invariants import TITLES
+from simulations.machine import Machine
+from simulations.provenance import commit, reproduction, versions
 from simulations.recording import Delays
 from simulations.run import Simulation
-from simulations.scenario import Scenario, library
+from simulations.scenario import Scenario
+from simulations.timeline import Split
 
 ROWS_AT_ONCE = 65_536  # events kept in memory before they are written
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of getrusage's ru_maxrss
 SUMMARY, INVARIANTS, SCENARIO = "summary.json", "invariants.json", "scenario.json"
+NETWORK = "network.json"
 
 
 class EventsFile:
@@ -74,25 +100,23 @@ def folder_name(scenario: Scenario, seed: int, began: datetime) -> str:
     return f"{scenario.name}-{scenario.nodes}-{seed}-{stamp}-{commit()}"
 
 
-def commit() -> str:
-    """Return the commit of the code that runs, or its version outside a checkout."""
-    git, root = shutil.which("git"), Path(__file__).parents[1]
-    if git is None or not (root / ".git").exists():
-        return f"v{__version__}"
-    command = [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else f"v{__version__}"
-
-
 def write(
-    folder: Path, simulation: Simulation, began: datetime, cpu_seconds: float
+    folder: Path,
+    simulation: Simulation,
+    began: datetime,
+    cpu_seconds: float,
+    place: Path | None = None,
 ) -> dict[str, Any]:
-    """Write everything but the events, which were written as they came; return the summary."""
-    said = summary(folder, simulation, began, cpu_seconds)
+    """Write everything but the events, which were written as they came; return the summary.
+
+    `place` is where the folder will lie in the end, if not where it is.
+    """
+    said = summary(place or folder, simulation, began, cpu_seconds)
     _write_json(folder / SCENARIO, simulation.scenario.model_dump(mode="json"))
     _write_json(folder / SUMMARY, said)
     _write_json(folder / INVARIANTS, invariants(simulation))
-    _write_metrics(folder / "metrics.parquet", said["metrics"])
+    _write_json(folder / NETWORK, network(simulation))
+    _write_metrics(folder / "metrics.parquet", simulation, said["metrics"])
     return said
 
 
@@ -109,11 +133,13 @@ def summary(
         "began": began.isoformat(),
         "commit": commit(),
         "version": __version__,
-        "reproduce": reproduction(folder, simulation),
+        "versions": versions(),
+        "reproduce": reproduction(scenario, folder),
         "verdict": "pass" if not outcome.faults else "fail",
         "faults": outcome.faults,
         "raised": outcome.raised,
         "trace_sha256": simulation.trace_hash,
+        "sample_seconds": simulation.sample_seconds,
         "virtual_seconds": simulation.world.now,
         "settled_seconds": outcome.settled_seconds,
         "steps": simulation.world.steps,
@@ -121,14 +147,6 @@ def summary(
         "memory_most_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_BYTES,
         "metrics": metrics(simulation),
     }
-
-
-def reproduction(folder: Path, simulation: Simulation) -> str:
-    """Return the command that runs the same again; a scenario from a file is in the folder."""
-    scenario = simulation.scenario
-    if scenario.name not in library():
-        return f"meshsim replay {folder}"
-    return f"meshsim run {scenario.name} --nodes {scenario.nodes} --seed {simulation.seed}"
 
 
 def metrics(simulation: Simulation) -> dict[str, float]:
@@ -146,6 +164,7 @@ def metrics(simulation: Simulation) -> dict[str, float]:
     sent = [simulation.network.bytes_sent(name) for name in simulation.machines]
     fate = simulation.network.fate
     delivered = sum(member.delivered for member in members)
+    measured |= _times(simulation)
     measured["gossip_delivered_count"] = delivered
     measured["gossip_duplicates_count"] = sum(member.duplicates for member in members)
     measured["sent_mean_bytes"] = sum(sent) / len(sent)
@@ -158,9 +177,29 @@ def metrics(simulation: Simulation) -> dict[str, float]:
     return measured
 
 
+def _times(simulation: Simulation) -> dict[str, float]:
+    """Return how long newcomers and downloads took, and who sent the pieces."""
+    came = [newcomer for newcomer in simulation.newcomers if newcomer.caught_up is not None]
+    caught_up = Delays.of([found.caught_up - found.joined for found in came if found.caught_up])
+    shares = list(simulation.swarm.downloads())
+    took = Delays.of([share.ended - share.began for share in shares if share.ended is not None])
+    return {
+        "newcomers_count": len(simulation.newcomers),
+        "newcomers_caught_up_count": caught_up.count,
+        "newcomer_caught_up_longest_seconds": caught_up.longest,
+        "downloads_count": len(shares),
+        "downloads_whole_count": took.count,
+        "payload_download_median_seconds": took.median,
+        "payload_download_longest_seconds": took.longest,
+        "pieces_refused_count": simulation.swarm.pieces_refused,
+        "pieces_from_mirrors_bytes": simulation.swarm.mirror_bytes,
+        "pieces_from_peers_bytes": simulation.swarm.peer_bytes,
+    }
+
+
 def invariants(simulation: Simulation) -> dict[str, Any]:
-    """Return each invariant with how often it was checked and broken, and each fault's effect."""
-    verdicts = simulation.outcome.verdicts
+    """Return each invariant with how often it was checked and broken, and what troubled the run."""
+    verdicts, outcome = simulation.outcome.verdicts, simulation.outcome
     return {
         "invariants": [
             {
@@ -172,7 +211,37 @@ def invariants(simulation: Simulation) -> dict[str, Any]:
             for name, says in TITLES.items()
         ],
         "violations": [dataclasses.asdict(found) for found in verdicts.violations],
-        "faults": [dataclasses.asdict(felt) for felt in simulation.outcome.felt],
+        "faults": [dataclasses.asdict(felt) for felt in outcome.felt],
+        "adversaries": [
+            {**dataclasses.asdict(deeds), "refused": refused(simulation, deeds)}
+            for deeds in outcome.deeds
+        ],
+    }
+
+
+def refused(simulation: Simulation, deeds: Deeds) -> dict[str, int]:
+    """Return how often each check refused what these adversaries sent; "gossip" is a REJECT."""
+    counts: dict[str, int] = {}
+    for peer in deeds.peers:
+        for check, count in simulation.series.blames.get(peer, {}).items():
+            counts[check] = counts.get(check, 0) + count
+        rejected = sum(m.rejected.get(peer, 0) for m in simulation.gossip.members.values())
+        if rejected:
+            counts["gossip"] = counts.get("gossip", 0) + rejected
+    return counts
+
+
+def network(simulation: Simulation) -> dict[str, Any]:
+    """Return who took part, and who was linked to whom."""
+    splits = [fault for fault in simulation.scenario.faults if isinstance(fault, Split)]
+    names = list(simulation.machines)
+    sides = side_of(splits[0], names) if splits else {}
+    return {
+        "peers": [
+            {"name": name, "role": simulation.role_of(name), "side": sides.get(name)}
+            for name in names
+        ],
+        "links": [list(link) for link in simulation.network.links()],
     }
 
 
@@ -215,13 +284,32 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _write_metrics(path: Path, measured: dict[str, float]) -> None:
+def _write_metrics(path: Path, simulation: Simulation, figures: dict[str, float]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    rows, end = simulation.series.rows, simulation.world.now
+    for peer, machine in simulation.machines.items():
+        for name, value in _figures_of(simulation, machine).items():
+            rows.add(end, peer, name, value)
+    for name, value in figures.items():
+        rows.add(end, "", name, value)
     columns = {
-        "name": [name.rpartition("_")[0] for name in measured],
-        "unit": [name.rpartition("_")[2] for name in measured],
-        "value": [float(value) for value in measured.values()],
+        "t": pa.array(rows.seconds, pa.float64()),
+        "node": pa.array(rows.nodes, pa.string()),
+        "name": pa.array(rows.names, pa.string()),
+        "value": pa.array(rows.values, pa.float64()),
     }
-    pq.write_table(pa.table(columns), path)
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _figures_of(simulation: Simulation, machine: Machine) -> dict[str, float]:
+    """Return what one peer did in the whole run."""
+    name, member = machine.name, simulation.gossip.members[machine.name]
+    return {
+        "sent_bytes": simulation.network.bytes_sent(name),
+        "gossip_delivered_count": member.delivered,
+        "gossip_duplicates_count": member.duplicates,
+        "objects_held_count": len(machine.disk.objects),
+        "blamed_count": sum(simulation.series.blames.get(name, {}).values()),
+    }

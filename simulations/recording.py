@@ -43,10 +43,12 @@ class Recorder:
     Args:
         sink: takes every line, None to keep only the hash.
         answered: takes each answer to the operator.
+        took: takes how long something took, at the peer where it has ended.
     """
 
     sink: Sink | None
     answered: Callable[[ev.Answer], None]
+    took: Callable[[PeerId, str, float], None]
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     counts: dict[str, int] = field(default_factory=dict)
     propagation: array[float] = field(default_factory=lambda: array("d"))  # seconds to adoption
@@ -57,14 +59,17 @@ class Recorder:
     def handled(
         self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
     ) -> None:
+        if not batch and not effects:
+            return
+        counts, sink = self.counts, self.sink
         prefix = f"{machine.world.now:.6f} {machine.name} "
         lines = []
         for item in (*batch, *effects):
             kind, ids = trace.kind(item), trace.ids(item)
             lines.append(f"{prefix}{kind} {ids}\n")
-            self.counts[kind] = self.counts.get(kind, 0) + 1
-            if self.sink is not None:
-                self.sink(machine.world.now, machine.name, kind, ids)
+            counts[kind] = counts.get(kind, 0) + 1
+            if sink is not None:
+                sink(machine.world.now, machine.name, kind, ids)
         self.digest.update("".join(lines).encode())
 
     def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
@@ -72,7 +77,9 @@ class Recorder:
             if isinstance(effect, ev.ExtendLog):
                 for _, raw in effect.heads:
                     since = self._signed_at.setdefault(raw, machine.world.now)
-                    self.propagation.append(machine.world.now - since)
+                    seconds = machine.world.now - since
+                    self.propagation.append(seconds)
+                    self.took(machine.name, "head_propagation_seconds", seconds)
 
     def started(self, machine: Machine, effect: ev.Started) -> None:
         if isinstance(effect, ev.Answer):
@@ -81,7 +88,9 @@ class Recorder:
     def index_changed(self, machine: Machine, work: IndexWork) -> None:
         if isinstance(work, ev.IndexSegment):
             since = self._named_at.setdefault(work.ref.key, machine.world.now)
-            self.visibility.append(machine.world.now - since)
+            seconds = machine.world.now - since
+            self.visibility.append(seconds)
+            self.took(machine.name, "segment_visibility_seconds", seconds)
 
     def restored(self, machine: Machine) -> None:
         self.counts["Restored"] = self.counts.get("Restored", 0) + 1

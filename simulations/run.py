@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from meshnode.core import events as ev
@@ -13,14 +13,20 @@ from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
+from simulations.adversaries import Adversaries, Deeds
+from simulations.disk import Disk
 from simulations.effects import Performer
 from simulations.faults import Faults, Felt
 from simulations.invariants import (
     Bounds,
     Logs,
+    Propagation,
+    Roots,
     Verdicts,
     Visibility,
+    check_downloads,
     check_liveness,
+    check_quiet,
     is_settled,
 )
 from simulations.ledger import Ledger
@@ -28,8 +34,10 @@ from simulations.machine import Machine, Watcher
 from simulations.network import Network, Port
 from simulations.recording import Recorder, Sink
 from simulations.scenario import Scenario
+from simulations.series import SAMPLES_MAX, Series
 from simulations.swarm.gossip import Gossip
-from simulations.workload import Institutions, inspect
+from simulations.swarm.payloads import Share, Swarm
+from simulations.workload import Institutions, holding, inspect
 from simulations.world import World
 
 REMEMBERED_SIGNATURES = 65_536  # memoised verifications; more than any scenario publishes heads
@@ -44,6 +52,7 @@ class Outcome:
 
     verdicts: Verdicts
     felt: list[Felt] = field(default_factory=list)
+    deeds: list[Deeds] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     settled_seconds: float | None = None  # None: not within the scenario's bound
     raised: str = ""  # the traceback of an exception, which is always a bug
@@ -57,6 +66,11 @@ class Outcome:
             f"the {felt.kind} at {felt.at_seconds:g} s was not felt ({felt.what}: 0)"
             for felt in self.felt
             if felt.count == 0
+        ]
+        said += [
+            f"the {deeds.kind} came to nothing ({deeds.what}: 0)"
+            for deeds in self.deeds
+            if deeds.count == 0
         ]
         said += [f"a publisher was refused: {reason}" for reason in self.refused]
         if self.raised:
@@ -88,14 +102,21 @@ class Simulation:
         self.gossip = Gossip(self.world, self.network)
         self.ledger = Ledger()
         self.institutions = Institutions(self.world, scenario.workload, self.ledger)
-        self.recorder = Recorder(sink, self._answered)
+        self.adversaries = Adversaries(self.world)
+        self.swarm = Swarm(
+            self.world, self.network, scenario.payloads, self.adversaries.spoils, self._downloaded
+        )
         self.machines: dict[PeerId, Machine] = {}
+        self.series = Series(self.world, self.network, self.gossip, self.ledger, self.machines)
+        self.recorder = Recorder(sink, self._answered, self.series.took)
         self._verdicts = Verdicts()
         self._watchers: tuple[Watcher, ...] = (
             self.recorder,
+            self.series,
             Logs(self.ledger, self._verdicts),
+            Roots(self._verdicts),
             Visibility(self.ledger, self._verdicts),
-            Bounds(self._verdicts),
+            Bounds(self._verdicts, self._is_sound),
         )
         self._performer = Performer(
             self.world,
@@ -104,8 +125,10 @@ class Simulation:
             self.machines,
             scenario.disk,
             functools.partial(inspect, self.ledger),
+            functools.partial(holding, self.ledger),
+            self.adversaries,
         )
-        self.outcome = Outcome(self._verdicts)
+        self.outcome = Outcome(self._verdicts, deeds=self.adversaries.deeds)
         self._add_machines(build_node)
         self._link_machines()
         self._schedule()
@@ -133,20 +156,71 @@ class Simulation:
     def _live(self, progress: Callable[[float, float], None]) -> None:
         quiet_from = self.scenario.quiet_from_seconds
         end = quiet_from + self.scenario.settle_seconds_max
+        next_sample = 0.0
         while self.world.now < end:
             self.world.run_until(min(self.world.now + SLICE_SECONDS, end))
             progress(self.world.now, end)
+            if self.world.now >= next_sample:
+                self.series.sample()
+                next_sample += self.sample_seconds
+            for newcomer in self.newcomers:
+                newcomer.look(self.ledger)
             if self.world.now >= quiet_from and self._is_settled():
                 self.outcome.settled_seconds = self.world.now - quiet_from
                 break
-        check_liveness(list(self.machines.values()), self.ledger, self._verdicts)
+        self._propagation.close()
+        check_liveness(self._running(), self.ledger, self._verdicts)
+        check_downloads(self.swarm, self._verdicts)
+        for newcomer in self.newcomers:
+            newcomer.check(self._verdicts)
+        if self.outcome.settled_seconds is not None and self.scenario.idle_seconds:
+            self._idle(self.scenario.idle_seconds)
+        self.series.sample()
+
+    def _idle(self, seconds: float) -> None:
+        """Watch a settled mesh, whether it falls quiet."""
+        before = {name: self.network.bytes_sent(name) for name in self.machines}
+        self.world.run_until(self.world.now + seconds)
+        sent = {name: self.network.bytes_sent(name) - before[name] for name in self.machines}
+        check_quiet(self._running(), sent, seconds, self._verdicts)
+
+    @property
+    def sample_seconds(self) -> float:
+        """Return the virtual seconds between two samples of the mesh."""
+        scenario = self.scenario
+        longest = scenario.quiet_from_seconds + scenario.settle_seconds_max
+        return max(SLICE_SECONDS, longest // SAMPLES_MAX)
+
+    def role_of(self, name: PeerId) -> str:
+        """Return what a peer is in this run: an adversary by its kind, else by what it does."""
+        if not self.adversaries.is_honest(name):
+            return self.adversaries.kinds[name].kind
+        if name in self._newcomers:
+            return "newcomer"
+        return "publisher" if name in self._publishers else "follower"
 
     def _is_settled(self) -> bool:
-        return all(is_settled(machine, self.ledger) for machine in self.machines.values())
+        done = all(share.ended is not None for share in self.swarm.downloads())
+        return done and all(is_settled(machine, self.ledger) for machine in self.machines.values())
+
+    def _running(self) -> list[Machine]:
+        return [machine for machine in self._honest() if machine.running]
+
+    def _honest(self) -> list[Machine]:
+        is_honest = self.adversaries.is_honest
+        return [machine for name, machine in self.machines.items() if is_honest(name)]
+
+    def _is_sound(self, peer: PeerId) -> bool:
+        return self.adversaries.is_honest(peer) and not self.machines[peer].disk.rotten
+
+    def _downloaded(self, share: Share) -> None:
+        seconds = self.world.now - share.began
+        self.series.took(share.machine.name, "payload_download_seconds", seconds)
 
     # --- Building ---------------------------------------------------------------------------------
     def _add_machines(self, build_node: BuildNode) -> None:
         check = functools.lru_cache(REMEMBERED_SIGNATURES)(verify)
+        known: dict[bytes, bytes] = {}
         width = len(str(self.scenario.nodes - 1))
         for number in range(self.scenario.nodes):
             name = PeerId(f"p{number:0{width}d}")
@@ -158,9 +232,24 @@ class Simulation:
                 self._performer.start,
                 self._watchers,
                 self.scenario.disk.fsync_seconds,
+                disk=Disk(known),
             )
             self.machines[name] = machine
             self._plug(machine)
+        self._assign_roles()
+
+    def _assign_roles(self) -> None:
+        """The first peers publish, the last are yet to come, those before them are adversaries."""
+        names = tuple(self.machines)
+        there = len(names) - self.scenario.joining
+        self._newcomers = names[there:]
+        self._publishers = names[: self.scenario.writers]
+        for adversary in reversed(self.scenario.adversaries):
+            self.adversaries.enlist(adversary, names[there - adversary.count : there])
+            there -= adversary.count
+        for name in self._newcomers:
+            self.machines[name].running = False
+            self.network.power_off(name)
 
     def _plug(self, machine: Machine) -> None:
         name = machine.name
@@ -175,7 +264,9 @@ class Simulation:
 
         def judge(raw: bytes) -> Verdict:
             refusal = machine.node.judge(raw, machine.now())
-            return Verdict.ACCEPT if refusal is None else refusal.verdict
+            if refusal is not None:
+                return refusal.verdict
+            return Verdict.ACCEPT if self.adversaries.passes_on(name) else Verdict.IGNORE
 
         def deliver(source: PeerId, raw: bytes) -> None:
             machine.tell(ev.AnnouncementReceived(source, raw))
@@ -184,26 +275,66 @@ class Simulation:
         self.gossip.join(name, judge, deliver)
 
     def _link_machines(self) -> None:
-        """Link a ring, so that all are in one component, and random chords up to the degree."""
-        names, rng = list(self.machines), self.world.fork_rng()
-        chords = len(names) * (self.scenario.links.degree - 2) // 2
-        for number, name in enumerate(names):
-            self.network.link(name, names[(number + 1) % len(names)])
-        for _ in range(chords):
+        """Link a ring of open peers, hidden peers to open ones, and random chords to the degree."""
+        model, rng = self.scenario.links, self.world.fork_rng()
+        names = list(self.machines)
+        hidden = dict.fromkeys(rng.sample(names, round(model.hidden_share * len(names))))
+        for name in hidden:
+            self.network.hide(name)
+        ring = [name for name in names if name not in hidden]
+        for place, name in enumerate(ring):
+            self.network.link(name, ring[(place + 1) % len(ring)])
+        for name in hidden:
+            for other in rng.sample(ring, min(len(ring), 2)):
+                self.network.link(name, other)
+        for _ in range(len(names) * (model.degree - 2) // 2):
             self.network.link(*rng.sample(names, 2))
 
     def _schedule(self) -> None:
-        machines = list(self.machines.values())
-        work = self.scenario.workload
-        homes = machines[: work.institutions * work.writers_each]
-        self.institutions.found(homes)
+        machines = [m for name, m in self.machines.items() if name not in self._newcomers]
+        self.institutions.found([self.machines[name] for name in self._publishers])
         self.institutions.follow(machines)
         self.institutions.schedule()
         faults = Faults(
-            self.world, self.network, self.gossip, self.machines, [home.name for home in homes]
+            self.world,
+            self.network,
+            self.gossip,
+            self.swarm,
+            self.institutions,
+            self.machines,
+            self._publishers,
+            self._newcomers,
         )
         faults.schedule(self.scenario.faults)
         self.outcome.felt = faults.felt
+        self.newcomers = faults.joined
+        for adversary in self.scenario.adversaries:
+            self.adversaries.schedule(adversary, self.machines, self.gossip)
+        self._watch_times(faults)
+        self._schedule_downloads(machines)
+
+    def _watch_times(self, faults: Faults) -> None:
+        self._propagation = Propagation(
+            self.world,
+            {machine.name: machine for machine in self._honest()},
+            self.ledger,
+            self._verdicts,
+            self.scenario.propagation_seconds_max,
+            faults.is_calm,
+        )
+        self.institutions.confirmed = self._propagation.confirmed
+
+    def _schedule_downloads(self, machines: Sequence[Machine]) -> None:
+        """Let each payload be seeded by a publisher and downloaded by peers drawn at random."""
+        model, rng = self.scenario.payloads, self.world.fork_rng()
+        for payload in range(model.count):
+            home = machines[payload % self.scenario.writers]
+            self.swarm.seed(home, payload)
+            others = [machine for machine in machines if machine is not home]
+            for machine in rng.sample(others, min(model.downloads, len(others))):
+                second = model.start_seconds + rng.random() * model.spread_seconds
+                begin = functools.partial(self.swarm.download, machine, payload)
+                self.world.at(second, begin)
 
     def _answered(self, answer: ev.Answer) -> None:
         if refusal := self.institutions.confirm(answer.ticket, answer.refusal):

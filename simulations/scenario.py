@@ -10,117 +10,20 @@ import hashlib
 import re
 import tomllib
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from meshnode.errors import ConfigError
+from simulations.settings import DiskModel, LinkModel, Payloads, Seconds, Section, Workload
+from simulations.timeline import KINDS, Adversary, Fault, Join
 
 LIBRARY = "simulations.scenarios"
 
-Seconds = Annotated[float, Field(ge=0, le=10**8)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LinkModel(_Section):
-    """How messages travel."""
-
-    degree: int = Field(
-        default=8, ge=2, le=64, description="Links a peer has on average: a ring and random chords."
-    )
-    latency_seconds_median: float = Field(
-        default=0.04, gt=0, le=10, description="One way; each link has its own, log-normal."
-    )
-    latency_sigma: float = Field(
-        default=0.5, ge=0, le=3, description="Spread of the link latencies (log-normal sigma)."
-    )
-    jitter: float = Field(
-        default=0.2, ge=0, le=10, description="Up to this share of the latency on top, a message."
-    )
-    loss: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of messages that are lost and not sent again."
-    )
-    uplink_bytes_per_second: float = Field(
-        default=2.5e6, gt=0, le=1e12, description="For log and object answers of one peer."
-    )
-    detect_seconds: Seconds = Field(
-        default=10.0, description="From a cut until both ends know that the connection is gone."
-    )
-    redial_seconds_max: Seconds = Field(
-        default=5.0, description="Within which two peers find each other once they can."
-    )
-
-
-class DiskModel(_Section):
-    """How fast peers write."""
-
-    fsync_seconds: float = Field(default=0.005, ge=0, le=60, description="For one batch.")
-    index_seconds_per_row: float = Field(
-        default=0.0002, ge=0, le=10, description="To check and index one row of a segment."
-    )
-
-
-class Workload(_Section):
-    """What institutions publish. Writers live on the first peers, one each."""
-
-    institutions: int = Field(default=2, ge=1, le=1000, description="Catalogues.")
-    writers_each: int = Field(default=1, ge=1, le=64, description="Keys of one institution.")
-    start_seconds: Seconds = Field(default=20.0, description="Of the first publication.")
-    interval_seconds: float = Field(
-        default=5.0, gt=0, le=10**7, description="Between two publications of one writer."
-    )
-    segments_each: int = Field(default=5, ge=1, le=10**5, description="Publications a writer.")
-    segment_bytes: int = Field(default=200_000, ge=1, le=64 << 20, description="Of one file.")
-    segment_rows: int = Field(default=100, ge=1, le=10**6, description="Items in one segment.")
-    withdraw_every: int = Field(
-        default=0, ge=0, le=10**5, description="Each so-many-th publication withdraws an item."
-    )
-
-
-class Split(_Section):
-    """A partition into sides; nothing crosses it. Peers are dealt to the sides in turn."""
-
-    kind: Literal["split"]
-    at_seconds: Seconds
-    for_seconds: Seconds
-    sides: int = Field(default=2, ge=2, le=64)
-
-
-class Crash(_Section):
-    """Some peers lose power and boot again from what was synced."""
-
-    kind: Literal["crash"]
-    at_seconds: Seconds
-    for_seconds: Seconds
-    who: Literal["any", "publishers", "others"] = Field(
-        default="any", description="Among whom the peers are drawn; publishers have a writer."
-    )
-    share: Share = Field(default=0.1, description="Of them, drawn at random; at least one.")
-
-
-class Skew(_Section):
-    """The clocks of some peers are wrong."""
-
-    kind: Literal["skew"]
-    at_seconds: Seconds
-    for_seconds: Seconds
-    who: Literal["any", "publishers", "others"] = Field(
-        default="others", description="Among whom the peers are drawn; publishers have a writer."
-    )
-    share: Share = Field(default=0.1, description="Of them, drawn at random; at least one.")
-    offset_seconds: int = Field(ge=-(10**8), le=10**8)
-
-
-FAULT_KINDS = ("split", "crash", "skew")
-Fault = Annotated[Split | Crash | Skew, Field(discriminator="kind")]
-
-
-class Scenario(_Section):
+class Scenario(Section):
     """One experiment; together with a seed it determines everything that happens."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="In file names.")
@@ -131,24 +34,58 @@ class Scenario(_Section):
         default=300.0,
         description="From the last heal and publication until all must be equal (I14).",
     )
+    propagation_seconds_max: Seconds = Field(
+        default=120.0,
+        description="In which a confirmed head is everywhere while no fault is at work (I16).",
+    )
+    idle_seconds: Seconds = Field(
+        default=60.0,
+        description="For which the settled mesh is watched, whether it is quiet (I18); 0: not.",
+    )
     links: LinkModel = LinkModel()
     disk: DiskModel = DiskModel()
     workload: Workload = Workload()
+    payloads: Payloads = Payloads()
     faults: tuple[Fault, ...] = Field(default=(), max_length=1000)
+    adversaries: tuple[Adversary, ...] = Field(default=(), max_length=100)
+
+    @model_validator(mode="after")
+    def _one_split_at_a_time(self) -> Scenario:
+        splits = sorted((f.at_seconds, f.until_seconds) for f in self.faults if f.kind == "split")
+        for (_, end), (begin, _) in pairwise(splits):
+            if begin < end:
+                raise ValueError(f"a split begins at {begin:g} s, and one lasts until {end:g} s")
+        return self
 
     @model_validator(mode="after")
     def _writers_have_peers(self) -> Scenario:
-        writers = self.workload.institutions * self.workload.writers_each
-        if writers > self.nodes:
-            raise ValueError(f"{writers} writers need a peer each, and there are {self.nodes}")
+        there = self.nodes - self.joining - self.adversarial
+        if self.writers > there:
+            raise ValueError(f"{self.writers} writers need a peer each, and there are {there}")
         return self
+
+    @property
+    def writers(self) -> int:
+        return self.workload.institutions * self.workload.writers_each
+
+    @property
+    def joining(self) -> int:
+        """Return how many of the last peers are not there from the beginning."""
+        return sum(fault.count for fault in self.faults if isinstance(fault, Join))
+
+    @property
+    def adversarial(self) -> int:
+        """Return how many peers, before those that join, are adversaries."""
+        return sum(adversary.count for adversary in self.adversaries)
 
     @property
     def quiet_from_seconds(self) -> float:
         """When the last fault has ended and the last publication was due."""
         work = self.workload
         published = work.start_seconds + work.interval_seconds * work.segments_each
-        return max(published, *(f.at_seconds + f.for_seconds for f in self.faults), 0.0)
+        began = [f.at_seconds if isinstance(f, Join) else f.until_seconds for f in self.faults]
+        downloads = self.payloads.start_seconds + self.payloads.spread_seconds
+        return max(published, *began, downloads if self.payloads.count else 0.0)
 
     @property
     def digest(self) -> str:
@@ -230,7 +167,7 @@ def _said(problem: dict[str, Any]) -> str:
 
 def _path_of(problem: dict[str, Any]) -> tuple[str | int, ...]:
     """Return the field's place; pydantic also names the kind of a fault within it."""
-    return tuple(part for part in problem["loc"] if part not in FAULT_KINDS)
+    return tuple(part for part in problem["loc"] if part not in KINDS)
 
 
 def _line_of(text: str, path: tuple[str | int, ...]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,15 +26,15 @@ from meshnode.core.entries import (
 )
 from meshnode.core.events import LogId, SegmentKey, Ticket
 from meshnode.core.heads import decode_signed_head
-from meshnode.core.identifiers import CatalogueId, key_id, sha256
+from meshnode.core.identifiers import CatalogueId, Digest, key_id, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
-from meshnode.core.roots import encode_root
+from meshnode.core.roots import Root, encode_root
 from meshnode.core.signed import Signed, encode_signed
 from meshnode.core.signing import public_key, sign
 from simulations.index import ItemName
 from simulations.ledger import Ledger, NamedSegment, PublishedLog, Withdrawal
 from simulations.machine import Machine
-from simulations.scenario import Workload
+from simulations.settings import Workload
 from simulations.world import EPOCH_UNIX, World
 
 COLLECTION = "orthoimagery"
@@ -47,10 +47,11 @@ RETRY_SECONDS = 10.0  # until an unanswered submission is submitted again
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """One catalogue: its id and its signed first root."""
+    """One catalogue: its id, its first root, and the key of its root role."""
 
     catalogue: CatalogueId
-    root: bytes
+    root: Root
+    root_key: Ed25519PrivateKey
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Publisher:
     pending: ev.Submitted | None = None
     due: int = 0  # publications whose time has come
     made: int = 0
+    lost: bool = False  # its key was stolen, and its peer refuses what it signs
 
     @property
     def log(self) -> LogId:
@@ -82,6 +84,8 @@ class Institutions:
     ledger: Ledger
     publishers: list[Publisher] = field(default_factory=list)
     rng: random.Random = field(init=False)
+    confirmed: Callable[[LogId, int], None] = lambda log, seq: None  # told of each confirmed head
+    not_ours: set[Ticket] = field(default_factory=set)  # others asked; only looked up in
     _tickets: dict[Ticket, tuple[Publisher, int]] = field(default_factory=dict)  # with the seq
 
     def __post_init__(self) -> None:
@@ -92,17 +96,18 @@ class Institutions:
         waiting = iter(homes)
         for number in range(self.workload.institutions):
             keys = [_key(self.rng) for _ in range(self.workload.writers_each)]
-            institution = _institution(number, _key(self.rng), keys)
-            self.ledger.roots[institution.catalogue] = institution.root
+            root_key = _key(self.rng)
+            institution = _institution(number, root_key, keys)
+            self.ledger.roots[institution.catalogue] = [sign_root(institution.root, root_key)]
             for key in keys:
                 self.publishers.append(self._publisher(institution, key, next(waiting)))
 
     def follow(self, machines: Sequence[Machine]) -> None:
-        """Let everybody follow every catalogue; only the writers' peers are given the root."""
+        """Let these follow every catalogue; only the writers' peers are given the root."""
         at_home = {(p.home.name, p.institution.catalogue) for p in self.publishers}
         for machine in machines:
-            for catalogue, root in self.ledger.roots.items():
-                roots = (root,) if (machine.name, catalogue) in at_home else ()
+            for catalogue, chain in self.ledger.roots.items():
+                roots = tuple(chain) if (machine.name, catalogue) in at_home else ()
                 machine.tell(ev.Followed(self._ticket(), catalogue, roots))
 
     def schedule(self) -> None:
@@ -115,12 +120,23 @@ class Institutions:
                 self.world.at(second, partial(self._fall_due, publisher))
 
     def confirm(self, ticket: Ticket, refusal: str) -> str:
-        """Take the home peer's answer; return why it was refused, "" if it was not."""
+        """Take the home peer's answer; return why it was refused for good, "" if it was not.
+
+        A disk that takes nothing is no reason to give up; a key that others use, too, is.
+        """
+        if ticket in self.not_ours:
+            return ""
         asked = self._tickets.pop(ticket, None)
         if asked is None:
             return refusal
         publisher, seq = asked
+        if refusal and publisher.log in self.ledger.stolen:
+            publisher.lost = True
+            return ""
+        if refusal and publisher.home.node.read_only:
+            return ""
         if not refusal:
+            self.confirmed(publisher.log, seq)
             published = self.ledger.logs[publisher.log]
             published.acknowledged = max(published.acknowledged, seq)
             if published.acknowledged == published.seq:
@@ -146,7 +162,7 @@ class Institutions:
         self._publish_if_due(publisher)
 
     def _publish_if_due(self, publisher: Publisher) -> None:
-        if publisher.pending is not None or publisher.made >= publisher.due:
+        if publisher.lost or publisher.pending is not None or publisher.made >= publisher.due:
             return
         if not publisher.home.running:
             self.world.after(RETRY_SECONDS, partial(self._publish_if_due, publisher))
@@ -157,7 +173,7 @@ class Institutions:
 
     def _submit(self, publisher: Publisher, submitted: ev.Submitted) -> None:
         """Hand the same bytes over until the home peer confirms them."""
-        if publisher.pending is not submitted:
+        if publisher.lost or publisher.pending is not submitted:
             return
         ticket = self._ticket()
         self._tickets[ticket] = publisher, self.ledger.logs[publisher.log].seq
@@ -214,31 +230,46 @@ class Institutions:
         publisher.home.disk.objects[digest] = work.segment_bytes
         key = SegmentKey(log.catalogue, COLLECTION, digest)
         self.ledger.segments[key] = NamedSegment(log, index)
-        self.ledger.segment_of[_first_item(log, publisher.made)] = key
-        return SegmentAdded(
-            clock=clock,
-            collection=COLLECTION,
-            segment=digest,
-            size_bytes=work.segment_bytes,
-            rows=work.segment_rows,
-            format=SEGMENT_FORMAT,
-            bbox=BBOX,
-            span=(EPOCH_UNIX - 86_400, EPOCH_UNIX),
-            replaces=(),
-        )
+        self.ledger.segment_of[first_item(log, publisher.made)] = key
+        return segment_added(work, digest, clock)
 
     def _withdrawal(self, publisher: Publisher, clock: int, index: int) -> ItemsRemoved:
         """Withdraw the first item of an earlier publication of this writer."""
         log = publisher.log
         every = self.workload.withdraw_every
-        item = _first_item(log, 1 + (publisher.made - every))
+        item = first_item(log, 1 + (publisher.made - every))
         self.ledger.withdrawals.append(Withdrawal(log, index, item, clock))
         return ItemsRemoved(clock, COLLECTION, (item[2],), Reason.ERROR, None)
 
 
 def inspect(ledger: Ledger, ref: ev.SegmentRef) -> str:
     """Stand for the segment check: only content that was published passes."""
-    return "" if ref.key in ledger.segments else "no publisher made this content"
+    made = ref.key in ledger.segments or ref.key in ledger.stolen_segments
+    return "" if made else "no publisher made this content"
+
+
+def holding(ledger: Ledger, effect: ev.PurgeItems) -> tuple[Digest, ...]:
+    """Stand for the index: return the segments that hold one of the items."""
+    names = [(effect.catalogue, effect.collection, item) for item in effect.ids]
+    return tuple(ledger.segment_of[name].digest for name in names if name in ledger.segment_of)
+
+
+def segment_added(work: Workload, digest: Digest, clock: int) -> SegmentAdded:
+    return SegmentAdded(
+        clock=clock,
+        collection=COLLECTION,
+        segment=digest,
+        size_bytes=work.segment_bytes,
+        rows=work.segment_rows,
+        format=SEGMENT_FORMAT,
+        bbox=BBOX,
+        span=(EPOCH_UNIX - 86_400, EPOCH_UNIX),
+        replaces=(),
+    )
+
+
+def sign_root(root: Root, key: Ed25519PrivateKey) -> bytes:
+    return encode_signed(sign("root", encode_root(root), [key]))
 
 
 def _key(rng: random.Random) -> Ed25519PrivateKey:
@@ -256,9 +287,8 @@ def _institution(
         EPOCH_UNIX,
         EPOCH_UNIX + REVIEW_SECONDS,
     )
-    signed = sign("root", encode_root(root), [root_key])
-    return Institution(CatalogueId(signed.digest), encode_signed(signed))
+    return Institution(CatalogueId(sha256(encode_root(root))), root, root_key)
 
 
-def _first_item(log: LogId, publication: int) -> ItemName:
+def first_item(log: LogId, publication: int) -> ItemName:
     return log.catalogue, COLLECTION, f"{log.writer.hex()[:8]}-{publication}"

@@ -2,13 +2,17 @@
 
 They look at disks, indexes, events and effects, and at the ledger of what was really signed; they
 decode and verify nothing with the code under test. Safety is checked at every step of every peer,
-liveness once after the last heal. What this build cannot do yet (closings I5, forks I6, snapshots
-I8) has no checker here: one that never sees its subject proves nothing.
+liveness once after the last heal. What this build cannot do yet (I6 for forks, snapshots I8) has no
+checker here: one that never sees its subject proves nothing. Nor has what a world without addresses
+cannot see (I13).
 """
 
 from simulations.invariants.bounds import Bounds
+from simulations.invariants.downloads import check_downloads
 from simulations.invariants.liveness import check_liveness, is_settled
 from simulations.invariants.logs import Logs
+from simulations.invariants.roots import Roots
+from simulations.invariants.times import Newcomer, Propagation, check_quiet
 from simulations.invariants.verdicts import TITLES, Verdicts, Violation
 from simulations.invariants.visibility import Visibility
 
@@ -16,9 +20,14 @@ __all__ = [
     "TITLES",
     "Bounds",
     "Logs",
+    "Newcomer",
+    "Propagation",
+    "Roots",
     "Verdicts",
     "Violation",
     "Visibility",
+    "check_downloads",
     "check_liveness",
+    "check_quiet",
     "is_settled",
 ]

@@ -5,7 +5,7 @@ The bounds are written here again, on purpose, and not imported from the code un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,8 +33,10 @@ class _Open:
 class Bounds:
     """Watches requests, queues, sizes and blame."""
 
-    def __init__(self, verdicts: Verdicts) -> None:
+    def __init__(self, verdicts: Verdicts, is_sound: Callable[[PeerId], bool]) -> None:
+        """`is_sound` says of a peer that it is honest and that its disk is what it was."""
         self._verdicts = verdicts
+        self._is_sound = is_sound
         self._peers: dict[PeerId, _Open] = {}
 
     def handled(
@@ -42,7 +44,7 @@ class Bounds:
     ) -> None:
         waiting = len(machine.inbox)
         fits = waiting <= INBOX_EVENTS_MAX
-        self._verdicts.hold("I11", machine, fits, f"{waiting} events wait")
+        self._verdicts.hold("I11", machine, fits, "" if fits else f"{waiting} events wait")
         self._check_blame(machine, effects)
         opened = self._of(machine)
         for event in batch:
@@ -81,9 +83,11 @@ class Bounds:
         self._peers[machine.name] = _Open()
 
     def _check_blame(self, machine: Machine, effects: Sequence[ev.Effect]) -> None:
-        """Every peer of this world runs the node's own code, so nobody deserves blame."""
-        blames = [effect for effect in effects if isinstance(effect, ev.Blame)]
-        said = "; ".join(f"blames {b.peer}: {b.check.value}: {b.reason}" for b in blames)
+        """A sound peer runs the node's own code and deserves no blame."""
+        blames = [e for e in effects if type(e) is ev.Blame and self._is_sound(e.peer)]
+        said = ""
+        if blames:
+            said = "; ".join(f"blames {b.peer}: {b.check.value}: {b.reason}" for b in blames)
         self._verdicts.hold("I12", machine, not blames, said)
 
     def _begin_indexing(self, machine: Machine) -> None:

@@ -27,7 +27,8 @@ class Logs:
     def __init__(self, ledger: Ledger, verdicts: Verdicts) -> None:
         self._ledger = ledger
         self._verdicts = verdicts
-        self._copies: dict[LogId, list[bytes]] = {}  # the longest copy seen, whoever holds it
+        # The longest copy of each branch seen, whoever holds it; by log and number of the branch.
+        self._copies: dict[tuple[LogId, int], list[bytes]] = {}
         self._peers: dict[PeerId, _Remembered] = {}
 
     def handled(
@@ -66,26 +67,35 @@ class Logs:
                 self._verdicts.hold("I10", machine, now >= promised, said)
 
     def _check_published(self, machine: Machine, effect: ev.ExtendLog) -> None:
-        published = self._ledger.logs.get(effect.log)
-        if published is None:
+        branches = self._ledger.branches(effect.log)
+        if not branches:
             self._verdicts.hold("I1", machine, False, "holds a log nobody published")
             return
-        heads = all(
-            0 < seq <= published.seq and published.heads[seq - 1] == raw
-            for seq, raw in effect.heads
+        heads = any(
+            all(0 < seq <= branch.seq and branch.heads[seq - 1] == raw for seq, raw in effect.heads)
+            for branch in branches
         )
-        entries = published.entries[effect.first : effect.first + len(effect.entries)]
-        same = entries == list(effect.entries)
+        same = any(_holds(branch.entries, effect) for branch in branches)
         self._verdicts.hold("I1", machine, heads, "adopts a head nobody published")
         self._verdicts.hold("I1", machine, same, "adopts entries nobody published")
 
     def _check_prefix(self, machine: Machine, effect: ev.ExtendLog) -> None:
-        copy = self._copies.setdefault(effect.log, [])
+        """Compare with what other peers hold of the same branch, not with the ledger."""
+        number = self._branch_of(effect)
+        copy = self._copies.setdefault((effect.log, number), [])
+        if number and len(copy) < effect.first:
+            copy += self._copies[effect.log, 0][len(copy) : effect.first]  # before the fork
         known = copy[effect.first : effect.first + len(effect.entries)]
         same = list(effect.entries[: len(known)]) == known and effect.first <= len(copy)
         said = f"entries from {effect.first} differ from another peer's"
         self._verdicts.hold("I3", machine, same, said)
         copy += effect.entries[len(known) :]
+
+    def _branch_of(self, effect: ev.ExtendLog) -> int:
+        stolen = self._ledger.stolen.get(effect.log)
+        published = self._ledger.logs.get(effect.log)
+        honest = published is None or _holds(published.entries, effect)
+        return int(stolen is not None and not honest and _holds(stolen.entries, effect))
 
     def _check_seqs(self, machine: Machine, effect: ev.ExtendLog) -> None:
         seqs = self._of(machine).seqs
@@ -98,7 +108,7 @@ class Logs:
     def _check_root(self, machine: Machine, effect: ev.AdoptRoot) -> None:
         roots = self._of(machine).roots
         before = roots.get(effect.catalogue, 0)
-        same = self._ledger.roots.get(effect.catalogue) == effect.raw
+        same = effect.raw in self._ledger.roots.get(effect.catalogue, ())
         self._verdicts.hold("I1", machine, same, "adopts a root nobody published")
         said = f"root version {effect.version} after {before}"
         self._verdicts.hold("I4", machine, effect.version >= before, said)
@@ -106,6 +116,10 @@ class Logs:
 
     def _of(self, machine: Machine) -> _Remembered:
         return self._peers.setdefault(machine.name, _Remembered())
+
+
+def _holds(entries: list[bytes], effect: ev.ExtendLog) -> bool:
+    return entries[effect.first : effect.first + len(effect.entries)] == list(effect.entries)
 
 
 def _seq_in_node(machine: Machine, log: LogId) -> int:

@@ -15,12 +15,20 @@ TITLES: Final[dict[str, str]] = {
     "I2": "nothing is visible before its bytes are held and its entry is synced",
     "I3": "two copies of one log are prefixes of each other",
     "I4": "root versions and seqs never fall, across crashes",
+    "I5": "what a root has closed does not show",
+    "I6": "what a thief withdrew shows again when his end of the log is closed",
+    "I7": "every adopted root is signed by the thresholds that the chain demands",
     "I9": "a withdrawn item does not reappear",
     "I10": "what was acknowledged before a crash is there after it",
     "I11": "requests, queues and records stay within their bounds",
     "I12": "an honest peer is never blamed",
     "I14": "after the last heal all peers hold equal logs and show equal items",
     "I15": "no published head, segment or submission is lost",
+    "I16": "while no fault is at work, a confirmed head is soon everywhere",
+    "I17": "a root that closes a log reaches all",
+    "I18": "a settled mesh falls quiet",
+    "I19": "a newcomer with an empty disk catches up in time",
+    "I20": "a payload with one live source can be downloaded",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from meshnode.core import events as ev
 from meshnode.core.events import SegmentKey
+from meshnode.core.identifiers import CatalogueId
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger, Withdrawal
 from simulations.machine import IndexWork, Machine
@@ -37,12 +38,13 @@ class Visibility:
         if not machine.index_queue and not machine.syncing:
             for withdrawal in self._ledger.withdrawals:
                 check_withdrawal(self._ledger, self._verdicts, machine, withdrawal)
+            check_closings(self._ledger, self._verdicts, machine)
 
     def restored(self, machine: Machine) -> None:
         """What was visible before a crash is checked at the next change."""
 
     def _check_shown(self, machine: Machine, key: SegmentKey) -> None:
-        named = self._ledger.segments.get(key)
+        named = self._ledger.segments.get(key) or self._ledger.stolen_segments.get(key)
         said = "shows a segment nobody published"
         self._verdicts.hold("I1", machine, named is not None, said)
         if named is not None:
@@ -52,6 +54,30 @@ class Visibility:
             self._verdicts.hold("I2", machine, synced, said)
 
 
+def knows_newest_root(ledger: Ledger, machine: Machine, catalogue: CatalogueId) -> bool:
+    return ledger.roots[catalogue][-1] in machine.disk.chain(catalogue)
+
+
+def check_restored(ledger: Ledger, verdicts: Verdicts, machine: Machine) -> None:
+    """What a closed end of a log had withdrawn shows again (I6)."""
+    still = {w.item for w in ledger.withdrawals if ledger.counts(w.log, w.index)}
+    for withdrawal in ledger.closed_withdrawals():
+        named = ledger.segments[ledger.segment_of[withdrawal.item]]
+        if withdrawal.item not in still and ledger.counts(named.log, named.index):
+            clock = machine.index.segments.get(ledger.segment_of[withdrawal.item], 0)
+            shown = clock > machine.index.hidden.get(withdrawal.item, 0)
+            said = f"hides {withdrawal.item[2]}, which only a closed entry withdrew"
+            verdicts.hold("I6", machine, shown, said)
+
+
+def check_closings(ledger: Ledger, verdicts: Verdicts, machine: Machine) -> None:
+    """What the roots on this peer's disk close does not show (I5)."""
+    for key in ledger.closed_segments() if ledger.closings else ():
+        if knows_newest_root(ledger, machine, key.catalogue):
+            gone = key not in machine.index.segments
+            verdicts.hold("I5", machine, gone, "shows a segment of a closed log's end")
+
+
 def check_withdrawal(
     ledger: Ledger, verdicts: Verdicts, machine: Machine, withdrawal: Withdrawal
 ) -> None:
@@ -59,6 +85,12 @@ def check_withdrawal(
     file = machine.disk.logs.get(withdrawal.log)
     if file is None or len(file.entries) <= withdrawal.index:
         return
+    if file.entries[withdrawal.index] != ledger.logs[withdrawal.log].entries[withdrawal.index]:
+        return  # a thief's end of the log, which does not withdraw it
+    if not ledger.counts(withdrawal.log, withdrawal.index) and knows_newest_root(
+        ledger, machine, withdrawal.log.catalogue
+    ):
+        return  # closed since
     segment = ledger.segment_of[withdrawal.item]
     clock = machine.index.segments.get(segment)
     shown = clock is not None and clock > machine.index.hidden.get(withdrawal.item, 0)

@@ -43,6 +43,7 @@ class Member:
     life: int = 0
     duplicates: int = 0
     delivered: int = 0
+    rejected: dict[PeerId, int] = field(default_factory=dict)  # by the peer that passed it on
 
     def cached(self, raw: bytes) -> bool:
         return any(raw in window for window in self.windows)
@@ -93,9 +94,12 @@ class Gossip:
             member.duplicates += 1
             return
         self._forget_old(member)
-        if member.judge(raw) is not Verdict.ACCEPT:
-            member.seen[raw] = self._world.now
-            return
+        verdict = member.judge(raw)
+        if verdict is Verdict.REJECT:
+            member.rejected[source] = member.rejected.get(source, 0) + 1
+            member.deliver(source, raw)  # so that the node blames who passed it on
+        if verdict is not Verdict.ACCEPT:
+            return  # neither is remembered: it is judged anew when it comes again
         self._remember(target, member, raw)
         member.delivered += 1
         self._forward(target, tuple(peer for peer in member.mesh if peer != source), raw)

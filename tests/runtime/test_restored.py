@@ -9,10 +9,14 @@ import pytest
 import trio
 
 from meshnode.control import Control
+from meshnode.core.amendments import set_meta
 from meshnode.core.identifiers import Kid
 from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.ceremony import amendment, chain_at, signed_by_those_asked
+from meshnode.runtime.ceremony import publish as publish_root
 from meshnode.runtime.home import Home
 from meshnode.runtime.institutions import all_of, writer_of
+from meshnode.runtime.keys import load_key
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.publishing import Publisher
 from meshnode.runtime.service import offline, running
@@ -105,6 +109,27 @@ async def test_two_copies_that_have_both_signed_are_told_apart(tmp_path: Path):
                 ),
             ):
                 await opened(backup).catch_up()
+
+
+async def test_a_root_that_others_know_is_learned_before_the_next_is_proposed(tmp_path: Path):
+    """Two roots of one version would void each other."""
+    home, reader = made_home(tmp_path / "home"), made_home(tmp_path / "reader")
+    institution, _ = publisher_of(home)
+    async with running(reader.root, loopback(), online=True) as other:
+        await follow(reader, institution)
+        control = Control(reader.control)
+        chain = await chain_at(control, institution.catalogue)
+        proposal = amendment(chain, [set_meta({"contact": "geo@example.org"})])
+        proposal = signed_by_those_asked(proposal, [load_key(institution.root_key)])
+        await publish_root(control, proposal)
+        async with offline(home.root):
+            await follow(home, institution)
+        async with running(home.root, loopback(address_of(other)), online=True):
+            with trio.fail_after(WITHIN_SECONDS):
+                asked = {"catalogue": institution.text}
+                assert (await Control(home.control).ask("catch_up", **asked))["answered"] == 1
+            chain = await chain_at(Control(home.control), institution.catalogue)
+    assert chain.current.version == 2
 
 
 async def test_a_copy_that_can_ask_nobody_does_not_sign_unless_the_operator_knows_better(

@@ -81,7 +81,7 @@ async def test_the_index_is_made_again_when_it_was_deleted(home, tmp_path: Path)
         assert await Control(home.control).ask("count") == {"count": 1, "to_index": 0}
 
 
-async def test_a_segment_that_the_disk_damaged_is_found_named_and_made_good(home, tmp_path: Path):
+async def test_a_segment_that_the_disk_damaged_is_fetched_again_at_once(home, tmp_path: Path):
     institution, publisher = homes.publisher_of(home)
     other = made_home(tmp_path / "other")
     async with offline(home.root):
@@ -92,10 +92,6 @@ async def test_a_segment_that_the_disk_damaged_is_found_named_and_made_good(home
     place = other.objects / segment[:2] / segment
     os.truncate(place, 100)
     other.index.unlink()
-    async with offline(other.root):
-        assert await ids_found(other) == []
-        (refused,) = (await Control(other.control).ask("status"))["refused"]
-        assert "this disk damaged" in refused["reason"]
     other.identity.unlink()
     async with running(home.root, loopback(), online=True):
         addresses = (await Control(home.control).ask("status"))["addresses"]
@@ -108,6 +104,30 @@ async def test_a_segment_that_the_disk_damaged_is_found_named_and_made_good(home
                     if change["event"]["catalogues"][0]["items"]:
                         break
     assert sha256(place.read_bytes()).hex() == segment
+
+
+async def test_a_document_that_the_disk_damaged_is_fetched_again_once_it_is_read(home, tmp_path):
+    institution, publisher = homes.publisher_of(home)
+    other = made_home(tmp_path / "other")
+    async with offline(home.root):
+        await follow(home, institution)
+        await publish(publisher, tmp_path, "a")
+        document = await Control(home.control).ask("collection", collection="towns")
+    shutil.copytree(home.root, other.root, dirs_exist_ok=True)
+    other.identity.unlink()
+    digest = sha256(document["document"].encode()).hex()
+    place = other.objects / digest[:2] / digest
+    os.truncate(place, 10)
+    async with running(home.root, loopback(), online=True):
+        addresses = (await Control(home.control).ask("status"))["addresses"]
+        async with running(other.root, loopback(*addresses), online=True):
+            asking = Control(other.control)
+            with pytest.raises(UsageError, match="not here yet"):
+                await asking.ask("collection", collection="towns")
+            with trio.fail_after(WITHIN_SECONDS):
+                while (await asking.ask("status"))["backlog"] or not place.exists():
+                    pass
+            assert await asking.ask("collection", collection="towns") == document
 
 
 async def test_a_second_process_on_one_home_is_refused(home):

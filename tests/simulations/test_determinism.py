@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -20,9 +21,14 @@ print(simulation.trace_hash)
 """
 
 
-def trace_in_another_process(seed: int, hash_seed: str) -> str:
+# What the simulation needs to run; pure Python or built for several versions.
+NEEDED = ("cbor2", "cryptography", "nacl", "pydantic")
+OTHER_PYTHON = "MESHNODE_OTHER_PYTHON"  # an interpreter of another version with what is NEEDED
+
+
+def trace_in_another_process(seed: int, hash_seed: str, python: str = sys.executable) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(seed=seed)],
+        [python, "-c", PROGRAM.format(seed=seed)],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
@@ -37,6 +43,29 @@ def test_the_hash_seed_of_python_changes_nothing() -> None:
     other = trace_in_another_process(5, "4242")
 
     assert one == other
+
+
+@pytest.mark.slow
+def test_another_version_of_python_gives_the_same_history() -> None:
+    other = other_python()
+    if other is None:
+        pytest.skip(f"no second version of Python has {', '.join(NEEDED)}: set {OTHER_PYTHON}")
+
+    assert trace_in_another_process(5, "0", other) == trace_in_another_process(5, "0")
+
+
+def other_python() -> str | None:
+    """Return an interpreter of another version that can run the simulation."""
+    names = [f"python3.{minor}" for minor in range(11, 16) if minor != sys.version_info.minor]
+    found = [os.environ.get(OTHER_PYTHON), *map(shutil.which, names)]
+    return next((python for python in found if python and can_run(python)), None)
+
+
+def can_run(python: str) -> bool:
+    done = subprocess.run(
+        [python, "-c", f"import {', '.join(NEEDED)}"], capture_output=True, check=False
+    )
+    return done.returncode == 0
 
 
 @pytest.mark.slow

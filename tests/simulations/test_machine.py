@@ -13,7 +13,7 @@ from meshnode.core.events import LogId, Ticket
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
 from meshnode.core.node import Node
 from simulations.disk import Disk
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Clock, IndexWork, Machine
 from simulations.world import EPOCH_UNIX, World
 
 CATALOGUE = CatalogueId(bytes([1]) * 32)
@@ -111,7 +111,7 @@ def test_the_node_is_called_at_its_deadlines() -> None:
 
 def test_a_wrong_clock_shows_in_unix_time_and_not_in_the_monotonic_one() -> None:
     machine = machine_with(Notes())
-    machine.clock_offset_seconds = -3600
+    machine.clock = Clock(offset_seconds=-3600)
 
     assert machine.now() == ev.Now(monotonic=0.0, unix=EPOCH_UNIX - 3600)
 
@@ -148,3 +148,47 @@ def test_a_log_with_a_gap_is_refused_by_the_disk() -> None:
 
     with pytest.raises(AssertionError, match="no gaps"):
         disk.sync()
+
+
+def test_a_crash_may_find_the_last_batch_written_though_nobody_was_told() -> None:
+    notes = Notes()
+    machine = machine_with(notes)
+    machine.tell(ev.Followed(Ticket(1), CATALOGUE))
+    machine.crash(written=True)
+    machine.restart()
+
+    assert machine.node.followed() == (CATALOGUE,)
+    assert "started Answer" not in notes.said
+
+
+def test_a_disk_that_refuses_makes_the_peer_read_only_and_starts_nothing_but_answers() -> None:
+    notes = Notes()
+    machine = machine_with(notes)
+    machine.disk.refuses = "no space left on the device"
+    machine.tell(ev.Followed(Ticket(1), CATALOGUE))
+    machine.tell(ev.PeerConnected(PeerId("a")))
+
+    assert notes.said == ["handled 1", "handled 1", "started Answer", "handled 1"]
+    assert machine.node.read_only == "no space left on the device"
+    assert machine.disk.followed == {}
+
+
+def test_a_paused_process_handles_what_came_meanwhile_when_it_goes_on() -> None:
+    notes = Notes()
+    machine = machine_with(notes)
+    machine.pause()
+    machine.tell(ev.PeerConnected(PeerId("a")))
+    machine.tell(ev.PeerConnected(PeerId("b")))
+    machine.world.run_until(100)
+    before = list(notes.said)
+    machine.resume()
+
+    assert before == []
+    assert notes.said[0] == "handled 2"
+
+
+def test_a_drifting_clock_goes_on_going_wrong() -> None:
+    clock = Clock(offset_seconds=-10, drift_ppm=1000, since=100)
+
+    assert clock.unix(100) == EPOCH_UNIX + 90
+    assert clock.unix(10_100) == EPOCH_UNIX + 10_100

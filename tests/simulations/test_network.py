@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
+from simulations.cuts import Apart, OneWay, Ring
 from simulations.network import Network, Port
-from simulations.scenario import LinkModel
+from simulations.settings import LinkModel
 from simulations.swarm.gossip import DEGREE_MAX, Gossip
 from simulations.world import World
 
@@ -91,7 +94,7 @@ def test_about_the_given_share_of_messages_is_lost() -> None:
 def test_a_message_under_way_does_not_cross_a_new_cut() -> None:
     lab = Lab().linked()
     lab.network.send(A, B, 10, lab.note("arrived"), lab.note("lost"))
-    lab.network.split({A: 0, B: 1})
+    lab.network.split(Apart({A: 0, B: 1}))
     lab.world.run_until(6)
 
     assert lab.arrived == [("lost", 5.1)]
@@ -100,7 +103,7 @@ def test_a_message_under_way_does_not_cross_a_new_cut() -> None:
 
 def test_both_ends_notice_a_cut_after_a_while_and_redial_after_the_heal() -> None:
     lab = Lab().linked()
-    lab.network.split({A: 0, B: 1})
+    lab.network.split(Apart({A: 0, B: 1}))
     lab.world.run_until(14)
     before = list(lab.told[2:])
     lab.world.run_until(16)
@@ -115,7 +118,7 @@ def test_both_ends_notice_a_cut_after_a_while_and_redial_after_the_heal() -> Non
 
 def test_a_short_cut_breaks_no_connection() -> None:
     lab = Lab().linked()
-    lab.network.split({A: 0, B: 1})
+    lab.network.split(Apart({A: 0, B: 1}))
     lab.world.run_until(9)
     lab.network.heal()
     lab.world.run_until(60)
@@ -131,6 +134,69 @@ def test_a_peer_that_loses_power_is_missed_at_once_and_told_nothing() -> None:
 
     assert lab.told[2] == (B, "down", A)
     assert sorted(lab.told[3:]) == [(A, "up", B), (B, "up", A)]
+
+
+def test_a_one_way_cut_loses_one_direction_and_breaks_no_connection() -> None:
+    lab = Lab().linked()
+    lab.network.split(OneWay({A: 0, B: 1}))
+    lab.network.send(A, B, 10, lab.note("heard"), lab.note("lost"))
+    lab.network.send(B, A, 10, lab.note("heard back"), lab.note("lost back"))
+    lab.world.run_until(60)
+
+    assert sorted(word for word, _ in lab.arrived) == ["heard", "lost back"]
+    assert len(lab.told) == 2
+
+
+def test_in_a_ring_of_sides_each_sees_only_the_two_beside_it() -> None:
+    names = [PeerId(letter) for letter in "abcde"]
+    ring = Ring({name: place for place, name in enumerate(names)}, 5)
+    seen = {a: "".join(b for b in names if not ring.blocks(a, b)) for a in names}
+
+    assert seen == {"a": "abe", "b": "abc", "c": "bcd", "d": "cde", "e": "ade"}
+
+
+def test_a_peer_without_a_side_is_a_bridge() -> None:
+    cut = Apart({A: 0, B: 1})
+
+    assert cut.blocks(A, B)
+    assert not cut.blocks(A, C)
+    assert not cut.blocks(C, B)
+
+
+def test_two_peers_that_nobody_can_dial_never_meet() -> None:
+    lab = Lab()
+    lab.network.hide(A)
+    lab.network.hide(B)
+    lab.network.link(A, B)
+    lab.network.link(A, C)
+    lab.world.run_until(60)
+
+    assert sorted(lab.told) == [(A, "up", C), (C, "up", A)]
+
+
+def test_a_frozen_peer_neither_hears_nor_loses_its_connections() -> None:
+    lab = Lab().linked()
+    lab.network.freeze(B, frozen=True)
+    lab.network.send(A, B, 10, lab.note("heard"), lab.note("lost"))
+    lab.world.run_until(60)
+    lab.network.freeze(B, frozen=False)
+    lab.network.send(A, B, 10, lab.note("heard"), lab.note("lost"))
+    lab.world.run_until(90)
+
+    assert [word for word, _ in lab.arrived] == ["lost", "heard"]
+    assert len(lab.told) == 2
+
+
+def test_an_asymmetric_link_is_slower_one_way() -> None:
+    lab = Lab(model=EXACT.model_copy(update={"asymmetry": 2.0})).linked()
+    ((_, _, there),) = lab.network.links()
+    lab.network.send(A, B, 10, lab.note("there"), lab.note("lost"))
+    lab.network.send(B, A, 10, lab.note("back"), lab.note("lost"))
+    lab.world.run_until(60)
+    took = {word: second - 5 for word, second in lab.arrived}
+
+    assert took["there"] == pytest.approx(there)
+    assert 0.1 < took["back"] <= 0.3
 
 
 # --- Gossip ---------------------------------------------------------------------------------------

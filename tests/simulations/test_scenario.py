@@ -84,3 +84,26 @@ def test_the_schema_describes_every_field() -> None:
 
     assert set(schema["properties"]) == set(scenario.Scenario.model_fields)
     assert schema["$defs"]["LinkModel"]["properties"]["loss"]["exclusiveMaximum"] == 1
+
+
+def test_two_splits_at_once_are_refused() -> None:
+    split = '[[faults]]\nkind = "split"\nat_seconds = {}\nfor_seconds = 50\n'
+    said = error_of(HEAD + split.format(10) + split.format(40))
+
+    assert "a split begins at 40 s, and one lasts until 60 s" in said
+
+
+def test_adversaries_and_newcomers_leave_room_for_the_writers() -> None:
+    others = '[[adversaries]]\nkind = "sloth"\ncount = 2\n'
+    join = '[[faults]]\nkind = "join"\nat_seconds = 1\nfor_seconds = 1\n'
+    said = error_of(HEAD + join + others)
+
+    assert "2 writers need a peer each, and there are 1" in said
+
+
+def test_an_unknown_field_of_a_fault_names_its_line_without_the_kind() -> None:
+    said = error_of(
+        HEAD + '[[faults]]\nkind = "pause"\nat_seconds = 1\nfor_seconds = 2\nsides = 3\n'
+    )
+
+    assert said == "one.toml, line 8: there is no field faults.0.sides"

@@ -1,8 +1,10 @@
-"""A small world for tests: a split while both sides publish, and crashes of publishers."""
+"""Small worlds for tests: what the library's scenarios show, with a dozen peers."""
 
 from __future__ import annotations
 
-from simulations.scenario import Crash, LinkModel, Scenario, Split, Workload
+from simulations.scenario import Scenario
+from simulations.settings import LinkModel, Payloads, Workload
+from simulations.timeline import Adversary, BitRot, Crash, DiskFull, Join, Split, Theft
 
 TROUBLED = Scenario(
     name="troubled",
@@ -18,4 +20,46 @@ TROUBLED = Scenario(
         Crash(kind="crash", at_seconds=45, for_seconds=8, who="publishers", share=1),
         Crash(kind="crash", at_seconds=48, for_seconds=10, who="others", share=0.2),
     ),
+)
+
+HOSTILE = Scenario(
+    name="hostile",
+    title="Sixteen peers, six of them adversaries, a payload, and a newcomer.",
+    nodes=16,
+    settle_seconds_max=200,
+    links=LinkModel(degree=6, loss=0.02),
+    workload=Workload(institutions=2, segments_each=6, interval_seconds=6, withdraw_every=2),
+    payloads=Payloads(count=1, size_bytes=4 << 20, piece_bytes=1 << 20, downloads=5),
+    faults=(Join(kind="join", at_seconds=70, for_seconds=100, count=1),),
+    adversaries=(
+        Adversary(kind="withholder", count=2),
+        Adversary(kind="forger", count=2),
+        Adversary(kind="liar", count=1),
+        Adversary(kind="spammer", count=1, interval_seconds=3),
+    ),
+)
+
+WORN = Scenario(
+    name="worn",
+    title="Twelve peers with disks that are full, rotten, or lose what was not synced.",
+    nodes=12,
+    settle_seconds_max=200,
+    links=LinkModel(degree=4, loss=0.02),
+    workload=Workload(institutions=2, segments_each=8, interval_seconds=8, withdraw_every=2),
+    faults=(
+        DiskFull(kind="disk-full", at_seconds=30, for_seconds=20, who="publishers", share=1),
+        DiskFull(kind="disk-full", at_seconds=35, for_seconds=20, who="others", share=0.2),
+        BitRot(kind="bit-rot", at_seconds=40, for_seconds=30, who="others", share=0.3),
+        Crash(kind="crash", at_seconds=50, for_seconds=5, share=0.5),
+    ),
+)
+
+STOLEN = Scenario(
+    name="stolen",
+    title="Ten peers, a thief with a writer's key, and the root that closes the log.",
+    nodes=10,
+    settle_seconds_max=200,
+    links=LinkModel(degree=4, loss=0.02),
+    workload=Workload(institutions=2, segments_each=8, interval_seconds=8, withdraw_every=3),
+    faults=(Theft(kind="theft", at_seconds=50, for_seconds=30, heads=2),),
 )

@@ -1,0 +1,83 @@
+"""I7: adopted roots have their signatures, by a reading of the records written here again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import cbor2
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from meshnode.core import events as ev
+from meshnode.core.identifiers import CatalogueId
+from simulations.invariants.verdicts import Verdicts
+from simulations.machine import IndexWork, Machine
+
+PROTECTED: Final = b"\xa1\x01\x32"  # {1: -19}
+VERSION, KEYS, ROLE = 2, 6, 7  # places in a root (protocol/records.cddl)
+
+
+class Roots:
+    """Checks each root once, whoever adopts it."""
+
+    def __init__(self, verdicts: Verdicts) -> None:
+        self._verdicts = verdicts
+        self._judged: dict[bytes, bool] = {}
+        self._roles: dict[tuple[CatalogueId, int], list[tuple[int, list[bytes]]]] = {}
+
+    def handled(
+        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
+    ) -> None:
+        """A decision is checked once it is synced."""
+
+    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+        for effect in durable:
+            if isinstance(effect, ev.AdoptRoot):
+                good = self._is_good(effect)
+                said = f"root {effect.version} lacks signatures"
+                self._verdicts.hold("I7", machine, good, said)
+
+    def started(self, machine: Machine, effect: ev.Started) -> None:
+        """What starts adopts no root."""
+
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        """The index adopts no root."""
+
+    def restored(self, machine: Machine) -> None:
+        """What was adopted before was checked before."""
+
+    def _is_good(self, effect: ev.AdoptRoot) -> bool:
+        if effect.raw not in self._judged:
+            self._judged[effect.raw] = self._judge(effect.catalogue, effect.raw)
+        return self._judged[effect.raw]
+
+    def _judge(self, catalogue: CatalogueId, raw: bytes) -> bool:
+        """Demand the threshold of its own role, and that of a root before it."""
+        payload, signatures = cbor2.loads(raw)
+        root = cbor2.loads(payload)
+        own = _role(root)
+        self._roles.setdefault((catalogue, root[VERSION]), []).append(own)
+        before = self._roles.get((catalogue, root[VERSION] - 1), [])
+        given = [bytes(signature) for _, signature in signatures]
+        chained = root[VERSION] == 1 or any(_is_met(role, payload, given) for role in before)
+        return chained and _is_met(own, payload, given)
+
+
+def _role(root: list[Any]) -> tuple[int, list[bytes]]:
+    threshold, places = root[ROLE]
+    return threshold, [bytes(root[KEYS][place][1]) for place in places]
+
+
+def _is_met(role: tuple[int, list[bytes]], payload: bytes, given: list[bytes]) -> bool:
+    threshold, keys = role
+    message = cbor2.dumps(["Signature1", PROTECTED, b"meshnode/root/1", payload])
+    return sum(any(_holds(key, s, message) for s in given) for key in keys) >= threshold
+
+
+def _holds(key: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True

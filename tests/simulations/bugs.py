@@ -1,0 +1,337 @@
+"""Known bugs: the node's own code with one behaviour changed, each as small as a slip of the hand.
+
+A bug is a subclass of the node, or one function of the core replaced. None of them is far-fetched:
+forgotten steps, forgotten checks, forgotten bounds, wrong order, bad memory.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from meshnode.core import events as ev
+from meshnode.core import fetching, gossip, log
+from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.entries import Entry, decode_entry
+from meshnode.core.gossip import Refusal
+from meshnode.core.heads import SignedHead
+from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.log import LogFault
+from meshnode.core.merkle import leaf_hash
+from meshnode.core.node import Node
+from meshnode.core.signing import Verify, verify
+from simulations.scenario import Scenario
+from tests.simulations.worlds import HOSTILE, STOLEN, TROUBLED, WORN
+
+
+class ForgetsWithdrawals(Node):
+    """Never tells the index to hide an item."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.HideItems)
+
+    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+        return without(super().restore(restored, now), ev.HideItems)
+
+
+class ConfirmsWithoutStoring(Node):
+    """Says that a submission is done without writing it."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        submitted = any(isinstance(event, ev.Submitted) for event in batch)
+        return without(effects, ev.ExtendLog) if submitted else effects
+
+
+class RestoresAllButTheNewest(Node):
+    """Loses the newest head of each log at a restart."""
+
+    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+        logs = tuple(log for log in restored.logs if len(log.heads) < 2)
+        return super().restore(replace(restored, logs=logs), now)
+
+
+class StoresOtherBytes(Node):
+    """Writes entries that are not those that were signed."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        gossiped = any(isinstance(event, ev.AnnouncementReceived) for event in batch)
+        return [spoiled(effect) for effect in effects] if gossiped else effects
+
+
+class SkipsHeads(Node):
+    """Writes only the last of several heads."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        return [
+            replace(effect, heads=effect.heads[-1:]) if isinstance(effect, ev.ExtendLog) else effect
+            for effect in effects
+        ]
+
+
+class NeverAsksForHeads(Node):
+    """Trusts gossip alone."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.AskHeads)
+
+
+class AsksForEverythingAtOnce(Node):
+    """Has no bound on requests in flight."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        self.replica.fetches.in_flight_max = 1000
+        return super().handle(batch, now)
+
+
+class BlamesForwarders(Node):
+    """Takes old news for an offence."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        for event in batch:
+            adopted = any(isinstance(effect, ev.ExtendLog) for effect in effects)
+            if isinstance(event, ev.AnnouncementReceived) and not adopted:
+                effects.append(ev.Blame(event.peer, ev.Check.CHAIN, "nothing new"))
+        return effects
+
+
+class IndexesWhatItLacks(Node):
+    """Takes every object for held."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        self.replica.objects = Everything()
+        return super().handle(batch, now)
+
+
+class Everything(dict[Digest, None]):
+    """Holds whatever is asked for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+class ForgetsOnePublication(Node):
+    """Never indexes what it fetches fifth."""
+
+    stored = 0
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        kept: list[ev.Effect] = []
+        for effect in effects:
+            self.stored += isinstance(effect, ev.IndexSegment)
+            if self.stored != 5 or not isinstance(effect, ev.IndexSegment):
+                kept.append(effect)
+        return kept
+
+
+class ShowsWithdrawnItemsAgain(Node):
+    """Takes back every withdrawal at a restart."""
+
+    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+        effects = without(super().restore(restored, now), ev.HideItems)
+        return [*effects, *(ev.SetHidden(catalogue, ()) for catalogue in self.followed())]
+
+
+class HidesWithoutAClock(Node):
+    """Hides only rows that are older than anything."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        return [replace(e, clock=0) if isinstance(e, ev.HideItems) else e for e in effects]
+
+
+class BlamesTheSlow(Node):
+    """Takes silence for a fault."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        late = [event for event in batch if isinstance(event, ev.RequestFailed)]
+        return effects + [ev.Blame(e.request.peer, ev.Check.FRAME, e.reason) for e in late]
+
+
+class StaysReadOnly(Node):
+    """Never trusts a disk again that was full once."""
+
+    full: ClassVar[dict[int, str]] = {}
+
+    def __init__(self, rng: random.Random, check_signature: Verify = verify) -> None:
+        super().__init__(rng, check_signature)
+        self.read_only = self.full.get(id(rng), "")  # one source of chance a peer, for all lives
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        self.full[id(self.sync.rng)] = self.read_only
+        return effects
+
+
+class ConfirmsRefusals(Node):
+    """Answers that it is done, though the disk refused."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        return [replace(e, refusal="") if isinstance(e, ev.Answer) else e for e in effects]
+
+
+class PollsWithoutPause(Node):
+    """Asks for heads in every moment."""
+
+    def next_deadline(self) -> float:
+        self.sync._next_poll = min(self.sync._next_poll, self.last + 0.25)
+        return super().next_deadline()
+
+    last = 0.0
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        self.last = now.monotonic
+        return super().handle(batch, now)
+
+
+class PassesNothingOn(Node):
+    """Takes part in gossip as a listener only, and asks for heads once an hour."""
+
+    def judge(self, raw: bytes, now: ev.Now) -> Refusal:
+        super().judge(raw, now)
+        return Refusal(ev.Verdict.IGNORE, ev.Check.CHAIN, "not my business")
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        effects = super().handle(batch, now)
+        self.sync._next_poll = now.monotonic + 3600
+        return effects
+
+
+class ShowsWhatIsClosed(Node):
+    """Takes nothing out of the index."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.DropSegment)
+
+
+class NeverShowsAgain(Node):
+    """Leaves hidden what was hidden once."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.SetHidden)
+
+
+class NeverAsksForRoots(Node):
+    """Takes the first root that it gets, and neither passes on nor asks for a later one."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        later = (
+            e for e in super().handle(batch, now) if not isinstance(e, ev.AskRoots) or not e.after
+        )
+        return [e for e in later if not isinstance(e, ev.Announce) or e.topic is ev.Topic.HEADS]
+
+
+class NeverVerifies(Node):
+    """Takes every signature for good."""
+
+    def __init__(self, rng: random.Random, check_signature: Verify = verify) -> None:
+        super().__init__(rng, lambda key, signature, message: True)
+
+
+def without(effects: Sequence[ev.Effect], kind: type) -> list[ev.Effect]:
+    return [effect for effect in effects if not isinstance(effect, kind)]
+
+
+def spoiled(effect: ev.Effect) -> ev.Effect:
+    if not isinstance(effect, ev.ExtendLog) or not effect.entries:
+        return effect
+    *rest, last = effect.entries
+    return replace(effect, entries=(*rest, last[:-1] + b"\x00"))
+
+
+# --- One function of the core replaced ------------------------------------------------------------
+def cover_without_tree(
+    tip: log._Tip, offered: SignedHead, raws: Sequence[bytes]
+) -> list[Entry] | LogFault:
+    """Take entries for covered by the head without comparing the tree hash."""
+    try:
+        entries = [decode_entry(raw) for raw in raws]
+    except MalformedRecordError as error:
+        return LogFault(ev.Check.ENCODING, str(error))
+    tip.head, tip.frontier = offered, tip.frontier.extend([leaf_hash(raw) for raw in raws])
+    return entries
+
+
+def link_without_prev(tip: log._Tip, offered: SignedHead) -> None:
+    """Let any head follow any other."""
+
+
+def choose_the_same(
+    queue: fetching.FetchQueue[Any], attempts: fetching.Attempts, peers: Sequence[PeerId]
+) -> PeerId | None:
+    """Ask whoever offered it, again and again."""
+    return attempts.offered_by if attempts.offered_by in peers else peers[0]
+
+
+def give_up(queue: fetching.FetchQueue[Any], goal: object, peer: PeerId, **_: bool) -> None:
+    """Never ask for it again."""
+    if queue.in_flight.get(goal) == peer:
+        queue.done(goal)
+
+
+def never_due(head: object, now_unix: int) -> bool:
+    """Take every head for one from the future."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """Where it is, and in which world which invariant sees it."""
+
+    name: str
+    world: Scenario
+    invariants: tuple[str, ...]
+    node: Callable[..., Node] = Node
+    patch: tuple[object, str, Callable[..., Any]] | None = None
+
+
+BUGS = (
+    Bug("withdrawals are forgotten", TROUBLED, ("I9",), ForgetsWithdrawals),
+    Bug("a submission is confirmed and not stored", TROUBLED, ("I10",), ConfirmsWithoutStoring),
+    Bug("the newest head is lost at a restart", TROUBLED, ("I4",), RestoresAllButTheNewest),
+    Bug("other bytes are stored than were signed", TROUBLED, ("I1", "I3"), StoresOtherBytes),
+    Bug("heads are skipped", TROUBLED, ("I4",), SkipsHeads),
+    Bug("gossip is trusted alone", TROUBLED, ("I14", "I15"), NeverAsksForHeads),
+    Bug("requests have no bound", TROUBLED, ("I11",), AsksForEverythingAtOnce),
+    Bug("who passes on old news is blamed", TROUBLED, ("I12",), BlamesForwarders),
+    Bug("what is not held is indexed", TROUBLED, ("I2",), IndexesWhatItLacks),
+    Bug("one segment is never indexed", TROUBLED, ("I14", "I15"), ForgetsOnePublication),
+    Bug("a restart shows withdrawn items", TROUBLED, ("I9",), ShowsWithdrawnItemsAgain),
+    Bug("items are hidden without a clock", TROUBLED, ("I9",), HidesWithoutAClock),
+    Bug("the slow are blamed", TROUBLED, ("I12",), BlamesTheSlow),
+    Bug("polls know no pause", TROUBLED, ("I18",), PollsWithoutPause),
+    Bug(
+        "a failed request is never repeated",
+        TROUBLED,
+        ("I15",),
+        patch=(fetching.FetchQueue, "failed", give_up),
+    ),
+    Bug("every head is from the future", TROUBLED, ("I15",), patch=(gossip, "is_due", never_due)),
+    Bug("a full disk is never trusted again", WORN, ("I15",), StaysReadOnly),
+    Bug("a refusal of the disk is confirmed", WORN, ("I10", "I15"), ConfirmsRefusals),
+    Bug("gossip is not listened to", HOSTILE, ("I15", "I19"), PassesNothingOn),
+    Bug("signatures are not checked", HOSTILE, ("I1", "I7"), NeverVerifies),
+    Bug(
+        "tree hashes are not compared",
+        HOSTILE,
+        ("I1", "I3"),
+        patch=(log._Tip, "cover", cover_without_tree),
+    ),
+    Bug(
+        "the same peer is asked for ever",
+        HOSTILE,
+        ("I15",),
+        patch=(fetching.FetchQueue, "_choose", choose_the_same),
+    ),
+    Bug("what a root closed goes on showing", STOLEN, ("I5",), ShowsWhatIsClosed),
+    Bug("later roots are not asked for", STOLEN, ("I17",), NeverAsksForRoots),
+    Bug("a closing gives nothing back", STOLEN, ("I6",), NeverShowsAgain),
+)

@@ -1,0 +1,81 @@
+"""Every packaged scenario passes with a fixed seed: what it says on its page is what happens.
+
+The largest two run smaller here; their full size is for `meshsim run`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshnode.core.identifiers import PeerId
+from simulations import scenario
+from simulations.run import Simulation
+from simulations.scenario import Scenario
+
+DAY = 86_400.0
+
+
+def reduced(name: str) -> Scenario:
+    chosen = scenario.load(name).model_dump()
+    if name == "split-1000":
+        chosen["nodes"] = 150
+    if name == "portal-death":
+        for fault in chosen["faults"]:
+            if fault["kind"] == "join":
+                fault["at_seconds"] = DAY
+            else:
+                fault["for_seconds"] = DAY
+    return scenario.validate(chosen)
+
+
+def test_every_packaged_scenario_has_a_page_that_says_how_to_run_it() -> None:
+    pages = Path(__file__).parents[2] / "docs" / "simulations"
+    said = {name: (pages / f"{name}.md").read_text(encoding="utf-8") for name in scenario.library()}
+    index = (pages / "index.md").read_text(encoding="utf-8")
+
+    assert [
+        name for name, text in said.items() if f"`meshsim run {name} --seed 1" not in text
+    ] == []
+    assert [name for name in said if f"[{name}]({name}.md)" not in index] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", scenario.library())
+def test_a_packaged_scenario_passes(name: str) -> None:
+    chosen = reduced(name)
+    simulation = Simulation(chosen, chosen.seed)
+    outcome = simulation.run()
+
+    assert outcome.faults == []
+    assert outcome.settled_seconds is not None
+
+
+@pytest.mark.slow
+def test_a_newcomer_gets_a_payload_from_peers_when_all_publishers_and_mirrors_are_dead() -> None:
+    simulation = Simulation(reduced("portal-death"), 1)
+    simulation.run()
+    (newcomer,) = simulation.newcomers
+    (share,) = [s for s in simulation.swarm.downloads() if s.machine is newcomer.machine]
+    gone = [simulation.machines[PeerId(name)].running for name in ("p0", "p1")]
+
+    assert newcomer.caught_up is not None
+    assert newcomer.caught_up < DAY + 600
+    assert share.ended is not None
+    assert share.ended < DAY + 600
+    assert gone == [True, True]  # again, since the portal came back at the end
+
+
+@pytest.mark.slow
+def test_of_a_stolen_key_nothing_but_its_own_log_suffers() -> None:
+    simulation = Simulation(scenario.load("stolen-key"), 1)
+    outcome = simulation.run()
+    (log,) = simulation.ledger.stolen
+    held = {machine.disk.logs[log].heads[-1][1] for machine in simulation.machines.values()}
+    honest, stolen = (branch.heads[-1] for branch in simulation.ledger.branches(log))
+
+    assert outcome.faults == []
+    assert stolen in held
+    assert len(simulation.ledger.undisputed()) == 3
+    assert honest != stolen
