@@ -43,6 +43,7 @@ class Disk:
     logs: dict[LogId, LogFile] = field(default_factory=dict)
     objects: dict[Digest, int] = field(default_factory=dict)  # size in bytes
     stamps: dict[tuple[CatalogueId, Digest], ev.StampEntry] = field(default_factory=dict)
+    deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
     rotten: set[Digest] = field(default_factory=set)  # held, with other bytes; only looked up in
     refuses: str = ""  # why nothing can be written
     unsynced: tuple[ev.Durable, ...] = ()
@@ -78,6 +79,10 @@ class Disk:
                 self._extend(effect)
             case ev.StampEntry(catalogue, entry, _):
                 self.stamps.setdefault((catalogue, entry), effect)
+            case ev.KeepDenyList(name, raw):
+                self.deny_lists.pop(name, None)
+                if raw:
+                    self.deny_lists[name] = effect
             case _:
                 assert_never(effect)
 
@@ -103,6 +108,7 @@ class Disk:
             objects=frozenset(self.objects),
             indexed=tuple(indexed),
             stamps=tuple(self.stamps.values()),
+            deny_lists=tuple(self.deny_lists.values()),
         )
 
     def newest_heads(self, catalogues: Sequence[CatalogueId]) -> tuple[bytes, ...]:

@@ -17,11 +17,12 @@ from simulations.machine import IndexWork, Machine
 from simulations.network import Network
 from simulations.settings import DiskModel
 from simulations.swarm.gossip import Gossip
-from simulations.world import World
+from simulations.world import Action, World
 
 QUESTION_BYTES = 200  # a frame with a few ids
 ANSWER_OVERHEAD_BYTES = 100
 ROOT_NAME_BYTES = 72  # catalogue, version, digest
+WAIT_SECONDS_MAX = 4.0  # of a question for what is on its way to the one asked, as in the runtime
 TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in the runtime
 INDEX_SECONDS = 0.02  # a small change of the index
 
@@ -31,7 +32,8 @@ class Performer:
 
     Args:
         inspect: the segment check; returns why the content breaks the rules, "" if it does not.
-        holding: finds the segments that hold one of some items.
+        holding: finds the segments that hold one of some items. Once sealed they are served to
+            nobody, also where a root has since closed the withdrawal's log.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Performer:
         machines: dict[PeerId, Machine],
         model: DiskModel,
         inspect: Callable[[ev.SegmentRef], str],
-        holding: Callable[[ev.PurgeItems], tuple[Digest, ...]],
+        holding: Callable[[ev.PurgeItems | ev.HideItems], tuple[Digest, ...]],
         adversaries: Adversaries,
     ) -> None:
         self._world = world
@@ -74,7 +76,7 @@ class Performer:
                     self._work(machine)
             case ev.Answer() | ev.Blame():
                 pass  # seen by the watchers
-            case ev.StopPayload() | ev.PurgePayload():
+            case ev.StopPayload() | ev.ServePayload() | ev.PurgePayload():
                 pass  # no payload of this world is named in a log
             case _:
                 assert_never(effect)
@@ -93,8 +95,20 @@ class Performer:
             self._world.after(TIMEOUT_SECONDS, action)
 
     def _answer(self, machine: Machine, request: ev.Request) -> None:
-        """The question is at the holder: send what its disk says, or what it prefers to say."""
+        """The question is at the holder, who lets it wait for an object that is on its way."""
         holder = self._machines[request.peer]
+        reply = partial(self._reply, holder, machine, request)
+        if isinstance(request, ev.FetchObject) and _is_coming(request.digest, holder):
+            waiting = holder.questions.setdefault(request.digest, {})
+            number = self._world.take_number()
+            waiting[number] = machine.while_alive(reply)
+            late = holder.while_alive(partial(_let_go, waiting, number))
+            self._world.after(WAIT_SECONDS_MAX, late)
+        else:
+            reply()
+
+    def _reply(self, holder: Machine, machine: Machine, request: ev.Request) -> None:
+        """Send what the holder's disk says, or what it prefers to say."""
         lost = partial(self._lost, machine, machine.life, request)
         reply = self._adversaries.reply(holder, request, answer_from(holder, request))
         if reply is None:
@@ -110,6 +124,10 @@ class Performer:
             machine.disk.objects[event.digest] = size_bytes
             machine.disk.bytes_written += size_bytes
         machine.tell(event)
+        if isinstance(event, ev.ObjectStored):
+            waiting = machine.questions.pop(event.digest, {})
+            for number in tuple(waiting):
+                _let_go(waiting, number)
 
     # --- The index --------------------------------------------------------------------------------
     def _work(self, machine: Machine) -> None:
@@ -138,6 +156,8 @@ class Performer:
                 machine.index.drop(key)
             case ev.HideItems():
                 machine.index.hide(work)
+                if work.erases:
+                    machine.index.seal(self._holding(work))
             case ev.SetHidden():
                 machine.index.set_hidden(work)
             case ev.ForgetCatalogue(catalogue):
@@ -166,6 +186,16 @@ class Performer:
         return ev.SegmentIndexed(ref)
 
 
+def _is_coming(digest: Digest, holder: Machine) -> bool:
+    return digest not in holder.disk.objects and holder.node.expects(digest)
+
+
+def _let_go(waiting: dict[int, Action], number: int) -> None:
+    """Answer a question that has waited, unless it was answered before."""
+    if reply := waiting.pop(number, None):
+        reply()
+
+
 def is_bulk(event: ev.Event) -> bool:
     return isinstance(event, ev.ObjectStored | ev.LogReceived)
 
@@ -187,7 +217,8 @@ def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
             size = sum(map(len, heads)) + sum(map(len, entries))
             return ev.LogReceived(holder.name, log, heads, first, entries), size
         case ev.FetchObject(_, digest, size_bytes):
-            held_bytes = None if holder.node.withholds(digest) else disk.objects.get(digest)
+            withheld = digest in holder.index.sealed or holder.node.withholds(digest)
+            held_bytes = None if withheld else disk.objects.get(digest)
             if digest in disk.rotten:
                 reason = "the object has another hash"
                 return ev.RequestFailed(request, reason, Check.CONTENT_HASH), size_bytes

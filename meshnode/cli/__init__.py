@@ -14,15 +14,19 @@ from meshnode.cli import (
     catalogue,
     config,
     demo,
+    deny,
     get,
     key,
     log,
+    mirror,
     payload,
     peer,
     publish,
     purge,
+    replace,
     root,
     search,
+    sync,
     withdraw,
     writer,
 )
@@ -43,6 +47,9 @@ for commands in (
     peer.app,
     catalogue.follows,
     publish.app,
+    sync.app,
+    replace.app,
+    mirror.risks,
     search.app,
     get.app,
     log.app,
@@ -57,7 +64,9 @@ app.add_typer(writer.app, name="writer", rich_help_panel="Catalogues")
 app.add_typer(root.delegates)
 app.add_typer(key.app, name="key", rich_help_panel="Catalogues")
 app.add_typer(payload.app, name="payload", rich_help_panel="Publish")
+app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
+app.add_typer(deny.app, name="deny", rich_help_panel="Peer")
 
 
 @app.command(rich_help_panel="Start here")

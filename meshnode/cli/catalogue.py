@@ -11,14 +11,17 @@ from rich.text import Text
 from meshnode.cli.access import reach
 from meshnode.cli.amend import ToOption, say, write
 from meshnode.cli.passphrase import NoPassphraseOption, PassphraseFileOption, chosen
+from meshnode.cli.standing import notes
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
     err,
     out,
     print_json,
+    print_labelled,
     run_async,
 )
+from meshnode.control import Message
 from meshnode.errors import UsageError
 
 app = typer.Typer(
@@ -113,7 +116,7 @@ def list_(home: HomeOption, as_json: JsonOption = False) -> None:
     from meshnode.runtime.home import Home
     from meshnode.runtime.institutions import all_of
 
-    async def ask() -> list[dict[str, object]]:
+    async def ask() -> list[Message]:
         async with reach(home) as control:
             return list((await control.ask("status"))["catalogues"])
 
@@ -130,6 +133,8 @@ def list_(home: HomeOption, as_json: JsonOption = False) -> None:
             else ""
         )
         out.print(Text(f"  {name}\n  {found['items']} items{keys}"))
+        for label, text in notes(found):
+            print_labelled(f"  {label}", text, "yellow", out)
     if not known:
         out.print("none yet")
         err.print('next: meshnode follow CATALOGUE, or meshnode catalogue create NAME --title "…"')

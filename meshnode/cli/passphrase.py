@@ -72,7 +72,6 @@ def chosen(file: Path | None, *, none: bool, fresh: bool = False) -> str | None:
     return first
 
 
-@cache  # a descriptor can be read once, and one command may open several keys
 def _given(file: Path | None) -> str | None:
     if file is not None:
         return _first_line(lambda: _beginning(file), str(file))
@@ -81,9 +80,15 @@ def _given(file: Path | None) -> str | None:
     if number := os.environ.get(ENV_DESCRIPTOR):
         if not number.isdecimal():
             raise UsageError(f"{ENV_DESCRIPTOR} is {number!r}, not the number of a descriptor")
-        where = f"the file descriptor {number} of {ENV_DESCRIPTOR}"
-        return _first_line(lambda: _drained(int(number)), where)
+        return _of_descriptor(int(number))
     return None
+
+
+@cache  # a descriptor can be read once, and one command may open several keys
+def _of_descriptor(number: int) -> str:
+    return _first_line(
+        lambda: _drained(number), f"the file descriptor {number} of {ENV_DESCRIPTOR}"
+    )
 
 
 def _beginning(file: Path) -> bytes:

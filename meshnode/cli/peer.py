@@ -11,6 +11,7 @@ import typer
 
 from meshnode import config as configuration
 from meshnode.cli.access import reach
+from meshnode.cli.standing import print_notes
 from meshnode.cli.terminal import (
     ENV_HOME,
     HomeOption,
@@ -171,6 +172,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     )
     if status["read_only"]:
         print_labelled("read-only:", status["read_only"], "red bold", out)
+    for denied in status["denied"]:
+        out.print(f"denied: {denied} (meshnode deny list)")
     if not status["catalogues"]:
         out.print("no catalogue is followed yet: [bold]meshnode follow CATALOGUE[/]")
         return
@@ -178,6 +181,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         ("catalogue", "title", "items", "segments", "payloads", "logs (seq)"),
         (_catalogue_row(catalogue) for catalogue in status["catalogues"]),
     )
+    for catalogue in status["catalogues"]:
+        print_notes(catalogue)
     for refused in status["refused"]:
         text = f"segment {short(refused['segment'])}: {refused['reason']}"
         print_labelled("refused", text, "yellow", out)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,11 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.access import reach
+from meshnode.cli.standing import overdue_line
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
+    counted,
     cut_line,
     err,
     out,
@@ -45,6 +48,19 @@ CataloguesOption = Annotated[
     list[str] | None, typer.Option("--catalogue", help="Only these catalogues, by id (repeatable).")
 ]
 IdsOption = Annotated[list[str] | None, typer.Option("--id", help="Only these items (repeatable).")]
+
+
+@dataclass(slots=True)
+class Found:
+    """An answer: its items, how many there are, and what may be missing from it.
+
+    `to_index` segments are here and not searchable yet; `overdue` catalogues may be out of date.
+    """
+
+    items: list[Message] = field(default_factory=list)
+    count: int = 0
+    to_index: int = 0
+    overdue: list[Message] = field(default_factory=list)
 
 
 class Format(StrEnum):
@@ -76,21 +92,24 @@ def search(
     """
     query = _query(bbox, datetime, collection, catalogue, item)
 
-    async def ask() -> tuple[int, list[Message]]:
+    async def ask() -> Found:
         async with reach(home) as control:
             if count:
-                return int((await control.ask("count", **query))["count"]), []
-            found = [each async for each in found_by(control, "search", **query, limit=limit)]
-            return len(found), found
+                return await _found(control, "count", **query)
+            return await _found(control, "search", **query, limit=limit)
 
-    number, found = run_async(ask)
+    found = run_async(ask)
+    # Members that GeoJSON does not know are allowed beside its own (RFC 7946 section 6.1).
+    beside = {"to_index": found.to_index, "overdue": found.overdue}
     if count:
-        print_json({"count": number}) if as_json else out.print(str(number))
+        print_json({"count": found.count, **beside}) if as_json else out.print(str(found.count))
     elif as_json:
-        features = [json.loads(each["item"]) for each in found]
-        print_json({"type": "FeatureCollection", "features": features})
+        features = [json.loads(each["item"]) for each in found.items]
+        print_json({"type": "FeatureCollection", "features": features, **beside})
     else:
-        _print_found(found, limit)
+        _print_found(found.items, limit)
+    if not as_json:
+        _print_doubts(found)
 
 
 @app.command(rich_help_panel="Use")
@@ -195,6 +214,30 @@ async def found_by(
         async for message in messages:
             for each in message.get("event", {}).get("found", ()):
                 yield each
+
+
+async def _found(
+    control: Control,
+    action: str,
+    **query: Any,  # noqa: ANN401 - JSON
+) -> Found:
+    found = Found()
+    async with aclosing(control.follow(action, **query)) as messages:
+        async for message in messages:
+            event = message.get("event", {})
+            found.items += event.get("found", ())
+            found.overdue += event.get("overdue", ())
+            if "result" in message:
+                found.count = message["result"]["count"]
+                found.to_index = message["result"]["to_index"]
+    return found
+
+
+def _print_doubts(found: Found) -> None:
+    if found.to_index:
+        err.print(f"{counted(found.to_index, 'segment')} still to index: there may be more")
+    if found.overdue:
+        err.print(Text(overdue_line(found.overdue), "yellow"))
 
 
 def _query(

@@ -9,11 +9,12 @@ import typer
 from meshnode.cli.access import reach
 from meshnode.cli.passphrase import PassphraseFileOption, asked
 from meshnode.cli.publish import OfflineOption, RestoredOption, follow_messages, own_state
+from meshnode.cli.sync import published_by
 from meshnode.cli.terminal import HomeOption, JsonOption, counted, out, print_json, run_async
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
-    from meshnode.runtime.publishing import Draft
+    from meshnode.core.entries import ItemName
 
 app = typer.Typer()
 
@@ -30,6 +31,12 @@ def withdraw(
     catalogue: Annotated[
         str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="COLLECTION/ITEM that takes their place, if one does.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be signed, sign nothing.")
+    ] = False,
     offline: OfflineOption = False,
     restored: RestoredOption = False,
     passphrase_file: PassphraseFileOption = None,
@@ -38,42 +45,74 @@ def withdraw(
     """Withdraw items: no search of any peer shows them from then on.
 
     For privacy, legal and licence reasons peers serve them to nobody and erase their bytes after
-    seven days; `meshnode purge` does it at once. For the other reasons the bytes stay.
+    seven days; `meshnode purge` does it at once. Segments with such an item are replaced by ones
+    with the other items. For the other reasons the bytes stay.
 
     Example:
 
       meshnode withdraw ca-yt-orthoimagery ca-yt_whitehorse-2019 --reason error
     """
-    from meshnode.core.entries import ItemsRemoved, Reason
-    from meshnode.core.limits import ITEM_IDS_MAX
+    from meshnode.core.entries import ItemName
+    from meshnode.runtime.drafts import parse_reason, withdrawals
     from meshnode.runtime.home import Home
     from meshnode.runtime.institutions import choose
     from meshnode.runtime.publishing import Publisher
+    from meshnode.runtime.replacing import replacements
 
-    known = {each.name.lower(): each for each in Reason}
-    if reason not in known:
-        raise UsageError(f"{reason!r} is no reason", hint=f"one of {', '.join(known)}")
+    why = parse_reason(reason)
+    successor = _item(by) if by else None
     ids = tuple(dict.fromkeys(items))
     layout = Home(home)
     layout.check()
     institution = choose(layout, catalogue)
     key = institution.writer_key(asked(passphrase_file))
 
-    def draft(part: tuple[str, ...]) -> Draft:
-        return lambda clock: ItemsRemoved(clock, collection, part, known[reason], None)
-
-    async def work() -> None:
+    async def work() -> tuple[int, int]:
         async with reach(home) as control:
-            for id_ in ids:
-                where = {"catalogue": institution.text, "collection": collection, "item": id_}
-                await control.ask("evidence", **where)  # refused for an item that is not shown
             with Publisher(layout, institution, key, control).session() as publisher:
-                state = await own_state(publisher, offline=offline, restored=restored)
-                parts = [ids[at : at + ITEM_IDS_MAX] for at in range(0, len(ids), ITEM_IDS_MAX)]
-                await follow_messages(publisher.publish(state, [draft(p) for p in parts], []))
+                state = await own_state(
+                    publisher, offline=offline, restored=restored, signs=not dry_run
+                )
+                published = await published_by(control, institution.text)
+                for name in [*(ItemName(collection, id_) for id_ in ids), successor]:
+                    if name is not None and not published.is_published(name):
+                        raise _not_shown(name)
+                drafts = list(withdrawals(collection, ids, why, successor))
+                replaced, staged = await replacements(
+                    control, publisher, institution.text, state, collection, ids, why
+                )
+                drafts += replaced
+                if not dry_run:
+                    await follow_messages(publisher.publish(state, drafts, staged))
+                return len(drafts), len(replaced)
 
-    run_async(work)
+    entries, replaced = run_async(work)
     if as_json:
-        print_json({"catalogue": institution.text, "withdrawn": list(ids), "reason": reason})
+        said = {"withdrawn": list(ids), "reason": reason, "by": by, "entries": entries}
+        said |= {"segments_replaced": replaced}
+        print_json({"catalogue": institution.text, **said, "published": not dry_run})
         return
-    out.print(f"withdrawn from {institution.name}: {counted(len(ids), 'item')}, {reason}")
+    number = counted(len(ids), "item")
+    if dry_run:
+        signed = counted(entries, "entry", "entries")
+        out.print(f"not withdrawn: {number}, {reason}; {signed} would be signed")
+    else:
+        out.print(f"withdrawn from {institution.name}: {number}, {reason}")
+        if replaced:
+            out.print(f"{counted(replaced, 'segment')} replaced by one without it")
+
+
+def _item(text: str) -> ItemName:
+    from meshnode.core.entries import ItemName
+
+    collection, slash, id_ = text.partition("/")
+    if not (collection and slash and id_):
+        raise UsageError(f"--by {text!r} is not COLLECTION/ITEM")
+    return ItemName(collection, id_)
+
+
+def _not_shown(name: ItemName) -> UsageError:
+    return UsageError(
+        f"no item {name.id!r} of {name.collection!r} is shown here",
+        hint="it may be withdrawn: meshnode log CATALOGUE --collection COLLECTION",
+    )

@@ -38,7 +38,8 @@ class Erasures:
 
     def withholds(self, name: Digest) -> bool:
         """Say whether an object, or a payload by its key, is withdrawn so that nobody gets it."""
-        if not any(catalogue.withdraws(name) for catalogue in self.catalogues.values()):
+        catalogues = self.catalogues.values()
+        if not any(c.withdraws(name) or _may_hold_withdrawn(c, name) for c in catalogues):
             return False
         return not self._is_counted(name)
 
@@ -85,6 +86,9 @@ class Erasures:
         match entry:
             case ItemsRemoved():
                 yield ev.PurgeItems(catalogue.id, entry.collection, parts, entry.clock)
+                for name in _outdated(catalogue, entry):
+                    if not self._is_counted(name):
+                        yield ev.PurgeObject(name)
             case SegmentRemoved():
                 if not self._is_counted(entry.segment):
                     yield ev.PurgeObject(entry.segment)
@@ -99,6 +103,26 @@ class Erasures:
 
     def _is_counted(self, name: Digest) -> bool:
         return any(c.followed and c.counts(name) for c in self.catalogues.values())
+
+
+def _may_hold_withdrawn(catalogue: Catalogue, name: Digest) -> bool:
+    if not any(digest == name for _, digest in catalogue.contents.segments):
+        return False
+    entries = catalogue.contents.erasing.values()
+    withdrawals = (entry for entry in entries if isinstance(entry, ItemsRemoved))
+    return any(name in _outdated(catalogue, entry) for entry in withdrawals)
+
+
+def _outdated(catalogue: Catalogue, entry: ItemsRemoved) -> Iterator[Digest]:
+    """Yield the segments that are older than a withdrawal of items and count no more.
+
+    Their rows are in no index, so any of them may hold such an item.
+    """
+    for (collection, digest), additions in catalogue.contents.segments.items():
+        if collection != entry.collection or additions.best is None or additions.live is not None:
+            continue
+        if additions.best[0][0] < entry.clock:
+            yield digest
 
 
 def _parts_due(catalogue: Catalogue, entry: Erasing, *, is_due: bool) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
 
+from meshnode.core.denylist import DenyList
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
 
 Ticket = NewType("Ticket", int)  # names one question of the operator; `Answer` carries it back
@@ -84,6 +85,7 @@ class Restored:
     objects: frozenset[Digest] = frozenset()
     indexed: tuple[tuple[SegmentKey, int], ...] = ()  # with the clock it was indexed at
     stamps: tuple[StampEntry, ...] = ()
+    deny_lists: tuple[KeepDenyList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,13 @@ class ObjectsPurged:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectLost:
+    """An object that was held is gone, since the disk damaged it: fetched anew if it counts."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentIndexed:
     """The segment passed every check and its rows are searchable."""
 
@@ -261,6 +270,20 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
+class DenyListChanged:
+    """The operator puts `raw`, read as `deny_list`, in place of the list of this name.
+
+    Empty: the list is taken away. `erase`: all that is denied is erased from the disk, too.
+    """
+
+    ticket: Ticket
+    name: str
+    raw: bytes
+    deny_list: DenyList
+    erase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StorageFailed:
     """The disk refused a write (ENOSPC, EIO, …): the node goes on read-only."""
 
@@ -277,11 +300,13 @@ Event = (
     | RequestFailed
     | ObjectStored
     | ObjectsPurged
+    | ObjectLost
     | SegmentIndexed
     | SegmentRefused
     | Followed
     | Unfollowed
     | Submitted
+    | DenyListChanged
     | StorageFailed
 )
 
@@ -321,7 +346,15 @@ class StampEntry:
     stored: int
 
 
-Durable = AdoptRoot | ExtendLog | SetFollowed | StampEntry
+@dataclass(frozen=True, slots=True)
+class KeepDenyList:
+    """Keep a deny list under its name; an empty one is not kept."""
+
+    name: str
+    raw: bytes
+
+
+Durable = AdoptRoot | ExtendLog | SetFollowed | StampEntry | KeepDenyList
 
 
 # --- Effects: something to do ---------------------------------------------------------------------
@@ -348,6 +381,7 @@ class AskRoots:
     peer: PeerId
     catalogue: CatalogueId
     after: int = 0  # 0: from the first
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +392,7 @@ class AskLog:
     log: LogId
     after_seq: int  # -1: from the first head
     first: int
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,8 +402,10 @@ class FetchObject:
     peer: PeerId
     digest: Digest
     size_bytes: int
+    attempt: int = 0
 
 
+# `attempt` tells a request from an earlier one of the same, whose failure may come late.
 Request = AskHeads | AskRoots | AskLog | FetchObject
 
 
@@ -450,6 +487,13 @@ class StopPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class ServePayload:
+    """Serve a payload again that was stopped, with the files that are still here."""
+
+    key: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class PurgePayload:
     """Stop serving a payload and erase its files, but for a publisher's own."""
 
@@ -484,6 +528,7 @@ Started = (
     | PurgeObject
     | PurgeItems
     | StopPayload
+    | ServePayload
     | PurgePayload
     | Blame
     | Answer

@@ -6,7 +6,7 @@ a head extends what is held is decided later, by `log`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshnode.core.catalogue import Catalogue
@@ -18,17 +18,16 @@ from meshnode.core.heads import (
     Head,
     SignedHead,
     decode_announcement,
-    decode_head,
+    decode_signed_head,
     encode_announcement,
 )
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.limits import (
     ANNOUNCED_ENTRIES_MAX,
     ANNOUNCED_ENTRY_BYTES_MAX,
-    SIGNED_HEAD_BYTES_MAX,
 )
 from meshnode.core.notices import decode_notice, is_notice
-from meshnode.core.signed import Signed, decode_signed, encode_signed
+from meshnode.core.signed import Signed, encode_signed
 from meshnode.core.signing import Verify
 from meshnode.core.trust import UntrustedError
 
@@ -51,26 +50,24 @@ class Refusal:
 
 @dataclass(slots=True)
 class Gate:
-    """Checks heads against the catalogues known; remembers which signatures held."""
+    """Checks heads against the catalogues known; remembers which signatures held.
+
+    A catalogue that `denies` is not known.
+    """
 
     catalogues: Mapping[CatalogueId, Catalogue]
     verify: Verify
+    denies: Callable[[CatalogueId], bool] = lambda _: False
     _authentic: dict[Digest, None] = field(default_factory=dict)
 
     def read(self, raw: bytes) -> SignedHead | Refusal:
         """Decode and authenticate one signed head."""
         try:
-            signed = decode_signed(raw, SIGNED_HEAD_BYTES_MAX)
+            offered = decode_signed_head(raw)
         except MalformedRecordError as error:
             return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
-        return self.authenticate(signed)
-
-    def authenticate(self, signed: Signed) -> SignedHead | Refusal:
-        try:
-            head = decode_head(signed.payload)
-        except MalformedRecordError as error:
-            return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
-        catalogue = self.catalogues.get(head.catalogue)
+        head = offered.head
+        catalogue = self._known(head.catalogue)
         if catalogue is None or catalogue.chain is None:
             return Refusal(Verdict.IGNORE, Check.ROOT, "catalogue or its root is not known")
         if head.root_version > catalogue.chain.newest_version:
@@ -79,13 +76,16 @@ class Gate:
         if catalogue.chain.key_of(head.writer) is None:
             reason = f"no root known lists the writer {head.writer.hex()}"
             return Refusal(Verdict.IGNORE, Check.ROOT, reason, lacks_roots=catalogue.id)
-        raw = encode_signed(signed)
         name = sha256(raw)
         if name not in self._authentic:
-            if (fault := catalogue.chain.head_fault(head, signed, self.verify)) is not None:
+            fault = catalogue.chain.head_fault(head, offered.signed, self.verify)
+            if fault is not None:
                 return Refusal(Verdict.REJECT, Check.SIGNATURE, fault)
             self._remember(name)
-        return SignedHead(head, signed, raw)
+        return offered
+
+    def authenticate(self, signed: Signed) -> SignedHead | Refusal:
+        return self.read(encode_signed(signed))
 
     def judge(self, raw: bytes, now_unix: int) -> Refusal | None:
         """Say whether an announcement or a notice may be forwarded: None if so."""
@@ -111,7 +111,7 @@ class Gate:
             notice = decode_notice(raw)
         except MalformedRecordError as error:
             return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
-        catalogue = self.catalogues.get(notice.catalogue)
+        catalogue = self._known(notice.catalogue)
         if catalogue is None or catalogue.chain is None:
             return Refusal(Verdict.IGNORE, Check.ROOT, "catalogue or its root is not known")
         try:
@@ -137,6 +137,9 @@ class Gate:
             # Whoever lacks it needs the newer one; old heads replayed are not carried round again.
             return Refusal(Verdict.IGNORE, Check.CHAIN, f"a newer head than {head.seq} is held")
         return None
+
+    def _known(self, catalogue: CatalogueId) -> Catalogue | None:
+        return None if self.denies(catalogue) else self.catalogues.get(catalogue)
 
     def _remember(self, name: Digest) -> None:
         self._authentic[name] = None

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 from typing import Final, NewType
 
+from meshnode.core.base58 import base58_text
 from meshnode.errors import UsageError
 
 Digest = NewType("Digest", bytes)  # SHA-256, 32 bytes
@@ -26,7 +27,6 @@ _CATALOGUE_PREFIX: Final = bytes([0x01, 0x71, 0x12, 0x20])  # dag-cbor
 _OBJECT_PREFIX: Final = bytes([0x01, 0x55, 0x12, 0x20])  # raw
 # Identity multihash of a protobuf that says Ed25519 and 32 bytes (libp2p peer ids).
 _PEER_PREFIX: Final = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
-_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def sha256(data: bytes) -> Digest:
@@ -43,13 +43,7 @@ def peer_id(public_key: PublicKey) -> PeerId:
     Written out here because a command that works offline has no other need of libp2p, whose import
     costs more than the command.
     """
-    raw = _PEER_PREFIX + public_key
-    number, digits = int.from_bytes(raw), ""
-    while number:
-        number, digit = divmod(number, len(_BASE58))
-        digits = _BASE58[digit] + digits
-    zeros = len(raw) - len(raw.lstrip(b"\0"))
-    return PeerId(_BASE58[0] * zeros + digits)
+    return PeerId(base58_text(_PEER_PREFIX + public_key))
 
 
 def catalogue_text(catalogue: CatalogueId) -> str:

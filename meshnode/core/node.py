@@ -11,11 +11,13 @@ catalogue is in `catalogue`, what may pass in `gossip` and `submission`, which b
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.denials import Denials
+from meshnode.core.denylist import parse_deny_list
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.erasure import Erasures
 from meshnode.core.events import Check, LogId, Now, SegmentKey, SegmentRef, Verdict
@@ -51,12 +53,13 @@ class Node:
     def __init__(self, rng: random.Random, check_signature: Verify = verify) -> None:
         self.catalogues: dict[CatalogueId, Catalogue] = {}
         self.peers = Peers()
-        self.replica = Replica(rng, self._counts)
+        self.denials = Denials(self.catalogues)
+        self.replica = Replica(rng, self._counts, self.denials)
         self.sync = Sync(rng)
         self.erasures = Erasures(self.catalogues)
         self.read_only = ""  # why nothing is written any more
         self._check_signature = check_signature
-        self._gate = Gate(self.catalogues, check_signature)
+        self._gate = Gate(self.catalogues, check_signature, self.denies)
 
     def handle(self, batch: Sequence[ev.Event], now: Now) -> list[ev.Effect]:
         """React to a batch of events. Never blocks, never raises on bad input from peers: such
@@ -81,13 +84,22 @@ class Node:
 
     def withholds(self, name: Digest) -> bool:
         """Say whether an object, or a payload by its key, is served to nobody."""
-        return self.erasures.withholds(name)
+        return self.denials.withholds(name) or self.erasures.withholds(name)
+
+    def expects(self, name: Digest) -> bool:
+        """Say whether an object is being fetched now, and will be served when it is here."""
+        return name in self.replica.fetches.in_flight and not self.withholds(name)
+
+    def denies(self, catalogue: CatalogueId) -> bool:
+        """Say whether nothing of a catalogue is told to anybody."""
+        return self.denials.denies(Digest(catalogue))
 
     def newest_roots(self, catalogues: Sequence[CatalogueId]) -> tuple[ev.RootName, ...]:
         """Name what others need to agree on whom to trust: the newest root, if it is not the first,
         its rivals, and the purges that count.
         """
-        known = (self.catalogues[c].chain for c in catalogues if c in self.catalogues)
+        told = (c for c in catalogues if c in self.catalogues and not self.denies(c))
+        known = (self.catalogues[c].chain for c in told)
         return tuple(
             ev.RootName(chain.catalogue, version, digest)
             for chain in known
@@ -121,8 +133,12 @@ class Node:
         """
         for catalogue_id, roots in restored.roots:
             self._restore_chain(self._catalogue(catalogue_id), roots)
+        for kept in restored.deny_lists:
+            self.denials.change(kept.name, parse_deny_list(kept.raw))
         for catalogue_id in restored.followed:
-            self._catalogue(catalogue_id).followed = True
+            if self.denies(catalogue_id):
+                self.denials.suspended[catalogue_id] = None
+            self._catalogue(catalogue_id).followed = not self.denies(catalogue_id)
         for stored in restored.logs:
             self._restore_log(self._catalogue(stored.log.catalogue), stored)
         effects: list[ev.Effect] = list(self.replica.restore(restored))
@@ -133,6 +149,7 @@ class Node:
                 effects += self._stamp(catalogue, writer, 0, now)
         for catalogue_id in self.followed():
             effects += self._resume(self.catalogues[catalogue_id])
+        effects += map(ev.StopPayload, self.denials.stopped())
         return effects + list(self._ask(now))
 
     def _restore_chain(self, catalogue: Catalogue, raws: Sequence[bytes]) -> None:
@@ -184,9 +201,11 @@ class Node:
             case ev.RequestFailed():
                 yield from self._on_failed(event)
             case ev.ObjectStored(digest):
-                yield from self.replica.stored(digest)
+                yield from self._on_stored(digest)
             case ev.ObjectsPurged(digests):
                 self.replica.purged(digests)
+            case ev.ObjectLost(digest):
+                self._on_lost(digest)
             case ev.SegmentIndexed(ref):
                 self.erasures.indexed(ref)
                 yield from self.replica.segment_indexed(ref)
@@ -198,6 +217,8 @@ class Node:
                 yield from self._on_unfollowed(event)
             case ev.Submitted():
                 yield from self._on_submitted(event, now)
+            case ev.DenyListChanged():
+                yield from self._on_deny_list(event)
             case ev.StorageFailed(reason):
                 self.read_only = reason
             case _:
@@ -210,7 +231,12 @@ class Node:
                 self.peers.joined(peer)
             case ev.PeerDisconnected(peer):
                 self._on_disconnected(peer)
-            case ev.Followed(ticket) | ev.Unfollowed(ticket) | ev.Submitted(ticket):
+            case (
+                ev.Followed(ticket)
+                | ev.Unfollowed(ticket)
+                | ev.Submitted(ticket)
+                | ev.DenyListChanged(ticket)
+            ):
                 yield ev.Answer(ticket, f"this peer is read-only: {self.read_only}")
             case _:
                 pass  # the next start learns it again
@@ -307,7 +333,7 @@ class Node:
 
     def _on_roots(self, event: ev.RootsReceived) -> Iterator[ev.Effect]:
         peer, catalogue = event.peer, self.catalogues.get(event.catalogue)
-        if catalogue is None or self.sync.roots.in_flight.get(catalogue.id) != peer:
+        if catalogue is None or not self.sync.roots.is_in_flight(catalogue.id, peer):
             return  # it was not asked, or answered too late
         try:
             yield from self._learn_roots(catalogue, event.raws, peer)
@@ -325,7 +351,7 @@ class Node:
             self.sync.roots_answered(catalogue.id)
 
     def _on_log(self, event: ev.LogReceived, now: Now) -> Iterator[ev.Effect]:
-        if self.sync.logs.in_flight.get(event.log) != event.peer:
+        if not self.sync.logs.is_in_flight(event.log, event.peer):
             return  # it was not asked, or answered too late
         catalogue = self.catalogues[event.log.catalogue]
         heads = self._heads_of(event, now)
@@ -376,11 +402,11 @@ class Node:
         match event.request:
             case ev.AskHeads():
                 pass  # the next poll asks again
-            case ev.AskRoots(peer, catalogue):
-                if self.sync.roots.in_flight.get(catalogue) == peer:
+            case ev.AskRoots(peer, catalogue, attempt=attempt):
+                if self.sync.roots.is_in_flight(catalogue, peer, attempt):
                     self._roots_asked(self.catalogues[catalogue], peer)
-            case ev.AskLog(peer, log):
-                self.sync.logs.failed(log, peer)
+            case ev.AskLog(peer, log, attempt=attempt):
+                self.sync.logs.failed(log, peer, attempt=attempt)
             case ev.FetchObject():
                 self.replica.fetch_failed(event.request, at_fault=event.check is not None)
             case _:
@@ -388,10 +414,27 @@ class Node:
         if event.check is not None:
             yield from self._blame(event.request.peer, event.check, event.reason)
 
+    def _on_stored(self, digest: Digest) -> Iterator[ev.Effect]:
+        """Take in an object; one that was denied while it came does not stay."""
+        if self.denials.denies(digest) and digest not in self.replica.objects:
+            yield ev.PurgeObject(digest)
+        else:
+            yield from self.replica.stored(digest)
+
+    def _on_lost(self, digest: Digest) -> None:
+        """Fetch it again for all that counts it, unless it is withdrawn so that nobody gets it."""
+        self.replica.lost(digest)
+        if not self.withholds(digest):
+            for catalogue in self.followed():
+                self.replica.want_again(self.catalogues[catalogue], digest)
+
     # --- The operator -----------------------------------------------------------------------------
     def _on_followed(self, event: ev.Followed) -> Iterator[ev.Effect]:
         known = self.catalogues.get(event.catalogue)
         catalogue = known or Catalogue(event.catalogue)
+        if self.denies(event.catalogue):
+            yield ev.Answer(event.ticket, "this catalogue is on this peer's deny list")
+            return
         if event.roots:
             try:
                 yield from self._learn_roots(catalogue, event.roots, None)
@@ -409,15 +452,56 @@ class Node:
 
     def _on_unfollowed(self, event: ev.Unfollowed) -> Iterator[ev.Effect]:
         catalogue = self.catalogues.get(event.catalogue)
-        if catalogue is None or not catalogue.followed:
+        was_suspended = event.catalogue in self.denials.suspended
+        if catalogue is None or not (catalogue.followed or was_suspended):
             yield ev.Answer(event.ticket, "this catalogue is not followed")
             return
+        self.denials.suspended.pop(event.catalogue, None)
+        yield ev.SetFollowed(catalogue.id, followed=False)
+        if catalogue.followed:
+            yield from self._leave(catalogue)
+        yield ev.Answer(event.ticket)
+
+    def _leave(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         catalogue.followed = False
         self.replica.forget(catalogue.id)
         self.sync.forget(catalogue.id)
-        yield ev.SetFollowed(catalogue.id, followed=False)
         yield ev.ForgetCatalogue(catalogue.id)
+
+    def _on_deny_list(self, event: ev.DenyListChanged) -> Iterator[ev.Effect]:
+        """Put a list in force: what it denies goes, and what none denies any more comes back."""
+        hidden, stopped = self.denials.items(), self.denials.stopped()
+        yield ev.KeepDenyList(event.name, event.raw)
+        self.denials.change(event.name, event.deny_list if event.raw else None)
+        self.replica.drop_denied()
+        shown = hidden.keys() - self.denials.items().keys()
+        for catalogue_id, collection, _ in sorted(shown):
+            if (catalogue := self.catalogues.get(catalogue_id)) is not None:
+                self.replica.index_anew(catalogue, collection)
+        for catalogue in list(self.catalogues.values()):
+            yield from self._obey_lists(catalogue)
+        stops = self.denials.stopped()
+        yield from (ev.StopPayload(key) for key in stops if key not in stopped)
+        for key in stopped:
+            if key not in stops and not self.withholds(key):
+                yield ev.ServePayload(key)
+        if event.erase:
+            yield from self._erased(self.denials.erasing(dict(self.replica.objects)))
         yield ev.Answer(event.ticket)
+
+    def _obey_lists(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+        is_denied = self.denies(catalogue.id)
+        if catalogue.followed and is_denied:
+            self.denials.suspended[catalogue.id] = None
+            yield from self._leave(catalogue)
+        elif catalogue.followed:
+            yield from self._resume(catalogue)
+        elif catalogue.id in self.denials.suspended and not is_denied:
+            del self.denials.suspended[catalogue.id]
+            catalogue.followed = True
+            yield from self._resume(catalogue)
+            for peer in self.peers.asked():
+                yield ev.AskHeads(peer, (catalogue.id,))
 
     def _on_submitted(self, event: ev.Submitted, now: Now) -> Iterator[ev.Effect]:
         result = examine(event, self.catalogues, self._gate, now.unix)
@@ -439,7 +523,7 @@ class Node:
 
     def _counts(self, key: SegmentKey) -> SegmentRef | None:
         catalogue = self.catalogues.get(key.catalogue)
-        if catalogue is None or not catalogue.followed:
+        if catalogue is None or not catalogue.followed or self.denials.denies(key.digest):
             return None
         return catalogue.segment((key.collection, key.digest))
 
@@ -518,7 +602,10 @@ class Node:
             yield ev.StampEntry(catalogue.id, entry, now.unix)
 
     def _erase(self, now: Now) -> Iterator[ev.Effect]:
-        for effect in self.erasures.start(now.unix):
+        yield from self._erased(self.erasures.start(now.unix))
+
+    def _erased(self, effects: Iterable[ev.Effect]) -> Iterator[ev.Effect]:
+        for effect in effects:
             if isinstance(effect, ev.PurgeObject):
                 if effect.digest not in self.replica.objects:
                     continue

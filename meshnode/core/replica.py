@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue, Changes
+from meshnode.core.denials import Denials
 from meshnode.core.entries import ObjectRef
 from meshnode.core.events import SegmentKey, SegmentRef
 from meshnode.core.fetching import FetchQueue
@@ -47,6 +48,7 @@ class Replica:
 
     rng: random.Random
     counts: Callable[[SegmentKey], SegmentRef | None]
+    denials: Denials
     objects: dict[Digest, None] = field(default_factory=dict)
     indexed: dict[SegmentKey, int] = field(default_factory=dict)  # the clock it was indexed at
     refused: dict[SegmentKey, ev.SegmentRefused] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Replica:
 
     def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         """Bring a whole catalogue towards being searchable: at boot, or newly followed."""
-        yield _hidden(catalogue)
+        yield self._hidden(catalogue)
         for name in catalogue.contents.segments:
             yield from self._settle(catalogue.key(name), None)
         for wanted in catalogue.objects():
@@ -79,7 +81,7 @@ class Replica:
     ) -> Iterator[ev.Effect]:
         """Follow what newly adopted entries changed; `source` is asked for objects first."""
         if changes.recounted:
-            yield _hidden(catalogue)
+            yield self._hidden(catalogue)
         for entry in changes.hidden:
             erases = entry.reason.erases
             yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock, erases)
@@ -102,8 +104,36 @@ class Replica:
         for digest in digests:
             self.objects.pop(digest, None)
 
+    def lost(self, digest: Digest) -> None:
+        """The disk damaged these bytes: whatever was refused may have been refused for that."""
+        self.purged((digest,))
+        self._to_index = {key: None for key in self._to_index if key.digest != digest}
+        self.refused = {key: event for key, event in self.refused.items() if key.digest != digest}
+
+    def want_again(self, catalogue: Catalogue, digest: Digest) -> None:
+        """Want lost bytes for all that counts in this catalogue, also what is indexed already."""
+        for name in catalogue.contents.segments:
+            if name[1] == digest and (ref := self.counts(catalogue.key(name))) is not None:
+                self._want(digest, ref.size_bytes, None).segments[ref.key] = None
+        for wanted in catalogue.objects():
+            if wanted.digest == digest:
+                self._want_for(catalogue, wanted, None)
+
+    def drop_denied(self) -> None:
+        """Fetch nothing any more that is denied; segments are settled one by one."""
+        for digest in [digest for digest in self._awaited if self.denials.denies(digest)]:
+            del self._awaited[digest]
+            self.fetches.done(digest)
+
+    def index_anew(self, catalogue: Catalogue, collection: str) -> None:
+        """Have a collection's segments indexed again whose bytes were erased, when they settle."""
+        for name in catalogue.contents.segments:
+            if name[0] == collection and name[1] not in self.objects:
+                self.indexed.pop(catalogue.key(name), None)
+
     def fetch_failed(self, request: ev.FetchObject, *, at_fault: bool) -> None:
-        self.fetches.failed(request.digest, request.peer, at_fault=at_fault)
+        fetch = (request.digest, request.peer)
+        self.fetches.failed(*fetch, attempt=request.attempt, at_fault=at_fault)
         awaited = self._awaited.get(request.digest)
         if awaited is not None and awaited.sizes[0] == request.size_bytes:
             awaited.sizes.append(awaited.sizes.pop(0))
@@ -136,7 +166,8 @@ class Replica:
 
     def start(self, peers: Sequence[PeerId], now: float) -> Iterator[ev.Effect]:
         for digest, peer in self.fetches.start(peers, now):
-            yield ev.FetchObject(peer, digest, self._awaited[digest].sizes[0])
+            size_bytes = self._awaited[digest].sizes[0]
+            yield ev.FetchObject(peer, digest, size_bytes, self.fetches.attempt(digest))
         while self._to_index and len(self._indexing) < INDEXING_AT_ONCE_MAX:
             key = next(iter(self._to_index))
             del self._to_index[key]
@@ -174,7 +205,7 @@ class Replica:
         )
 
     def _want_for(self, catalogue: Catalogue, wanted: ObjectRef, source: PeerId | None) -> None:
-        if wanted.digest not in self.objects:
+        if wanted.digest not in self.objects and not self.denials.denies(wanted.digest):
             awaited = self._want(wanted.digest, wanted.size_bytes, source)
             awaited.catalogues[catalogue.id] = None
 
@@ -196,19 +227,19 @@ class Replica:
         if self.indexed.pop(key, None) is not None:
             yield ev.DropSegment(key)
 
+    def _hidden(self, catalogue: Catalogue) -> ev.SetHidden:
+        removals = catalogue.contents.removals()
+        withdrawals = tuple(
+            ev.Withdrawal(entry.collection, entry.ids, entry.clock, entry.reason.erases)
+            for entry in removals
+        )
+        denied = self.denials.withdrawals(catalogue.id)
+        return ev.SetHidden(catalogue.id, withdrawals + denied)
+
     def _abandon_unwanted(self, digest: Digest) -> None:
         if not self._awaited[digest].is_wanted:
             del self._awaited[digest]
             self.fetches.done(digest)
-
-
-def _hidden(catalogue: Catalogue) -> ev.SetHidden:
-    removals = catalogue.contents.removals()
-    withdrawals = (
-        ev.Withdrawal(entry.collection, entry.ids, entry.clock, entry.reason.erases)
-        for entry in removals
-    )
-    return ev.SetHidden(catalogue.id, tuple(withdrawals))
 
 
 def _without(keys: dict[SegmentKey, Kept], catalogue: CatalogueId) -> dict[SegmentKey, Kept]:

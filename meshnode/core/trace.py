@@ -11,18 +11,21 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
-from meshnode.core.events import Effect, Event, SegmentRef, SetHidden
+from meshnode.core.events import DenyListChanged, Effect, Event, LogId, SegmentRef, SetHidden
 from meshnode.core.identifiers import DIGEST_BYTES
 
 ID_BYTES_SHOWN: Final = 8  # enough to tell ids apart in a log of millions of lines
+REMEMBERED_LOGS: Final = 1024  # whose text is not made again: most lines name one
 TEXT_CHARACTERS_MAX: Final = 200  # of one reason or name; the rest adds nothing to a log
 
 # Where a few fields name the whole value.
 _NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     SegmentRef: ("log", "collection", "digest", "clock"),
     SetHidden: ("catalogue", "count"),
+    DenyListChanged: ("ticket", "name", "raw", "erase"),
 }
 _known_fields: dict[type, tuple[str, ...]] = {}  # bounded by the number of types in `events`
 
@@ -45,7 +48,7 @@ def line(item: Event | Effect) -> str:
 def _fields_of(shape: type) -> tuple[str, ...]:
     names = _known_fields.get(shape)
     if names is None:
-        assert is_dataclass(shape)
+        assert is_dataclass(shape), f"{shape.__name__} has no place in a trace"
         names = _NAMING_FIELDS.get(shape) or tuple(field.name for field in fields(shape))
         _known_fields[shape] = names
     return names
@@ -57,7 +60,10 @@ def _text(value: object) -> str:
         return write(value)
     if isinstance(value, Enum):
         return _quoted(str(value.value))
-    assert is_dataclass(value), f"{type(value).__name__} has no place in a trace"
+    return _record(value)
+
+
+def _record(value: object) -> str:
     parts = (_text(getattr(value, name)) for name in _fields_of(type(value)))
     return f"({','.join((type(value).__name__, *parts))})"
 
@@ -80,6 +86,7 @@ def _quoted(value: str) -> str:
 
 _WRITERS: Final[dict[type, Callable[..., str]]] = {
     bytes: _bytes,
+    LogId: lru_cache(REMEMBERED_LOGS)(_record),
     str: _quoted,
     tuple: _tuple,
     int: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, assert_never
 
 import structlog
@@ -32,6 +33,10 @@ class Network(Protocol):
         """Serve a payload no more; raises StorageError."""
         ...
 
+    async def serve_payload(self, key: Digest) -> None:
+        """Serve what is here of a payload again; raises StorageError."""
+        ...
+
 
 class Offline:
     """The network of a peer that has none: nobody hears, nobody answers."""
@@ -44,6 +49,9 @@ class Offline:
 
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         """Nothing is served; what is due is erased at the next start with a network."""
+
+    async def serve_payload(self, key: Digest) -> None:
+        """Nothing is served."""
 
 
 class Effects:
@@ -59,16 +67,25 @@ class Effects:
         self._tickets = tickets
         self._tell = tell
         # Unbounded: the node bounds its requests in flight and its announcements follow those.
-        self._send, self._receive = trio.open_memory_channel[ev.Started](math.inf)
+        self._send, self._receive = trio.open_memory_channel[ev.Started | trio.Event](math.inf)
 
     def start(self, effect: ev.Started) -> None:
         self._send.send_nowait(effect)
+
+    async def settle(self) -> None:
+        """Wait until all that was started so far has changed the index and the object store."""
+        settled = trio.Event()
+        self._send.send_nowait(settled)
+        await settled.wait()
 
     async def run(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._indexing.run)
             async for effect in self._receive:
-                self._perform(effect, nursery)
+                if isinstance(effect, trio.Event):
+                    self._indexing.queue(effect)
+                else:
+                    self._perform(effect, nursery)
 
     def _perform(self, effect: ev.Started, nursery: trio.Nursery) -> None:
         match effect:
@@ -87,9 +104,13 @@ class Effects:
             ):
                 self._indexing.queue(effect)
             case ev.StopPayload(key):
-                nursery.start_soon(self._stop_payload, key, False)
+                change = partial(self._network.stop_payload, key, erase=False)
+                nursery.start_soon(self._change_payload, change)
             case ev.PurgePayload(key):
-                nursery.start_soon(self._stop_payload, key, True)
+                change = partial(self._network.stop_payload, key, erase=True)
+                nursery.start_soon(self._change_payload, change)
+            case ev.ServePayload(key):
+                nursery.start_soon(self._change_payload, partial(self._network.serve_payload, key))
             case ev.Answer():
                 self._tickets.resolve(effect)
             case ev.Blame():
@@ -103,9 +124,9 @@ class Effects:
         except Exception:
             _log.exception("an announcement failed")
 
-    async def _stop_payload(self, key: Digest, erase: bool) -> None:
+    async def _change_payload(self, change: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._network.stop_payload(key, erase=erase)
+            await change()
         except StorageError as error:
             await self._tell(ev.StorageFailed(str(error)))
 

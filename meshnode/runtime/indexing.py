@@ -42,7 +42,7 @@ class Objects(Protocol):
     def object_path(self, digest: Digest) -> Path: ...
 
     def is_intact(self, digest: Digest) -> bool:
-        """Say whether the bytes still hash to their name; damaged ones are gone afterwards."""
+        """Say whether the bytes are here and hash to their name; damaged ones are removed."""
         ...
 
     def erase(self, digest: Digest) -> None:
@@ -65,22 +65,26 @@ class Indexing:
         self._objects = objects
         self._tell = tell
         # Unbounded: the node has at most two segments in work, and hides what a log names.
-        self._send, self._receive = trio.open_memory_channel[IndexEffect](math.inf)
+        self._send, self._receive = trio.open_memory_channel[IndexEffect | trio.Event](math.inf)
 
-    def queue(self, effect: IndexEffect) -> None:
+    def queue(self, effect: IndexEffect | trio.Event) -> None:
+        """Queue a change; an event is set when all that was queued before it is done."""
         self._send.send_nowait(effect)
 
     async def run(self) -> None:
         async for effect in self._receive:
             try:
-                await self._perform(effect)
+                if isinstance(effect, trio.Event):
+                    effect.set()
+                else:
+                    await self._perform(effect)
             except StorageError as error:
                 await self._tell(ev.StorageFailed(str(error)))
 
     async def _perform(self, effect: IndexEffect) -> None:
         match effect:
             case ev.IndexSegment(ref):
-                await self._tell(await self._index_segment(ref))
+                await self._index_segment(ref)
             case ev.DropSegment(key):
                 await trio.to_thread.run_sync(self._index.drop, key)
             case ev.HideItems(catalogue, collection, ids, clock, erases):
@@ -100,13 +104,16 @@ class Indexing:
             case _:
                 assert_never(effect)
 
-    async def _index_segment(self, ref: ev.SegmentRef) -> ev.SegmentIndexed | ev.SegmentRefused:
+    async def _index_segment(self, ref: ev.SegmentRef) -> None:
         refusal = await self._refusal(ref)
         if refusal is None:
-            return ev.SegmentIndexed(ref)
-        if not await trio.to_thread.run_sync(self._objects.is_intact, ref.digest):
-            refusal = "this disk damaged the segment's file: the next start fetches it again"
-        return ev.SegmentRefused(ref, refusal)
+            await self._tell(ev.SegmentIndexed(ref))
+        elif await trio.to_thread.run_sync(self._objects.is_intact, ref.digest):
+            await self._tell(ev.SegmentRefused(ref, refusal))
+        else:
+            damaged = "this disk damaged the segment's file: it is fetched again"
+            await self._tell(ev.SegmentRefused(ref, damaged))
+            await self._tell(ev.ObjectLost(ref.digest))
 
     async def _refusal(self, ref: ev.SegmentRef) -> str | None:
         """Index a segment; return why that cannot be, after CHECKS_MAX checks that ended early."""

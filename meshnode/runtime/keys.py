@@ -70,7 +70,7 @@ def load_key(path: Path, passphrase: Passphrase | None = None) -> Ed25519Private
         if is_encrypted:
             raise UsageError(
                 f"the passphrase does not open {path}",
-                hint="try again; without it the key is lost: see the runbook, docs/keys.md",
+                hint="try again; without it the key is lost: meshnode writer close --help",
             ) from error
         raise UsageError(f"{path} is not a private key in PKCS #8 PEM") from error
     if not isinstance(key, Ed25519PrivateKey):

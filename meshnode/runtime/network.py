@@ -12,6 +12,7 @@ from meshnode.config import Config
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
+from meshnode.runtime.arrivals import Arrivals
 from meshnode.runtime.discovery import discover
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
@@ -31,6 +32,7 @@ class Network:
 
     mesh: Mesh
     requests: Requests
+    arrivals: Arrivals
     torrents: Torrents
     discovers: bool
 
@@ -47,8 +49,14 @@ class Network:
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         await self.torrents.stop(key, erase=erase)
 
+    async def serve_payload(self, key: Digest) -> None:
+        await self.torrents.resume(key)
+
     async def perform(self, request: ev.Request) -> ev.Event:
-        return await self.requests.perform(request)
+        event = await self.requests.perform(request)
+        if isinstance(event, ev.ObjectStored):
+            self.arrivals.came(event.digest)
+        return event
 
 
 def build_network(
@@ -87,10 +95,13 @@ def build_network(
     async def withholds(digest: Digest) -> bool:
         return node.withholds(digest) or await trio.to_thread.run_sync(index.is_sealed, digest)
 
-    serving = Serving(store, reached, provider, node.newest_roots, withholds)
+    arrivals = Arrivals(node.expects)
+    serving = Serving(
+        store, reached, provider, node.newest_roots, withholds, node.denies, arrivals.wait
+    )
     addresses = MeshSettings(
         listen=config.network.listen, seeds=config.network.seeds, announce=config.network.announce
     )
     mesh = Mesh(addresses, identity, judge, tell, serving.serve)
     requests = Requests(mesh.open_stream, store, mesh.addresses)
-    return Network(mesh, requests, torrents, config.network.discover)
+    return Network(mesh, requests, arrivals, torrents, config.network.discover)

@@ -102,16 +102,23 @@ def write_segment(
 
 
 def read_segment_items(path: Path) -> Iterator[bytes]:
-    """Yield the exact bytes of each item, in row order; for segments that passed their check.
+    """Yield the exact bytes of each item, as `read_segment_rows` does."""
+    return (item for item, _ in read_segment_rows(path))
+
+
+def read_segment_rows(path: Path) -> Iterator[tuple[bytes, int | None]]:
+    """Yield the exact bytes and the clock of each item, in row order.
+
+    The segment has passed its check. A clock of None stands for that of the segment's entry.
 
     Raises:
         StorageError: the file cannot be read, or is no segment.
     """
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(256, columns=["item"], use_threads=False):
-                for item in batch.column("item").cast(pa.binary()):
-                    yield item.as_py()
+            for batch in file.iter_batches(256, columns=["item", "clock"], use_threads=False):
+                items = batch.column("item").cast(pa.binary()).to_pylist()
+                yield from zip(items, batch.column("clock").to_pylist(), strict=True)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise StorageError(f"cannot read the segment {path}: {error}") from error
 

@@ -39,6 +39,7 @@ from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
 
 GRACE_SECONDS: Final = 20.0  # to end in order; a crash is harmless, so no longer than that
+SETTLE_SECONDS_MAX: Final = 20.0  # for what a command started offline; the next start goes on
 
 _log = structlog.get_logger()
 
@@ -94,11 +95,16 @@ async def running(root: Path, config: Config, *, online: bool) -> AsyncIterator[
         store.drop_stale(unix_now())
         index = stack.enter_context(closing(Index.open(home.index)))
         async with SegmentChecker() as checker, trio.open_nursery() as nursery:
-            peer = await _start(home, config, store, index, checker, nursery, online=online)
+            peer, effects = await _start(
+                home, config, store, index, checker, nursery, online=online
+            )
             async with trio.open_nursery() as asking:
                 await asking.start(_control_server(peer).run)
                 yield peer
                 asking.cancel_scope.cancel()  # requests end while all that they use still runs
+            if not online:
+                with trio.move_on_after(SETTLE_SECONDS_MAX):
+                    await effects.settle()
             nursery.cancel_scope.cancel()
 
 
@@ -111,7 +117,7 @@ async def _start(
     nursery: trio.Nursery,
     *,
     online: bool,
-) -> Peer:
+) -> tuple[Peer, Effects]:
     """Connect the parts and start them."""
     node = Node(random.Random())  # noqa: S311 - jitter and choice of peers, no secrets
     journal, tickets = Journal(), Tickets()
@@ -144,7 +150,7 @@ async def _start(
         await network.start(nursery, random.Random())  # noqa: S311 - jitter
     nursery.start_soon(effects.run)
     await nursery.start(pump.run, replace(restored, indexed=indexed))
-    return peer
+    return peer, effects
 
 
 def _control_server(peer: Peer) -> ControlServer:

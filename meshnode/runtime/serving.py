@@ -58,7 +58,7 @@ class Library(Protocol):
     def open_object(self, digest: Digest) -> BinaryIO | None: ...
 
 
-async def _serves_all(_digest: Digest) -> bool:
+async def _never(_digest: Digest) -> bool:
     return False
 
 
@@ -70,6 +70,8 @@ class Serving:
         provider: returns the BitTorrent port if this peer serves the payload `key`.
         newest_roots: names the newest roots of these catalogues that others should know of.
         withholds: says whether an object is served to nobody.
+        denies: says whether nothing of a catalogue is told to anybody.
+        arrives: waits a moment for an object that is on its way here; says whether it came.
         deadline_seconds: for each wait: the question, and each frame of the answer.
     """
 
@@ -79,7 +81,9 @@ class Serving:
         peers: Callable[[PeerId, tuple[str, ...]], Sequence[str]],
         provider: Callable[[bytes], int | None],
         newest_roots: Callable[[Sequence[CatalogueId]], Sequence[RootName]] = lambda _: (),
-        withholds: Callable[[Digest], Awaitable[bool]] = _serves_all,
+        withholds: Callable[[Digest], Awaitable[bool]] = _never,
+        denies: Callable[[CatalogueId], bool] = lambda _: False,
+        arrives: Callable[[Digest], Awaitable[bool]] = _never,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._library = library
@@ -87,6 +91,8 @@ class Serving:
         self._provider = provider
         self._newest_roots = newest_roots
         self._withholds = withholds
+        self._denies = denies
+        self._arrives = arrives
         self._deadline_seconds = deadline_seconds
         self._in_flight: dict[PeerId, int] = {}
         self._budgets: Budgets[PeerId] = Budgets(BYTES_PER_SECOND, BYTES_PER_SECOND)
@@ -121,17 +127,22 @@ class Serving:
         """Find what is asked for. Raises FrameError, StorageError."""
         match question:
             case ["heads", named]:
-                catalogues = [_catalogue(name) for name in expect_list(named, CATALOGUES_MAX)]
+                asked_for = map(_catalogue, expect_list(named, CATALOGUES_MAX))
+                catalogues = [name for name in asked_for if not self._denies(name)]
                 heads = await trio.to_thread.run_sync(self._library.heads, catalogues)
                 names = self._newest_roots(catalogues)
                 return ["heads", heads, [[n.catalogue, n.version, n.digest] for n in names]]
             case ["roots", name, after]:
                 asked = _catalogue(name), expect_int(after, 0, NUMBER_MAX)
+                if self._denies(asked[0]):
+                    return ["none"]
                 roots = await trio.to_thread.run_sync(self._library.roots, *asked)
                 return ["roots", roots] if roots else ["none"]
             case ["log", name, writer, after_seq, first]:
                 log = LogId(_catalogue(name), Kid(expect_bytes(writer, KID_BYTES)))
                 start = expect_int(after_seq, -1, NUMBER_MAX), expect_int(first, 0, NUMBER_MAX)
+                if self._denies(log.catalogue):
+                    return ["log", [], first, []]
                 return ["log", *await trio.to_thread.run_sync(self._library.log, log, *start)]
             case ["object", name, offset]:
                 digest = Digest(expect_bytes(name, DIGEST_BYTES))
@@ -144,12 +155,15 @@ class Serving:
                 raise FrameError("not a question of this protocol")
 
     async def _open(self, digest: Digest, offset: int) -> list[object] | _Object:
+        file = await self._find(digest)
+        if file is None and await self._arrives(digest):
+            file = await self._find(digest)
+        return ["none"] if file is None else _Object(file, offset)
+
+    async def _find(self, digest: Digest) -> BinaryIO | None:
         if await self._withholds(digest):
-            return ["none"]
-        file = await trio.to_thread.run_sync(self._library.open_object, digest)
-        if file is None:
-            return ["none"]
-        return _Object(file, offset)
+            return None
+        return await trio.to_thread.run_sync(self._library.open_object, digest)
 
     async def _send_object(self, peer: PeerId, stream: Stream, held: _Object) -> None:
         with held.file:

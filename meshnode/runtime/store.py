@@ -26,7 +26,7 @@ from meshnode.runtime.files import publish_file, sync_directory
 from meshnode.runtime.home import Home
 from meshnode.runtime.sqlite import storage_errors, transaction
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ANSWER_BYTES_MAX = 1 << 20  # of heads and entries in one answer; the asker asks on
 ANSWER_HEADS_MAX = 256
 INCOMING_KEPT_SECONDS = 7 * 86_400  # longer than who goes on with it is away
@@ -46,13 +46,17 @@ CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
 CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,
                      PRIMARY KEY (catalogue, entry)) WITHOUT ROWID;
 """
-# Format 1 kept one root a version, and no times.
+_DENIALS = """
+CREATE TABLE IF NOT EXISTS deny_lists (name TEXT PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID;
+"""
+# Format 1 kept one root a version, and no times; format 2 no deny lists.
 _FROM_FORMAT_1 = f"""
 ALTER TABLE roots RENAME TO former;
 {_TRUST}
 INSERT INTO roots SELECT catalogue, version, raw FROM former;
 DROP TABLE former;
 """  # noqa: S608 - a constant
+_UPGRADES = (_SCHEMA + _TRUST + _DENIALS, _FROM_FORMAT_1 + _DENIALS, _DENIALS)  # by format held
 _HEADS_AFTER = (
     "SELECT raw FROM heads WHERE catalogue = ? AND writer = ? AND seq > ? ORDER BY seq LIMIT ?"
 )
@@ -111,7 +115,14 @@ class Store:
             logs=tuple(stored),
             objects=self._objects(),
             stamps=tuple(stamps),
+            deny_lists=self.deny_lists(),
         )
+
+    def deny_lists(self) -> tuple[ev.KeepDenyList, ...]:
+        """Return the operator's deny lists, by name."""
+        with self._mutex, _errors(f"cannot read {self._home.log}"):
+            rows = list(self._rows("SELECT name, raw FROM deny_lists ORDER BY 1"))
+        return tuple(ev.KeepDenyList(name, raw) for name, raw in rows)
 
     # --- What peers ask for -----------------------------------------------------------------------
     def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]:
@@ -166,19 +177,20 @@ class Store:
         return raw
 
     def is_intact(self, digest: Digest) -> bool:
-        """Hash an object that is held. One that this disk has damaged is removed, so that the next
-        start fetches it again.
+        """Hash an object, False if it is not held. One that this disk has damaged is removed.
 
         Raises:
             StorageError: it cannot be read.
         """
         path = self.object_path(digest)
         with _errors(f"cannot read {path}"):
+            if not path.exists():
+                return False
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").digest() == digest:
                     return True
             _log.error("an object was damaged on this disk, and is removed", path=str(path))
-            path.unlink()
+            path.unlink(missing_ok=True)
         return False
 
     def erase(self, digest: Digest) -> None:
@@ -246,7 +258,7 @@ class Store:
             )
         if version < SCHEMA_VERSION:
             with transaction(self._database):
-                self._database.execute(_FROM_FORMAT_1 if version else _SCHEMA + _TRUST)
+                self._database.execute(_UPGRADES[version])
                 self._database.pragma("user_version", SCHEMA_VERSION)
 
     def _write(self, effect: ev.Durable) -> None:
@@ -266,6 +278,10 @@ class Store:
                     self._run("INSERT INTO entries VALUES (?,?,?,?)", *key, position, raw)
             case ev.StampEntry(catalogue, entry, stored):
                 self._run("INSERT OR IGNORE INTO stamps VALUES (?,?,?)", catalogue, entry, stored)
+            case ev.KeepDenyList(name, raw):
+                self._run("DELETE FROM deny_lists WHERE name = ?", name)
+                if raw:
+                    self._run("INSERT INTO deny_lists VALUES (?,?)", name, raw)
             case _:
                 assert_never(effect)
 
@@ -286,10 +302,10 @@ class Store:
             raws.append(raw)
         return raws
 
-    def _run(self, sql: str, *values: bytes | int) -> None:
+    def _run(self, sql: str, *values: bytes | int | str) -> None:
         self._database.execute(sql, values)
 
-    def _rows(self, sql: str, *values: bytes | int) -> apsw.Cursor:
+    def _rows(self, sql: str, *values: bytes | int | str) -> apsw.Cursor:
         return self._database.execute(sql, values)
 
 

@@ -16,7 +16,7 @@ import libtorrent as lt
 import trio
 
 from meshnode.core.identifiers import Digest
-from meshnode.errors import ConfigError, MeshnodeError, PeerError, StorageError
+from meshnode.errors import ConfigError, MeshnodeError, PeerError, StorageError, UsageError
 from meshnode.runtime.address_filter import (
     Endpoint,
     is_forbidden,
@@ -156,12 +156,27 @@ class Torrents:
     async def stop(self, key: Digest, *, erase: bool) -> None:
         """Serve a payload no more; `erase` its directory too, but no file of a publisher's own.
 
+        A download of it ends with an error.
+
         Raises:
             StorageError: the disk refused.
         """
+        if (transfer := self._transfers.get(key)) is not None:
+            transfer.note_failure(UsageError("this payload was withdrawn or denied meanwhile"))
         await self._drop(key)
         if erase:
             await trio.to_thread.run_sync(PayloadDirectory(self._directory, key).erase)
+
+    async def resume(self, key: Digest) -> None:
+        """Serve a payload that was stopped again, as far as its files are here and as they were.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        directory = PayloadDirectory(self._directory, key)
+        torrent = await trio.to_thread.run_sync(directory.load)
+        if torrent is not None and key not in self._transfers:
+            await self._resume(torrent, directory)
 
     async def add_peers(self, key: Digest, peers: Sequence[Endpoint]) -> None:
         """Tell a running download of more peers; a forbidden address is skipped."""
@@ -237,6 +252,8 @@ class Torrents:
 
     async def _settle(self, transfer: Transfer) -> None:
         """End a download, done or not: ask for nothing more and record what is held."""
+        if self._transfers.get(transfer.torrent.key) is not transfer:
+            return  # it was stopped meanwhile
         transfer.drop_mirrors()
         transfer.want_nothing()
         with contextlib.suppress(MeshnodeError):
@@ -289,10 +306,7 @@ class Torrents:
 
     async def _resume_all(self) -> None:
         for path in sorted(self._directory.glob("*/torrent")):
-            directory = PayloadDirectory(self._directory, Digest(bytes.fromhex(path.parent.name)))
-            torrent = await trio.to_thread.run_sync(directory.load)
-            if torrent is not None:
-                await self._resume(torrent, directory)
+            await self.resume(Digest(bytes.fromhex(path.parent.name)))
 
     async def _resume(self, torrent: CheckedTorrent, directory: PayloadDirectory) -> None:
         state = await trio.to_thread.run_sync(directory.state, torrent)

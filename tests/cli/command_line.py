@@ -1,16 +1,20 @@
 """The command line as a person uses it: real processes, what they print and how they end."""
 
+import io
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from meshnode.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 120
@@ -57,6 +61,38 @@ class CommandLine:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def call(self, *arguments: str, **environment: str) -> Said:
+        """Run a command in this process: it says the same, without starting Python again."""
+        said = _Stream(), _Stream()
+        status = self._call(arguments, self.environment | environment, *said)
+        return Said(status, *(stream.text for stream in said))
+
+    def printed(self, arguments: Sequence[str], environment: dict[str, str]) -> str:
+        """Run a command in this process; return all that it prints, as a terminal shows it."""
+        both = _Stream()
+        self._call(arguments, environment, both, both)
+        return both.text
+
+    def _call(
+        self, arguments: Sequence[str], environment: dict[str, str], out: TextIO, err: TextIO
+    ) -> int:
+        before, folder, argv, stdin = dict(os.environ), Path.cwd(), sys.argv, sys.stdin
+        try:
+            _set_environment(environment)
+            os.chdir(self.folder)
+            sys.argv, sys.stdin = ["meshnode", *arguments], io.StringIO()
+            with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                main()
+        except SystemExit as end:
+            assert isinstance(end.code, int)
+            return end.code
+        finally:
+            sys.argv, sys.stdin = argv, stdin
+            os.chdir(folder)
+            _set_environment(before)
+        raise AssertionError("a command ends with its exit status")
+
     def shell(self, line: str) -> Said:
         """Run a line of sh in which `meshnode` is the command under test."""
         command = f'meshnode() {{ "{sys.executable}" -m meshnode "$@"; }}\n{line}'
@@ -100,6 +136,23 @@ class CommandLine:
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self.home / "control.sock")) == 0
+
+
+class _Stream(io.TextIOWrapper):
+    """Stands for a standard stream of a command that runs in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), "utf-8")
+
+    @property
+    def text(self) -> str:
+        self.seek(0)
+        return self.read()
+
+
+def _set_environment(variables: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def tree(directory: Path) -> dict[str, bytes]:

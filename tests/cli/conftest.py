@@ -16,10 +16,10 @@ def newcomer(tmp_path: Path) -> CommandLine:
 def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the catalogue `towns`, on any free ports; to be copied."""
     maker = CommandLine(tmp_path_factory.mktemp("maker"))
-    assert maker.run("init", "--listen", "/ip4/127.0.0.1/tcp/0").status == 0
-    assert maker.run("config", "set", "payload.listen", "127.0.0.1:0").status == 0
+    assert maker.call("init", "--listen", "/ip4/127.0.0.1/tcp/0").status == 0
+    assert maker.call("config", "set", "payload.listen", "127.0.0.1:0").status == 0
     create = ("catalogue", "create", "towns", "--title", "Towns", "--no-passphrase")
-    assert maker.run(*create).status == 0
+    assert maker.call(*create).status == 0
     return maker.home
 
 

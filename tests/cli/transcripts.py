@@ -24,9 +24,14 @@ class Step:
 
 
 class Shell:
-    """One bash, as a reader has it open, in which `meshnode` is the command under test."""
+    """One bash, as a reader has it open, in which `meshnode` is the command under test.
 
-    def __init__(self, reader: CommandLine) -> None:
+    `in_process`: a line that is one `meshnode` command runs in this process, with the words and the
+    variables that bash makes of it.
+    """
+
+    def __init__(self, reader: CommandLine, *, in_process: bool = False) -> None:
+        self._reader, self._in_process = reader, in_process
         program = reader.folder / "bin/meshnode"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m meshnode "$@"\n')
@@ -45,6 +50,19 @@ class Shell:
 
     def run(self, line: str) -> str:
         """Run a line; return all it prints. A peer that it starts answers afterwards."""
+        if self._in_process and line.startswith("meshnode "):
+            words = self._run(f"printf '%s\\0' {line.removeprefix('meshnode ')}").split("\0")[:-1]
+            variables = self._run("env -0").split("\0")[:-1]
+            environment = dict(variable.split("=", 1) for variable in variables)
+            return self._reader.printed(words, environment)
+        printed = self._run(line)
+        if line.endswith("&"):
+            home = self.run("echo $MESHNODE_HOME").strip()
+            while not _answers(self._folder / home / "control.sock"):
+                self.run("meshnode version")  # some work, so that it is not asked all the time
+        return printed
+
+    def _run(self, line: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{line}\necho '{END}'\n")
@@ -54,12 +72,7 @@ class Shell:
             line_read = self._process.stdout.readline()
             assert line_read, f"the shell ended: {printed}"
             printed += line_read
-        printed = printed.removesuffix(f"{END}\n")
-        if line.endswith("&"):
-            home = self.run("echo $MESHNODE_HOME").strip()
-            while not _answers(self._folder / home / "control.sock"):
-                self.run("meshnode version")  # some work, so that it is not asked all the time
-        return printed
+        return printed.removesuffix(f"{END}\n")
 
     def close(self) -> None:
         """End what runs in the background, then the shell."""

@@ -45,8 +45,8 @@ class Disk:
                 assert first == len(self.entries.setdefault(log, []))
                 held += [raw for _, raw in heads]
                 self.entries[log] += entries
-            case ev.StampEntry():
-                raise AssertionError("nothing here erases")
+            case ev.StampEntry() | ev.KeepDenyList():
+                raise AssertionError("nothing here erases or denies")
 
     def change_index(self, effect: ev.Effect) -> None:
         match effect:

@@ -43,6 +43,7 @@ class Peer:
     segments: dict[SegmentKey, ev.SegmentRef] = field(default_factory=dict)
     hidden: dict[tuple[CatalogueId, str, str], int] = field(default_factory=dict)
     stamps: dict[Digest, ev.StampEntry] = field(default_factory=dict)
+    deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
     erased: list[ev.Effect] = field(default_factory=list)
     blames: list[ev.Blame] = field(default_factory=list)
     answers: list[ev.Answer] = field(default_factory=list)
@@ -76,6 +77,8 @@ class Peer:
                 self.entries[log] += entries
             case ev.StampEntry(_, entry):
                 self.stamps[entry] = effect
+            case ev.KeepDenyList(name):
+                self.deny_lists[name] = effect
 
     def restored(self) -> ev.Restored:
         catalogues = dict.fromkeys(catalogue for catalogue, _, _ in self.roots)
@@ -89,6 +92,7 @@ class Peer:
             objects=frozenset(self.objects),
             indexed=tuple((key, ref.clock) for key, ref in self.segments.items()),
             stamps=tuple(self.stamps.values()),
+            deny_lists=tuple(kept for kept in self.deny_lists.values() if kept.raw),
         )
 
     def chain(self, catalogue: CatalogueId, after: int) -> tuple[bytes, ...]:
@@ -109,6 +113,9 @@ class Peer:
                 self.segments[ref.key] = ref
             case ev.DropSegment(key):
                 del self.segments[key]
+            case ev.ForgetCatalogue(catalogue):
+                self.segments = {k: r for k, r in self.segments.items() if k.catalogue != catalogue}
+                self.hidden = {n: c for n, c in self.hidden.items() if n[0] != catalogue}
             case ev.HideItems(catalogue, collection, ids, clock):
                 self._hide(catalogue, collection, ids, clock)
             case ev.SetHidden(catalogue, withdrawals):
@@ -213,7 +220,7 @@ class Federation:
     ) -> None:
         for effect in effects:
             match effect:
-                case ev.AdoptRoot() | ev.ExtendLog() | ev.SetFollowed() | ev.StampEntry():
+                case _ if isinstance(effect, ev.Durable):
                     peer.make_durable(effect)
                 case ev.Announce(raw):
                     self._gossip(peer, raw)
@@ -229,7 +236,7 @@ class Federation:
                 case ev.PurgeItems(catalogue, _, ids):
                     peer.erased.append(effect)
                     self._queue.append((peer, ev.ObjectsPurged(peer.erase(catalogue, ids))))
-                case ev.StopPayload() | ev.PurgePayload():
+                case ev.StopPayload() | ev.ServePayload() | ev.PurgePayload():
                     peer.erased.append(effect)
                 case ev.IndexSegment(ref):
                     peer.change_index(effect)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import msgpack
@@ -13,6 +14,7 @@ import trio
 from meshnode.core import events as ev
 from meshnode.core.events import Check, LogId, RootName, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
+from meshnode.errors import UsageError
 from meshnode.runtime.index import Index
 from meshnode.runtime.indexing import Indexing
 from meshnode.runtime.payloads import describe
@@ -183,7 +185,39 @@ async def test_a_stopped_payload_is_not_served_and_an_erased_one_leaves_nothing_
         await torrents.stop(torrent.key, erase=False)
         assert not torrents.holds(torrent.key)
         assert (tmp_path / "payloads" / torrent.key.hex()).is_dir()
+        await torrents.resume(torrent.key)
+        assert torrents.holds(torrent.key)
         await torrents.stop(torrent.key, erase=True)
         await torrents.stop(torrent.key, erase=True)
     assert list((tmp_path / "payloads").iterdir()) == []
     assert content.stat().st_size == 100_000
+
+
+@pytest.mark.slow
+async def test_a_download_of_a_payload_that_is_stopped_ends_and_says_why(tmp_path: Path) -> None:
+    content = tmp_path / "one.bin"
+    content.write_bytes(random.Random(2).randbytes(100_000))
+    made = describe(content)
+    torrent = open_torrent(made.torrent, made.files)
+    async with running(LOCAL, tmp_path / "payloads") as torrents:
+        with pytest.raises(UsageError, match="withdrawn or denied meanwhile"):
+            async with aclosing(torrents.download(torrent)) as steps:
+                async for _ in steps:
+                    await torrents.stop(torrent.key, erase=True)
+    assert list((tmp_path / "payloads").iterdir()) == []
+
+
+async def test_of_a_denied_catalogue_nothing_is_told(nursery: trio.Nursery, tmp_path: Path) -> None:
+    shelf = Shelf()
+    shelf.all_heads[CITY], shelf.all_roots[CITY] = [b"head"], [b"root"]
+    log = LogId(CITY, Kid(bytes(16)))
+    shelf.entries[log] = [b"entry"]
+    serving = Serving(shelf, no_peers, no_provider, denies=lambda catalogue: catalogue == CITY)
+    requests = asker(nursery, tmp_path, serving)
+    heads = await requests.perform(ev.AskHeads(ANSWERER, (CITY,)))
+    assert heads == ev.HeadsReceived(ANSWERER, ())
+    request = ev.AskRoots(ANSWERER, CITY)
+    roots = await requests.perform(request)
+    assert roots == ev.RequestFailed(request, "the peer does not have it")
+    answer = await requests.perform(ev.AskLog(ANSWERER, log, -1, 0))
+    assert answer == ev.LogReceived(ANSWERER, log, (), 0, ())

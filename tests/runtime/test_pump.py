@@ -221,6 +221,9 @@ class Village:
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         pytest.fail(f"nobody asks to stop {key.hex()}, {erase}")
 
+    async def serve_payload(self, key: Digest) -> None:
+        pytest.fail(f"nobody asks to serve {key.hex()}")
+
 
 class Nothing:
     """Nothing is indexed here."""

@@ -170,6 +170,25 @@ def test_a_store_of_format_1_keeps_its_roots_and_takes_a_second_of_one_version(h
     store.close()
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_store_of_an_older_format_takes_deny_lists_and_keeps_the_last_of_each_name(home, number):
+    Store(home).close()
+    old = apsw.Connection(str(home.log))
+    old.execute("DROP TABLE deny_lists")
+    if number == 1:
+        old.execute("DROP TABLE stamps")
+    old.pragma("user_version", number)
+    old.close()
+    store = Store(home)
+    kept = ev.KeepDenyList("own", b"two"), ev.KeepDenyList("theirs", b"rules")
+    store.commit([ev.KeepDenyList("own", b"one"), *kept, ev.KeepDenyList("gone", b"x")])
+    store.commit([ev.KeepDenyList("gone", b"")])
+    store.close()
+    store = Store(home)
+    assert store.restored().deny_lists == kept
+    store.close()
+
+
 def test_peers_are_answered_the_newest_head_of_each_log_and_all_roots(store: Store):
     store.commit(
         [

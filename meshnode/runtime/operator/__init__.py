@@ -15,8 +15,10 @@ from meshnode.control import Message
 from meshnode.errors import UsageError
 from meshnode.runtime.operator import (
     catching_up,
+    denying,
     history,
     payloads,
+    published,
     publishing,
     searching,
     standing,
@@ -28,10 +30,12 @@ from meshnode.runtime.peer import Peer
 ACTIONS: dict[str, Action] = {
     **standing.ACTIONS,
     **searching.ACTIONS,
+    **published.ACTIONS,
     **publishing.ACTIONS,
     **payloads.ACTIONS,
     **catching_up.ACTIONS,
     **history.ACTIONS,
+    **denying.ACTIONS,
     **watching.ACTIONS,
 }
 

@@ -65,6 +65,7 @@ async def seed(peer: Peer, arguments: Seed) -> AsyncGenerator[Message, None]:
     ]
     if not offers:
         raise UsageError("this payload is not published in that catalogue")
+    _require_served(peer, offers[0])
     torrent = await trio.to_thread.run_sync(_torrent, peer, offers[0])
     await network.torrents.seed(torrent, Path(arguments.content))
     yield {"result": {"port": network.torrents.port}}
@@ -153,7 +154,16 @@ def _find(peer: Peer, arguments: Get) -> Offer:
             + (f", asset {arguments.asset!r}" if arguments.asset else ""),
             hint="`meshnode show` prints the item's own links, which may be plain downloads",
         )
+    _require_served(peer, found[0])
     return found[0]
+
+
+def _require_served(peer: Peer, offer: Offer) -> None:
+    if peer.node.withholds(offer.payload.key):
+        text = object_text(offer.payload.key)
+        raise UsageError(
+            f"the payload {text} is on this peer's deny list", hint=f"meshnode deny check {text}"
+        )
 
 
 def _newest(offers: Iterable[Offer]) -> Iterable[Offer]:
@@ -176,7 +186,7 @@ def _offers(peer: Peer) -> list[Offer]:
         if not catalogue.followed:
             continue
         for payload in catalogue.contents.live_payloads().values():
-            raw = peer.store.read_object(payload.files.digest)
+            raw = peer.read_object(payload.files.digest)
             if raw is None:
                 continue
             try:
@@ -188,7 +198,7 @@ def _offers(peer: Peer) -> list[Offer]:
 
 
 def _torrent(peer: Peer, offer: Offer) -> CheckedTorrent:
-    raw = peer.store.read_object(offer.payload.torrent.digest)
+    raw = peer.read_object(offer.payload.torrent.digest)
     if raw is None:
         raise UsageError("the payload's torrent is not here yet", hint="try again in a moment")
     payload = offer.payload

@@ -17,6 +17,7 @@ from meshnode.core import events as ev
 from meshnode.core.entries import SegmentAdded, decode_entry
 from meshnode.core.events import SegmentKey
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, object_text
+from meshnode.core.limits import CLOCK_MAX
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.journal import READ_ONLY_HINT
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, HexDigest
@@ -29,6 +30,14 @@ class Log(Arguments):
 
     catalogue: Catalogue
     writer: Hex
+
+
+class Holding(Arguments):
+    """Items of one collection of a followed catalogue."""
+
+    catalogue: Catalogue
+    collection: str
+    items: tuple[str, ...]
 
 
 class Submit(Arguments):
@@ -66,6 +75,36 @@ async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
                 name[1].hex() for name in contents.segments if contents.live_segment(name)
             ],
             "payloads": [key.hex() for _, key in contents.live_payloads()],
+        }
+    }
+
+
+async def holding(peer: Peer, arguments: Holding) -> AsyncGenerator[Message, None]:
+    """Return the segments that count and hold a row of these items, each with its entry's clock.
+
+    `withdrawn` are the items of the collection that are withdrawn so that nobody gets them, with
+    the greatest clock at which.
+    """
+    wanted = arguments.catalogue, arguments.collection, arguments.items, CLOCK_MAX
+    digests = await trio.to_thread.run_sync(peer.index.segments_with, *wanted)
+    contents = peer.node.catalogues[arguments.catalogue].contents
+    live = [(d, contents.live_segment((arguments.collection, d))) for d in digests]
+    withdrawn: dict[str, int] = {}
+    for entry in contents.removals():
+        if entry.collection == arguments.collection and entry.reason.erases:
+            withdrawn |= {id_: max(entry.clock, withdrawn.get(id_, 0)) for id_ in entry.ids}
+    yield {
+        "result": {
+            "segments": [
+                {
+                    "segment": digest.hex(),
+                    "path": str(peer.store.object_path(digest)),
+                    "clock": found[1].clock,
+                }
+                for digest, found in live
+                if found is not None and digest in peer.node.replica.objects
+            ],
+            "withdrawn": withdrawn,
         }
     }
 
@@ -132,4 +171,8 @@ def _sha256_of(path: Path) -> bytes:
         raise UsageError(f"cannot read the staged object {path}: {error.strerror}") from error
 
 
-ACTIONS: dict[str, Action] = {"log": (Log, log), "submit": (Submit, submit)}
+ACTIONS: dict[str, Action] = {
+    "log": (Log, log),
+    "holding": (Holding, holding),
+    "submit": (Submit, submit),
+}

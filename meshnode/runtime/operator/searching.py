@@ -11,9 +11,11 @@ import trio
 from pydantic import Field
 
 from meshnode.control import Message
+from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import catalogue_text, object_text
 from meshnode.errors import UsageError
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
+from meshnode.runtime.operator.standing import currency
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.search import Found, Query, parse_interval
 
@@ -56,9 +58,12 @@ class Document(Arguments):
 async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
     """Yield the items found, newest first, a page an event: {"found": [...]}.
 
-    `to_index` of the result: segments that are here but not searchable yet.
+    {"overdue": [...]} names the catalogues that were searched and may be out of date. `to_index`
+    of the result: segments that are here but not searchable yet.
     """
     query, sent = arguments.query(), 0
+    if overdue := _overdue(peer, query):
+        yield {"event": {"overdue": overdue}}
     async with aclosing(_rebuilding(peer)) as steps:
         async for step in steps:
             yield step
@@ -76,11 +81,28 @@ async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]
 
 async def count(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
     query = arguments.query()
+    if overdue := _overdue(peer, query):
+        yield {"event": {"overdue": overdue}}
     async with aclosing(_rebuilding(peer)) as steps:
         async for step in steps:
             yield step
     number = await trio.to_thread.run_sync(peer.index.count, query, abandon_on_cancel=True)
     yield {"result": {"count": number, "to_index": peer.node.replica.unindexed}}
+
+
+def _overdue(peer: Peer, query: Query) -> list[dict[str, Any]]:
+    """Return what is stale, possibly frozen or forked of the catalogues that a query reaches."""
+    found = []
+    for held in peer.node.catalogues.values():
+        if held.chain is None or not held.followed:
+            continue
+        if query.catalogues and held.id not in query.catalogues:
+            continue
+        said = currency(held)
+        if said["rivals"] or said["freshness"] != [Freshness.CURRENT.value]:
+            title = held.chain.current.meta.get("title", "")
+            found.append({"id": catalogue_text(held.id), "title": title, **said})
+    return found
 
 
 async def _rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
@@ -129,7 +151,7 @@ async def collection(peer: Peer, arguments: Document) -> AsyncGenerator[Message,
     if len(found) != 1:
         how_many = "several catalogues have" if found else "no catalogue has"
         raise UsageError(f"{how_many} a collection {arguments.collection!r}", hint="--catalogue ID")
-    document = await trio.to_thread.run_sync(peer.store.read_object, found[0].digest)
+    document = await trio.to_thread.run_sync(peer.read_object, found[0].digest)
     if document is None:
         raise UsageError("the collection's document is not here yet", hint="try again in a moment")
     yield {"result": {"document": document.decode(errors="replace")}}

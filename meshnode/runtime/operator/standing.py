@@ -11,7 +11,10 @@ from meshnode import __version__
 from meshnode.control import Message
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
+from meshnode.core.overview import describe
+from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
@@ -121,6 +124,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
             for held in node.catalogues.values()
             if held.followed
         ],
+        "denied": [catalogue_text(name) for name in node.denials.suspended],
         "refused": [
             {
                 "catalogue": catalogue_text(key.catalogue),
@@ -129,6 +133,20 @@ async def _status(peer: Peer) -> dict[str, Any]:
             }
             for key, refused in node.replica.refused.items()
         ],
+    }
+
+
+def currency(held: HeldCatalogue) -> dict[str, Any]:
+    """Return what is overdue in a catalogue, since when (unix seconds), and rival roots."""
+    overview, now = describe(held), unix_now()
+    found = overview.freshness(now)
+    next_bys = [log.next_by for log in overview.logs if log.next_by is not None]
+    chain = held.chain
+    return {
+        "freshness": [each.value for each in found],
+        "stale_since": chain.current.review_by if chain and Freshness.STALE in found else None,
+        "frozen_since": min(next_bys) if Freshness.FROZEN in found else None,
+        "rivals": [root.digest.hex() for root in chain.rivals] if chain else [],
     }
 
 
@@ -144,6 +162,7 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
         "payloads": len(held.contents.live_payloads()),
         "collections": sorted(held.contents.collections),
         "clock": held.contents.clock,
+        **currency(held),
         "logs": [
             {
                 "writer": kid.hex(),
