@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from benchmarks import samples
 from benchmarks.measuring import Case, Work
+from meshnode.core.encoding import decode
 from meshnode.core.entries import decode_entry
 from meshnode.core.events import Now, Restored, StoredLog
 from meshnode.core.heads import decode_signed_head
+from meshnode.core.limits import ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.signing import signed_bytes, verify
@@ -91,6 +93,29 @@ def _load_entries(_: Path) -> Work:
     return work
 
 
+def _decode_entries(_: Path) -> Work:
+    raws = samples.catalogue("entries", ENTRIES).entries
+
+    def work() -> int:
+        for raw in raws:
+            decode(raw, ENTRY_BYTES_MAX)
+        return len(raws)
+
+    return work
+
+
+def _load_and_compare(_: Path) -> Work:
+    """What a decoder needs at the least that is not strict itself."""
+    raws = samples.catalogue("entries", ENTRIES).entries
+
+    def work() -> int:
+        for raw in raws:
+            assert cbor2.dumps(cbor2.loads(raw), canonical=True) == raw
+        return len(raws)
+
+    return work
+
+
 def _replay(_: Path) -> Work:
     """What a start does with the log on its disk: every signature, hash and entry again."""
     one = samples.catalogue("replay", LOG_ENTRIES)
@@ -124,6 +149,13 @@ CASES: Final = (
         "entry",
         _verify_entries,
         {"SHA-256": _hash_entries, "cbor2": _load_entries},
+    ),
+    Case(
+        "decode",
+        f"{ENTRIES:,} entries decoded strictly",
+        "entry",
+        _decode_entries,
+        {"cbor2, encoded again": _load_and_compare},
     ),
     Case(
         "replay",

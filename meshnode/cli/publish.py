@@ -114,7 +114,7 @@ def publish(
     else:
         _print_summary(summary)
     if refused := summary["refused_count"]:
-        _complain(refused, summary["items"], skip_invalid=skip_invalid)
+        complain(refused, summary["items"], skip_invalid=skip_invalid)
 
 
 async def own_state(
@@ -133,7 +133,7 @@ async def own_state(
     return state
 
 
-def _complain(refused: int, good: int, *, skip_invalid: bool) -> None:
+def complain(refused: int, good: int, *, skip_invalid: bool) -> None:
     number = counted(refused, "item is", "items are")
     if not good:
         raise UsageError(f"{number} refused and no other is there", hint="mend them")
@@ -189,7 +189,8 @@ async def follow_messages(messages: AsyncGenerator[Message, None]) -> Message:
     return result
 
 
-def _print_summary(summary: Message) -> None:
+def print_refused(summary: Message) -> None:
+    """Show which items were refused and why, and which collections have no document."""
     for refused in summary["refused"][:REFUSED_SHOWN_MAX]:
         name = f" {refused['id']}" if refused["id"] else ""
         print_labelled("refused", f"{refused['where']}{name}: {refused['reason']}", "yellow", err)
@@ -198,6 +199,10 @@ def _print_summary(summary: Message) -> None:
     for collection in summary["collections_made"]:
         text = f"collection {collection} has no document: give --collection-json"
         print_labelled("note", text, "yellow", err)
+
+
+def _print_summary(summary: Message) -> None:
+    print_refused(summary)
     if not summary["items"]:
         return
     size = size_text(summary["size_bytes"])

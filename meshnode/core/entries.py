@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from meshnode.core import shapes
@@ -29,6 +30,8 @@ from meshnode.core.limits import (
     SEGMENT_BYTES_MAX,
     SEGMENT_ROWS_MAX,
 )
+
+REMEMBERED_ENTRIES = 64  # at most 1 MiB of bytes that were just decoded
 
 
 class Reason(IntEnum):
@@ -214,6 +217,7 @@ def encode_entry(entry: Entry) -> bytes:
     return encode(_BY_TYPE[type(entry)].write(entry))
 
 
+@lru_cache(REMEMBERED_ENTRIES)
 def decode_entry(raw: bytes) -> Entry:
     """Read one entry.
 

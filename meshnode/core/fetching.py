@@ -31,6 +31,7 @@ class Attempts:
     offered_by: PeerId | None = None  # asked first: it said that it has it
     offerer_failures: int = 0  # since it offered
     asked_at: float = 0.0  # monotonic second of the newest attempt
+    number: int = 0  # of the newest attempt: no other of the queue has it
     tried: dict[PeerId, None] = field(default_factory=dict)  # in this round
     rounds: int = 0  # how often every peer was tried without success
     retry_at: float = -1.0  # monotonic second at which it is tried again, while it waits
@@ -54,6 +55,7 @@ class FetchQueue(Generic[Goal]):
     # By time; an entry counts while its goal still waits for that very time.
     _waiting: list[tuple[float, int, Goal]] = field(default_factory=list)
     _order: int = 0  # breaks ties in the heap by age, never by comparing goals
+    _attempts: int = 0  # of all goals, so far
 
     def want(self, goal: Goal, offered_by: PeerId | None = None) -> None:
         """Add a goal; a new offer makes one that waits ready again."""
@@ -72,9 +74,21 @@ class FetchQueue(Generic[Goal]):
         self._ready.pop(goal, None)
         self._failed.pop(goal, None)
 
-    def failed(self, goal: Goal, peer: PeerId, *, at_fault: bool = False) -> None:
-        """End the attempt at this peer; a late failure of an earlier attempt changes nothing."""
+    def attempt(self, goal: Goal) -> int:
+        """Return the number of the newest attempt at a wanted goal."""
+        return self.wanted[goal].number
+
+    def is_in_flight(self, goal: Goal, peer: PeerId, attempt: int | None = None) -> bool:
+        """Say whether this peer is asked now, in this very attempt if one is named."""
         if self.in_flight.get(goal) != peer:
+            return False
+        return attempt is None or attempt == self.attempt(goal)
+
+    def failed(
+        self, goal: Goal, peer: PeerId, *, attempt: int | None = None, at_fault: bool = False
+    ) -> None:
+        """End the attempt at this peer; a late failure of an earlier attempt changes nothing."""
+        if not self.is_in_flight(goal, peer, attempt):
             return
         del self.in_flight[goal]
         attempts = self.wanted[goal]
@@ -118,7 +132,8 @@ class FetchQueue(Generic[Goal]):
                 self._wait(goal, peers, now)
             else:
                 self.in_flight[goal] = peer
-                self.wanted[goal].asked_at = now
+                self._attempts += 1
+                self.wanted[goal].asked_at, self.wanted[goal].number = now, self._attempts
                 yield goal, peer
 
     def next_retry(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from meshnode.core import shapes
 from meshnode.core.encoding import decode, encode
@@ -21,6 +22,10 @@ from meshnode.core.limits import (
 from meshnode.core.signed import Signed, decode_signed, encode_signed, read_signed
 
 FIRST_SEQ = 1
+# What was just decoded is often asked for again: by the verdict and then by the node, and of many
+# peers that tell the same. By the limits of the records, each memory holds at most 1 MiB of bytes.
+REMEMBERED_ANNOUNCEMENTS = 64
+REMEMBERED_HEADS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ def decode_head(raw: bytes) -> Head:
     return _HEAD.read(decode(raw, SIGNED_HEAD_BYTES_MAX))
 
 
+@lru_cache(REMEMBERED_HEADS)
 def decode_signed_head(raw: bytes) -> SignedHead:
     """Read a signed head; its signature is not checked.
 
@@ -100,6 +106,7 @@ def encode_announcement(announcement: Announcement) -> bytes:
     return encode(shapes.plain(announcement.items))
 
 
+@lru_cache(REMEMBERED_ANNOUNCEMENTS)
 def decode_announcement(raw: bytes) -> Announcement:
     """Raises MalformedRecordError: not the encoding of an announcement, or over its limits."""
     items = _announced(decode(raw, ANNOUNCEMENT_BYTES_MAX))

@@ -31,4 +31,6 @@ class Peers:
 
     def asked(self) -> tuple[PeerId, ...]:
         """Return the peers worth asking."""
+        if not self.faults:
+            return tuple(self.connected)
         return tuple(p for p in self.connected if self.faults.get(p, 0) < FAULTS_MAX)

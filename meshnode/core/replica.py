@@ -142,6 +142,7 @@ class Replica:
         """The index has it; if the log moved on meanwhile, follow."""
         if self._indexing.pop(ref.key, True):
             self.indexed[ref.key] = ref.clock
+            self.refused.pop(ref.key, None)  # that was of an earlier entry
         yield from self._settle(ref.key, None)
 
     def segment_refused(self, event: ev.SegmentRefused) -> Iterator[ev.Effect]:

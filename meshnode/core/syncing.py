@@ -91,9 +91,11 @@ class Sync:
             if peers:
                 yield from self.ask_heads(self.rng.choice(peers), followed)
         for catalogue, peer in self.roots.start(peers, now):
-            yield ev.AskRoots(peer, catalogue, self._roots_after.get(catalogue, 0))
+            after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
+            yield ev.AskRoots(peer, catalogue, after, attempt)
         for log, peer in self.logs.start(peers, now):
-            yield ev.AskLog(peer, log, held(log).seq, held(log).size)
+            attempt = self.logs.attempt(log)
+            yield ev.AskLog(peer, log, held(log).seq, held(log).size, attempt)
 
     def next_deadline(self) -> float:
         """Return the monotonic second at which there is something to ask, if nothing happens."""

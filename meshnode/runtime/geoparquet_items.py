@@ -17,7 +17,6 @@ make the same bytes of it:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -25,6 +24,8 @@ from typing import Any, Final
 import pyarrow as pa
 import shapely
 from shapely.geometry import mapping
+
+from meshnode.runtime.json_text import written
 
 _REQUIRED: Final = ("id", "geometry", "links", "assets")
 _EMPTY: Final[dict[str, Any]] = {"stac_extensions": [], "links": [], "assets": {}}
@@ -99,10 +100,7 @@ def _item_json(row: dict[str, Any]) -> bytes:
     at = members.pop("datetime", None)
     properties = {name: value for name, value in members.items() if value is not None}
     item["properties"] = {**properties, **geometries, "datetime": at}
-    text = json.dumps(
-        item, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode()
+    return written(item)
 
 
 def _is_geometry(name: str, value: object) -> bool:

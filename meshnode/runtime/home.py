@@ -29,6 +29,7 @@ class Home:
         self.log = root / "log.db"
         self.index = root / "index.db"
         self.payloads = root / "payloads"
+        self.sources = root / "sources.db"
         self.control = root / "control.sock"
 
     def staging(self, catalogue: CatalogueId) -> Path:

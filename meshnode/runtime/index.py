@@ -228,6 +228,14 @@ class Index:
         collections = () if collection is None else (collection,)
         return list(self.scan(Query((id_,), collections, catalogues, limit=search.LIMIT_MAX)))
 
+    def walk(self, catalogue: CatalogueId, collection: str, after: str, limit: int) -> list[Found]:
+        """Return visible items of a collection in the order of their ids, beyond the id `after`.
+
+        Up to `limit` items and PAGE_BYTES_MAX, one at least; the walk ends with an empty list.
+        """
+        with self._reading() as database:
+            return list(_read(database, search.walk(catalogue, collection, after, limit)))
+
     # --- Connections ------------------------------------------------------------------------------
     @contextmanager
     def _writing(self) -> Iterator[apsw.Connection]:

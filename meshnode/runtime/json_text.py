@@ -59,6 +59,20 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def written(value: object) -> bytes:
+    """Write a value as our stated serialisation (protocol/03-segments.md): the same bytes always.
+
+    No white space, keys sorted by code point, UTF-8 unescaped, the shortest text of a double.
+
+    Raises:
+        ValueError: a number that JSON does not have.
+    """
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
+
+
 def array_members(file: BinaryIO, key: str, size_bytes_max: int) -> Iterator[bytes]:
     """Yield the exact UTF-8 text of each member of the array `key` of the top-level object.
 

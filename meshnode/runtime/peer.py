@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from meshnode.core import events as ev
-from meshnode.core.identifiers import PeerId
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.runtime.home import Home
 from meshnode.runtime.index import Index
@@ -33,3 +35,13 @@ class Peer:
     tell: Callable[[ev.Event], Awaitable[None]]
     started: int
     network: Network | None
+
+    def read_object(self, digest: Digest) -> bytes | None:
+        """Return an object's bytes, None if it is not held; a damaged one is then fetched again.
+
+        Called in a worker thread.
+        """
+        raw = self.store.read_object(digest)
+        if raw is None and digest in self.node.replica.objects:
+            trio.from_thread.run(self.tell, ev.ObjectLost(digest))
+        return raw

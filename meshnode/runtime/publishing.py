@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.control import Control, Message
 from meshnode.core.authoring import LogState, extend
-from meshnode.core.entries import Entry, InfoHash, ObjectRef, PayloadAdded
+from meshnode.core.entries import Entry, InfoHash, ObjectRef, PayloadAdded, encode_entry
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, sha256
+from meshnode.core.limits import CLOCK_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier
 from meshnode.core.signing import sign
 from meshnode.errors import StorageError, UsageError
@@ -87,7 +88,7 @@ class Publisher:
                     f"other peers know head {log['known']} of your log, and it cannot be followed "
                     f"from head {log['held']}, which this data directory has",
                     hint="wait and try again; if it stays so, two copies of the key have signed: "
-                    'see docs/keys.md, "A restored backup"',
+                    "meshnode writer close --help",
                 )
         return int(said["answered"])
 
@@ -120,7 +121,7 @@ class Publisher:
                 f"the log has heads {record.seq + 1} to {seq}, which were not signed in this data "
                 "directory: a restored backup, or the key is used elsewhere too",
                 hint="look at them: meshnode log. If they are yours: --restored. If they are not, "
-                "somebody has your key: see docs/keys.md",
+                "somebody has your key: meshnode writer close --help",
             )
         remember(directory, writer, seq)
 
@@ -157,7 +158,25 @@ class Publisher:
     async def publish(
         self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest]
     ) -> AsyncGenerator[Message, None]:
-        """Sign a head over the drafts, journal it, submit it; yield the peer's messages."""
+        """Sign a head over the drafts, journal it, submit it; yield the peer's messages.
+
+        More drafts than a head may have become several heads, each signed when the one before is
+        held: an interruption leaves whole heads. All that is staged goes with the first.
+        """
+        refused: list[object] = []
+        for part in _heads(drafts):
+            async with aclosing(self._extend(state, part, staged)) as messages:
+                async for message in messages:
+                    if "result" in message:
+                        refused += message["result"].get("refused", [])
+                    else:
+                        yield message
+            state, staged = await self.state(), ()
+        yield {"result": {"refused": refused}}
+
+    async def _extend(
+        self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest]
+    ) -> AsyncGenerator[Message, None]:
         # The log's own clock is ahead of the catalogue's if entries of the log do not count.
         clock = max(state["catalogue_clock"], state["clock"])
         entries = [draft(clock + number) for number, draft in enumerate(drafts, 1)]
@@ -237,6 +256,21 @@ def _log_state(catalogue: CatalogueId, state: Message, key: Ed25519PrivateKey) -
         frontier=Frontier(state["size"], hashes),
         clock=state["clock"],
     )
+
+
+def _heads(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """Divide drafts into parts that each fit under one head."""
+    part: list[Draft] = []
+    size_bytes = 0
+    for draft in drafts:
+        more_bytes = len(encode_entry(draft(CLOCK_MAX)))
+        if len(part) == HEAD_ENTRIES_MAX or size_bytes + more_bytes > HEAD_ENTRY_BYTES_MAX:
+            yield part
+            part, size_bytes = [], 0
+        part.append(draft)
+        size_bytes += more_bytes
+    if part:
+        yield part
 
 
 def payload_draft(

@@ -162,6 +162,14 @@ def page(query: Query, reached: Scope, *, is_near: bool) -> Clause:
     return Clause(f"SELECT * FROM ({sql}) {order}", (*values, query.limit))
 
 
+def walk(catalogue: CatalogueId, collection: str, after: str, limit: int) -> Clause:
+    """Select what `page` selects, of one collection in the order of ids, beyond the id `after`."""
+    key = "(SELECT key FROM collection WHERE catalogue = ? AND name = ?)"
+    sql = f"SELECT {_COLUMNS} FROM item INDEXED BY item_id {_JOIN}"
+    where = f"WHERE item.collection = {key} AND id > ? AND visible ORDER BY id LIMIT ?"
+    return Clause(f"{sql} {where}", (catalogue, collection, after, limit))
+
+
 def total(query: Query, reached: Scope, *, is_near: bool) -> Clause:
     """Count what the query matches; `limit` and `after` do not matter."""
     where = _restrictions(query, reached)

@@ -24,6 +24,8 @@ from stac_pydantic import Item
 
 from meshnode.runtime.projection import TIME_TEXT, BrokenItemError, Projection, project
 
+Geometry = Any  # a shapely geometry: the library has no types
+
 STAC_VERSIONS: Final = ("1.0.0", "1.1.0")
 
 _REASONS_MAX: Final = 20  # of one item: more would bury the first ones
@@ -57,10 +59,23 @@ def check_item(value: dict[str, Any], collection: str) -> list[Problem]:
     The refusals come first; at most 20 problems. An empty list, or one of warnings alone, means
     that the item can be written into a segment.
     """
-    refusals = [Problem(Severity.REFUSE, reason) for reason in _refusals(value, collection)]
-    if refusals:
-        return refusals[:_REASONS_MAX]
-    warnings = _warnings(value, project(value, collection))
+    version = value.get("stac_version")
+    if version not in STAC_VERSIONS:
+        supported = " and ".join(STAC_VERSIONS)
+        return _refused([f"its stac_version is {version!r:.40}; {supported} are supported"])
+    try:
+        projection = project(value, collection)
+    except BrokenItemError as error:
+        return _refused([str(error)])
+    if reasons := list(_structure(value)) or list(_core(value)):
+        return _refused(reasons)
+    try:
+        geometry = shapely.from_geojson(to_json(value["geometry"]))
+    except shapely.errors.GEOSException as error:
+        return _refused([f"its geometry is broken: {error}"])
+    if reasons := list(_shape(geometry, projection)):
+        return _refused(reasons)
+    warnings = _warnings(value, geometry, projection)
     return [Problem(Severity.WARN, reason) for reason in warnings][:_REASONS_MAX]
 
 
@@ -69,17 +84,8 @@ def is_refused(problems: list[Problem]) -> bool:
 
 
 # --- Refusals -------------------------------------------------------------------------------------
-def _refusals(value: dict[str, Any], collection: str) -> list[str]:
-    version = value.get("stac_version")
-    if version not in STAC_VERSIONS:
-        supported = " and ".join(STAC_VERSIONS)
-        return [f"its stac_version is {version!r:.40}; {supported} are supported"]
-    try:
-        projection = project(value, collection)
-    except BrokenItemError as error:
-        return [str(error)]
-    structure = list(_structure(value)) or list(_core(value))
-    return structure or list(_shape(value, projection))
+def _refused(reasons: list[str]) -> list[Problem]:
+    return [Problem(Severity.REFUSE, reason) for reason in reasons][:_REASONS_MAX]
 
 
 def _structure(value: dict[str, Any]) -> Iterator[str]:
@@ -141,23 +147,19 @@ def _is_absolute_self(link: dict[str, Any]) -> bool:
     return link.get("rel") != "self" or _ABSOLUTE.match(link["href"]) is not None
 
 
-def _shape(value: dict[str, Any], projection: Projection) -> Iterator[str]:
+def _shape(geometry: Geometry, projection: Projection) -> Iterator[str]:
     """Check the geometry, and the bbox against it."""
-    try:
-        geometry = shapely.from_geojson(to_json(value["geometry"]))
-    except shapely.errors.GEOSException as error:
-        yield f"its geometry is broken: {error}"
-        return
     if geometry.is_empty:
         yield "its geometry is empty"
         return
-    west, south, east, north = geometry.bounds
-    if not all(map(math.isfinite, geometry.bounds)):
+    bounds = geometry.bounds
+    west, south, east, north = bounds
+    if not all(map(math.isfinite, bounds)):
         yield "its geometry has numbers that are not finite"
     elif south < -90 or north > 90 or west < -360 or east > 360:
         yield "its geometry leaves the world: longitude -360..360, latitude -90..90"
-    elif _is_apart(geometry.bounds, projection):
-        yield f"its bbox {list(projection.box)} does not touch its geometry {geometry.bounds}"
+    elif _is_apart(bounds, projection):
+        yield f"its bbox {list(projection.box)} does not touch its geometry {bounds}"
 
 
 def _is_apart(bounds: tuple[float, float, float, float], projection: Projection) -> bool:
@@ -169,17 +171,16 @@ def _is_apart(bounds: tuple[float, float, float, float], projection: Projection)
 
 
 # --- Warnings -------------------------------------------------------------------------------------
-def _warnings(value: dict[str, Any], projection: Projection) -> list[str]:
+def _warnings(value: dict[str, Any], geometry: Geometry, projection: Projection) -> list[str]:
     return [
-        *_shape_warnings(value, projection),
+        *_shape_warnings(geometry, projection),
         *_time_warnings(projection),
         *_text_warnings(value["properties"]),
     ]
 
 
-def _shape_warnings(value: dict[str, Any], projection: Projection) -> Iterator[str]:
+def _shape_warnings(geometry: Geometry, projection: Projection) -> Iterator[str]:
     west, south, east, north = projection.box
-    geometry = shapely.from_geojson(to_json(value["geometry"]))
     if not geometry.is_valid:
         yield f"its geometry is not simple: {shapely.is_valid_reason(geometry)}"
     bounds = geometry.bounds
