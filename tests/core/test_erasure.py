@@ -64,6 +64,21 @@ def removed(clock: int, reason: Reason) -> SegmentRemoved:
     return SegmentRemoved(clock, "ortho", ONE, reason)
 
 
+def payload(clock: int) -> PayloadAdded:
+    return PayloadAdded(
+        clock=clock,
+        collection="ortho",
+        key=KEY,
+        files=ObjectRef(FILES, 5),
+        size_bytes=1,
+        piece_size_bytes=16_384,
+        infohash=InfoHash(KEY, None),
+        torrent=ObjectRef(TORRENT, 7),
+        mirrors=(),
+        risk=0,
+    )
+
+
 def withdraw(world: Federation, log: LogCopy, *entries: ev.Event | object) -> None:
     log.publish(*entries)  # type: ignore[arg-type]
     assert world.submit("ada", log) == ""
@@ -184,21 +199,9 @@ def test_rows_that_come_after_they_were_erased_are_erased_again(world, ceremony,
 
 
 def test_a_withdrawn_payload_is_stopped_at_once_and_erased_when_due(world, laptop):
-    payload = PayloadAdded(
-        clock=3,
-        collection="ortho",
-        key=KEY,
-        files=ObjectRef(FILES, 5),
-        size_bytes=1,
-        piece_size_bytes=16_384,
-        infohash=InfoHash(KEY, None),
-        torrent=ObjectRef(TORRENT, 7),
-        mirrors=(),
-        risk=0,
-    )
     for digest in (FILES, TORRENT):
         world.tell("ada", ev.ObjectStored(digest))
-    withdraw(world, laptop, payload)
+    withdraw(world, laptop, payload(3))
     withdraw(world, laptop, PayloadRemoved(4, "ortho", KEY, Reason.LEGAL))
     ben = world["ben"]
     assert ben.erased == [ev.StopPayload(KEY)]
@@ -207,6 +210,19 @@ def test_a_withdrawn_payload_is_stopped_at_once_and_erased_when_due(world, lapto
     assert ev.PurgePayload(KEY) in ben.erased
     assert FILES not in ben.objects
     assert TORRENT not in ben.objects
+
+
+def test_a_withdrawn_payload_that_another_catalogue_counts_is_not_stopped(world, laptop):
+    other = Ceremony(Signers(("other board",)), ("other",))
+    log = log_of(other, "other")
+    log.publish(payload(1))
+    world.follow(other.catalogue, other.first.raw)
+    assert world.submit("ada", log) == ""
+    withdraw(world, laptop, payload(3))
+    withdraw(world, laptop, PayloadRemoved(4, "ortho", KEY, Reason.LEGAL))
+    world.skip(2 * ERASED_AFTER_SECONDS)
+    assert world["ada"].erased == []
+    assert not world["ada"].node.withholds(KEY)
 
 
 # --- Purges ---------------------------------------------------------------------------------------
@@ -287,3 +303,66 @@ def test_a_closing_after_the_erasure_fetches_the_bytes_from_who_still_has_them(
     world.publish_root("ada", ceremony.catalogue, closing.raw)
     world.wait(60)
     assert world["ben"].visible == ["one", "two"]
+
+
+def test_rows_of_another_collection_or_kind_ask_for_no_second_erasure(world, ceremony, laptop):
+    withdraw(
+        world,
+        laptop,
+        removed(3, Reason.PRIVACY),
+        ItemsRemoved(4, "census", ("three",), Reason.PRIVACY, None),
+    )
+    world.skip(ERASED_AFTER_SECONDS)
+    before = list(world["ben"].erased)
+    world.store("ada", "three")
+    withdraw(world, laptop, segment(5, "three"))
+    assert "three" in world["ben"].visible
+    assert world["ben"].erased == before
+
+
+def test_what_is_purged_here_stays_while_another_catalogue_counts_it(world, ceremony):
+    other = Ceremony(Signers(("other board",)), ("other",))
+    log = log_of(other, "other")
+    log.publish(segment(1, "one"))
+    world.follow(other.catalogue, other.first.raw)
+    assert world.submit("ada", log) == ""
+    world.wait(5)
+    world.publish_root("ada", ceremony.catalogue, purge_of(ceremony.catalogue, objects=(ONE,)))
+    world.wait(5)
+    for peer in world.peers.values():
+        assert ONE in peer.objects
+        assert [key.catalogue for key in peer.segments if key.digest == ONE] == [other.catalogue]
+        assert peer.erased == []
+
+
+def test_a_segment_that_counts_no_more_goes_with_the_items_that_it_may_hold(world, laptop):
+    items = ItemsRemoved(4, "ortho", ("one",), Reason.PRIVACY, None)
+    withdraw(world, laptop, removed(3, Reason.RETIRED), items)
+    assert ONE in world["ben"].objects
+    world.skip(ERASED_AFTER_SECONDS)
+    for peer in world.peers.values():
+        assert ONE not in peer.objects
+        assert sha256(content("two")) in peer.objects
+
+
+def test_a_segment_that_is_newer_than_the_withdrawal_or_counted_elsewhere_stays(world, laptop):
+    other = Ceremony(Signers(("other board",)), ("other",))
+    log = log_of(other, "other")
+    log.publish(segment(1, "one"))
+    world.follow(other.catalogue, other.first.raw)
+    assert world.submit("ada", log) == ""
+    withdraw(
+        world,
+        laptop,
+        ItemsRemoved(3, "ortho", ("one",), Reason.PRIVACY, None),
+        segment(4, named("newer")),
+        removed(5, Reason.RETIRED),
+    )
+    world.store("ada", "newer")
+    world.wait(5)
+    gone = SegmentRemoved(6, "ortho", sha256(content("newer")), Reason.RETIRED)
+    withdraw(world, laptop, gone)
+    world.skip(ERASED_AFTER_SECONDS)
+    for peer in world.peers.values():
+        assert sha256(content("newer")) in peer.objects
+        assert ev.PurgeObject(ONE) not in peer.erased

@@ -140,6 +140,31 @@ def test_a_late_failure_does_not_end_the_attempt_that_runs_now() -> None:
     assert dict(fetches.start(ALL, 1000.0)) == {}
 
 
+def test_the_end_of_a_wait_does_not_ask_again_while_an_offer_is_being_tried() -> None:
+    fetches = queue()
+    fetches.want("goal")
+    [*_, (last, _)] = fail_until_backed_off(fetches)
+    fetches.want("goal", B)
+    assert dict(fetches.start(ALL, last)) == {"goal": B}
+    assert dict(fetches.start(ALL, fetches.next_retry())) == {}
+    assert fetches.in_flight == {"goal": B}
+
+
+def test_an_attempt_is_ended_by_its_own_failure_alone() -> None:
+    fetches = queue()
+    fetches.want("goal", A)
+    assert dict(fetches.start(ALL, 0.0)) == {"goal": A}
+    first = fetches.attempt("goal")
+    fetches.peer_left(A)
+    fetches.want("goal", A)
+    assert dict(fetches.start((A,), 0.0)) == {"goal": A}
+    assert fetches.attempt("goal") != first
+    fetches.failed("goal", A, attempt=first)
+    assert fetches.in_flight == {"goal": A}
+    fetches.failed("goal", A, attempt=fetches.attempt("goal"))
+    assert fetches.in_flight == {}
+
+
 def test_a_failure_after_the_goal_was_reached_brings_nothing_back() -> None:
     fetches = queue()
     fetches.want("goal", A)

@@ -26,8 +26,11 @@ from meshnode.core.limits import (
     ANNOUNCEMENT_BYTES_MAX,
 )
 from meshnode.core.log import Extension
+from meshnode.core.notices import notice_of
+from meshnode.core.roots import LastHead
 from meshnode.core.signing import verify
 from meshnode.core.trust import RootChain
+from tests.core.ceremonies import Version
 from tests.core.institutions import ISSUED, Institution, altered, key_of, segment
 
 VILLE = Institution("Ville")
@@ -185,3 +188,55 @@ def test_a_head_is_announced_with_its_entries_only_where_they_fit() -> None:
     assert carried([b"e"] * (ANNOUNCED_ENTRIES_MAX + 1)) == 0
     assert carried([bytes(ANNOUNCED_ENTRY_BYTES_MAX)]) == 1
     assert carried([bytes(ANNOUNCED_ENTRY_BYTES_MAX), b"e"]) == 0
+
+
+ROOT = Version(VILLE.root, VILLE.raw_root)
+LAST = LastHead(1, decode_signed_head(VILLE.log.heads[0]).signed.digest)
+CLOSING = ROOT.closing("writer", LAST, by=["Ville root"])
+
+
+def test_l_60_a_head_beyond_the_closing_is_ignored_and_the_last_good_one_is_not() -> None:
+    judging = gate()
+    catalogue = judging.catalogues[VILLE.catalogue]
+    assert catalogue.chain is not None
+    catalogue.obey(catalogue.chain.extend([CLOSING.raw]))
+    assert verdict(judging, message(VILLE.log.heads[0])) is None
+    refusal = judging.judge(message(VILLE.log.heads[1]), ISSUED)
+    assert refusal == Refusal(IGNORE, Check.ROOT, "the log is closed before head 2")
+
+
+def test_a_notice_of_a_newer_root_is_forwarded_until_it_is_held() -> None:
+    judging, raw = gate(), notice_of(VILLE.catalogue, CLOSING.raw)
+    assert verdict(judging, raw) is None
+    catalogue = judging.catalogues[VILLE.catalogue]
+    assert catalogue.chain is not None
+    catalogue.obey(catalogue.chain.extend([CLOSING.raw]))
+    assert verdict(judging, raw) == (IGNORE, Check.ROOT)
+
+
+def test_a_notice_that_follows_a_root_which_is_not_held_is_ignored() -> None:
+    later = CLOSING.then(by=["Ville root"], meta={"title": "Later"})
+    assert verdict(gate(), notice_of(VILLE.catalogue, later.raw)) == (IGNORE, Check.ROOT)
+
+
+def test_a_notice_of_an_unknown_catalogue_or_one_without_its_root_is_ignored() -> None:
+    raw = notice_of(STRANGER.catalogue, STRANGER.raw_root)
+    assert verdict(gate(), raw) == (IGNORE, Check.ROOT)
+    waiting = Gate({VILLE.catalogue: Catalogue(VILLE.catalogue)}, verify)
+    assert verdict(waiting, notice_of(VILLE.catalogue, CLOSING.raw)) == (IGNORE, Check.ROOT)
+
+
+def test_a_notice_that_nobody_with_a_say_signed_is_rejected() -> None:
+    forged = ROOT.then(by=["thief"], meta={"title": "Mine"})
+    assert verdict(gate(), notice_of(VILLE.catalogue, forged.raw)) == (REJECT, Check.ROOT)
+    other = notice_of(VILLE.catalogue, STRANGER.raw_root)
+    assert verdict(gate(), other) == (REJECT, Check.ROOT)
+
+
+@given(st.data())
+def test_a_notice_with_a_changed_byte_is_never_forwarded(data: st.DataObject) -> None:
+    raw = bytearray(notice_of(VILLE.catalogue, CLOSING.raw))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    found = verdict(gate(), bytes(raw))
+    assert found is not None
+    assert found[1] in (Check.ENCODING, Check.ROOT)

@@ -4,10 +4,12 @@ import pytest
 
 from meshnode.core.identifiers import (
     CatalogueId,
+    PublicKey,
     catalogue_text,
     object_text,
     parse_catalogue,
     parse_object,
+    peer_id,
     sha256,
 )
 from meshnode.errors import UsageError
@@ -49,3 +51,9 @@ def test_what_is_no_catalogue_id_is_refused_with_a_hint(text: str) -> None:
 def test_a_catalogue_id_is_no_object_id() -> None:
     with pytest.raises(UsageError):
         parse_object(catalogue_text(CatalogueId(sha256(b""))))
+
+
+def test_the_peer_id_of_the_key_in_the_libp2p_specification_is_what_libp2p_makes_of_it() -> None:
+    key = "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e"
+    spelled = "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq"
+    assert peer_id(PublicKey(bytes.fromhex(key))) == spelled

@@ -181,3 +181,9 @@ def test_an_extension_of_another_state_is_a_programmers_error() -> None:
         Log().adopt(later)
     with pytest.raises(AssertionError):
         held(FULL, 2).adopt(replace(later, heads=()))
+
+
+def test_a_head_without_entries_leaves_the_clock_where_it_was() -> None:
+    log = held(FULL, 3)
+    assert (log.seq, log.size, log.clock) == (3, 3, 3)
+    assert log.size_at(2) == log.size_at(3) == 3

@@ -100,8 +100,10 @@ class NodeMachine(RuleBasedStateMachine):
         self.asked: list[ev.Request] = []  # of connected peers, not answered yet
         self.late: list[ev.Request] = []  # of peers that left meanwhile
         self.to_index: list[ev.SegmentRef] = []
+        self.refused: list[ev.SegmentRef] = []
         self.told: list[Told] = []
         self.acknowledged: list[bytes] = []
+        self.held_when_closed: int | None = None  # heads of the log that a root closes
         self.answers: list[str] = []
         self.full = False
         self._handle(ev.Followed(ev.Ticket(0), self.catalogue, (self.truth.roots[0].raw,)))
@@ -166,6 +168,13 @@ class NodeMachine(RuleBasedStateMachine):
             self.asked = [request for request in self.asked if request.peer != peer]
             self._handle(ev.PeerDisconnected(peer))
 
+    @rule(peer=PEERS)
+    def reconnect(self, peer: PeerId) -> None:
+        """The line breaks and is there again; the node has asked again before the old ends."""
+        self.disconnect(peer)
+        self.connect(peer)
+        self.wait(seconds=1.0)
+
     @rule(data=DATA, outcomes=st.lists(OUTCOMES, min_size=1, max_size=6))
     def reply(self, data: st.DataObject, outcomes: list[str]) -> None:
         """Peers answer some questions; a hostile one with whatever it likes."""
@@ -182,6 +191,19 @@ class NodeMachine(RuleBasedStateMachine):
         if request.peer == EVIL:
             event = self._spoil(event, request, data)
         self._handle(event)
+
+    @rule()
+    def catch_up(self) -> None:
+        """Honest peers answer all that they are asked, and the index does its work."""
+        for _ in range(SETTLING_STEPS_MAX):
+            if honest := [request for request in self.asked if request.peer != EVIL]:
+                self.asked.remove(honest[0])
+                self._handle(self._answer(honest[0], 99))
+            elif self.to_index:
+                self._index(self.to_index.pop(0))
+            else:
+                return
+        raise AssertionError("the node asks without end")
 
     @rule(data=DATA, succeeds=st.booleans())
     def reply_late(self, data: st.DataObject, succeeds: bool) -> None:
@@ -228,6 +250,7 @@ class NodeMachine(RuleBasedStateMachine):
         if self.to_index:
             ref = self.to_index.pop(0)
             if refused:
+                self.refused.append(ref)
                 self._handle(ev.SegmentRefused(ref, "the content breaks the rules"))
             else:
                 self._index(ref)
@@ -266,13 +289,7 @@ class NodeMachine(RuleBasedStateMachine):
     # --- What always holds ------------------------------------------------------------------------
     @invariant()
     def logs_are_prefixes_of_what_a_writer_signed(self) -> None:
-        for log, heads in self.disk.heads.items():
-            entries = self.disk.entries[log]
-            assert any(
-                heads == copy.heads[: len(heads)]
-                and entries == copy.entries[: copy.sizes[len(heads) - 1]]
-                for copy in self.truth.branches(log)
-            )
+        assert all(self._branch(log) is not None for log in self.disk.heads)
 
     @invariant()
     def roots_are_what_the_institution_signed(self) -> None:
@@ -286,10 +303,22 @@ class NodeMachine(RuleBasedStateMachine):
             return
         live, hidden = self._due()
         for key, ref in self.disk.indexed.items():
-            assert live[key.collection, key.digest] >= ref.clock
+            assert live.get((key.collection, key.digest), -1) >= ref.clock
             assert key.digest in self.disk.objects
         shown = {(c, item): clock for (_, c, item), clock in self.disk.hidden.items()}
         assert shown == hidden
+
+    @invariant()
+    def a_closed_log_grows_no_further_than_its_closing(self) -> None:
+        newest = self.truth.roots[-1]
+        if (self.catalogue, 2, newest.raw) not in self.disk.roots:
+            return
+        [closed] = [writer.closed for writer in newest.root.writers if writer.closed is not None]
+        held = len(self.disk.heads.get(self.truth.log_of(self.truth.theirs), []))
+        if self.held_when_closed is None:
+            self.held_when_closed = held
+        last = closed.seq if closed else 0
+        assert held <= max(last, self.held_when_closed)
 
     @invariant()
     def what_was_acknowledged_is_durable(self) -> None:
@@ -404,6 +433,7 @@ class NodeMachine(RuleBasedStateMachine):
                 heads = tuple(copy.heads[max(after_seq, 0) :][:most])
                 return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:]))
             case ev.FetchObject(_, digest, size_bytes):
+                assert digest in self.truth.names, "an object that no writer named"
                 assert size_bytes == len(content(self.truth.names[digest]))
                 return ev.ObjectStored(digest)
 
@@ -411,6 +441,8 @@ class NodeMachine(RuleBasedStateMachine):
         match event:
             case ev.ObjectStored():
                 return ev.RequestFailed(request, "other bytes", ev.Check.CONTENT_HASH)
+            case ev.HeadsReceived() if data.draw(st.booleans()):
+                return event  # so that it is asked for what it can then spoil
             case ev.HeadsReceived() | ev.RootsReceived():
                 return replace(event, raws=_altered(event.raws, data))
             case ev.LogReceived():
@@ -435,9 +467,19 @@ class NodeMachine(RuleBasedStateMachine):
         entries: list[list[object]] = []
         for log, raws in self.disk.entries.items():
             heads = self.disk.heads[log]
-            branch = next(b for b in self.truth.branches(log) if b.heads[: len(heads)] == heads)
+            branch = self._branch(log)
+            assert branch is not None, "a log that no writer signed like this"
             entries += counted(raws, heads, branch, writers[log.writer])
         return state_of(entries)
+
+    def _branch(self, log: LogId) -> LogCopy | None:
+        """Return the history that the log on disk is a prefix of, heads and entries."""
+        heads, entries = self.disk.heads[log], self.disk.entries[log]
+        for copy in self.truth.branches(log):
+            same = heads == copy.heads[: len(heads)]
+            if same and entries == copy.entries[: copy.sizes[len(heads) - 1]]:
+                return copy
+        return None
 
     def _is_complete(self) -> bool:
         newest = self.truth.roots[-1]
@@ -452,7 +494,9 @@ class NodeMachine(RuleBasedStateMachine):
             return False
         live, _ = self._due()
         indexed = {(k.collection, k.digest): r.clock for k, r in self.disk.indexed.items()}
-        return indexed == live
+        refused = {(ref.collection, ref.digest, ref.clock) for ref in self.refused}
+        lacks = live.items() - indexed.items()
+        return indexed.items() <= live.items() and all((*n, clock) in refused for n, clock in lacks)
 
 
 def _mutated(raw: bytes, data: st.DataObject) -> bytes:

@@ -22,7 +22,7 @@ from meshnode.core.amendments import (
 )
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import ItemName, Reason
-from meshnode.core.identifiers import CatalogueId, key_id, sha256
+from meshnode.core.identifiers import CatalogueId, catalogue_text, key_id, sha256
 from meshnode.core.proposals import (
     PURGE,
     ROOT,
@@ -248,3 +248,40 @@ def test_the_differences_say_everything_that_a_root_changes():
 def test_a_change_that_does_not_fit_is_refused_with_its_reason(change: Change, reason: str):
     with pytest.raises(UsageError, match=reason):
         amended(chain().current, [change], issued=ISSUED, review_by=ISSUED)
+
+
+def test_the_first_root_is_shown_as_what_it_brings():
+    proposal = first()
+    title, *lines = summary(proposal)
+    assert title == f"the first root of {catalogue_text(catalogue_of(proposal))}"
+    assert "title: joint" in lines
+    assert any(line.endswith("(writer) added, for all collections") for line in lines)
+
+
+def test_a_later_root_is_shown_by_what_it_changes():
+    begun = chain()
+    title, against, *changes = summary(next_root(begun, set_meta({"title": "New"})))
+    assert title == f"root 2 of {catalogue_text(begun.catalogue)}"
+    assert against == "it differs from root 1 by:"
+    assert changes == ["title: New (was joint)"]
+    assert summary(next_root(begun))[2:] == ["nothing but its date"]
+
+
+def test_a_change_of_what_a_writer_or_another_catalogue_may_do_is_shown():
+    before = chain().current
+    writer, other = before.writers[0], CatalogueId(sha256(b"other"))
+    delegated = amended(before, [set_delegate("parks-", other)], issued=ISSUED, review_by=ISSUED)
+    narrow = replace(delegated, writers=(replace(writer, prefixes=("ortho-", "census")),))
+    name = f"writer {writer.kid.hex()} (writer)"
+    scope = "collections ortho-*, census*"
+    assert differences(delegated, narrow) == [f"{name} now for {scope} (was all collections)"]
+    void = amended(narrow, [close_writer(writer.kid, False)], issued=ISSUED, review_by=ISSUED)
+    assert differences(narrow, void) == [f"{name} closed: nothing of its log counts"]
+    moved = amended(
+        delegated,
+        [set_delegate("parks-", CatalogueId(sha256(b"third")))],
+        issued=ISSUED,
+        review_by=ISSUED,
+    )
+    third = catalogue_text(CatalogueId(sha256(b"third")))
+    assert differences(delegated, moved) == [f"collections parks-* are those of {third}"]

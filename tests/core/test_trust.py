@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.heads import decode_head
 from meshnode.core.identifiers import CatalogueId, Digest, PublicKey
-from meshnode.core.roots import Delegate, LastHead, Writer
+from meshnode.core.limits import SIGNED_ROOT_BYTES_MAX
+from meshnode.core.roots import Delegate, LastHead, Writer, encode_root
 from meshnode.core.signed import decode_signed
 from meshnode.core.signing import verify
 from meshnode.core.trust import RootChain, UntrustedError
@@ -229,3 +230,24 @@ def test_a_chain_does_not_begin_with_a_later_root():
     first = Ceremony(BOARD).first
     with pytest.raises(UntrustedError, match="begins with root 1"):
         RootChain.begin(title(first, ["alice", "bob"], "2").raw)
+
+
+def padded(root: Version, size_bytes: int) -> Version:
+    """Return a root that follows, whose payload has exactly this size."""
+    meta = {f"field {number:02}": "x" * 1000 for number in range(15)}
+    bare = root.then(by=["alice", "bob"], meta=meta | {"rest": ""})
+    lacks = size_bytes - len(encode_root(bare.root))
+    assert 300 < lacks < 1000
+    rest = "x" * (lacks - 2)  # its length takes two bytes more
+    return root.then(by=["alice", "bob"], meta=meta | {"rest": rest})
+
+
+def test_a_root_counts_with_its_signatures_in_its_size() -> None:
+    first = Ceremony(BOARD).first
+    some = padded(first, SIGNED_ROOT_BYTES_MAX - 200)
+    signatures = len(some.raw) - len(encode_root(some.root))
+    fits = padded(first, SIGNED_ROOT_BYTES_MAX - signatures)
+    assert len(fits.raw) == SIGNED_ROOT_BYTES_MAX
+    assert chain_of(first, fits).current == fits.root
+    with pytest.raises(MalformedRecordError, match=f"a root of {SIGNED_ROOT_BYTES_MAX + 1} bytes"):
+        chain_of(first, padded(first, SIGNED_ROOT_BYTES_MAX - signatures + 1))

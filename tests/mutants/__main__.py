@@ -12,7 +12,10 @@ import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import Final, NamedTuple
 
 from tests.mutants.mutations import Mutant, mutants
@@ -21,7 +24,9 @@ from tests.mutants.trial import ROOT, Verdict, path_of, try_tests
 COUNT: Final = 300
 SEED: Final = 1
 SHARE: Final = 0.9  # of the mutants, that must die
-SECONDS_MAX: Final = 180.0  # of one trial; the whole subset needs a small part of it
+SECONDS_MIN: Final = 60.0  # given to one trial at the least
+SLOWER_MAX: Final = 3.0  # times as long as without a mutant: then a trial hangs
+BASELINE_SECONDS_MAX: Final = 1800.0
 TESTS: Final = ("tests/protocol", "tests/core")  # the quick ones first
 
 
@@ -39,29 +44,37 @@ def main() -> int:
     ]
     chosen = random.Random(asked.seed).sample(every, min(asked.count, len(every)))
     _say(f"{len(chosen)} of {len(every)} mutants, seed {asked.seed}")
+    begun = perf_counter()
     passed_over = failing(asked.tests or TESTS)
+    seconds_max = max(SECONDS_MIN, SLOWER_MAX * (perf_counter() - begun))
     if passed_over:
         _say(f"passed over, they fail without a mutant: {', '.join(passed_over)}")
-    living = 0
+    end = perf_counter() + asked.seconds
+    trying = partial(
+        verdict_on,
+        tests=asked.tests or TESTS,
+        passed_over=passed_over,
+        seconds_max=seconds_max,
+        end=end,
+    )
+    tried = living = 0
     with ThreadPoolExecutor(asked.jobs) as pool:
-        verdicts = pool.map(
-            lambda trial: verdict_on(trial, asked.tests or TESTS, passed_over), chosen
-        )
-        for trial, verdict in zip(chosen, verdicts, strict=True):
+        for trial, verdict in zip(chosen, pool.map(trying, chosen), strict=True):
+            tried += verdict is not None
             if verdict is Verdict.PASSED:
                 living += 1
                 place = f"{path_of(trial.module).relative_to(ROOT)}:{trial.mutant.line}"
                 _say(f"lives: {place}: {trial.mutant.change}")
-    died = len(chosen) - living
-    _say(f"{died} of {len(chosen)} died: {died / len(chosen):.1%}")
-    return 0 if died >= asked.share * len(chosen) else 1
+    died = tried - living
+    _say(f"{died} of {tried} died: {died / max(tried, 1):.1%}")
+    return 0 if died >= asked.share * tried > 0 else 1
 
 
 def failing(tests: Sequence[str]) -> list[str]:
     """Return the tests that fail without a mutant: they would see anything."""
     module = modules()[0]
     source = path_of(module).read_text(encoding="utf-8")
-    verdict, said = try_tests(module, source, tests, SECONDS_MAX)
+    verdict, said = try_tests(module, source, tests, BASELINE_SECONDS_MAX)
     if verdict not in (Verdict.PASSED, Verdict.FAILED):
         raise RuntimeError(f"the tests cannot run without a mutant:\n{said}")
     return re.findall(r"^FAILED (\S+)", said, re.MULTILINE)
@@ -73,10 +86,19 @@ def modules() -> list[str]:
     return [f"meshnode.core.{path.stem}" for path in paths if path.stem != "__init__"]
 
 
-def verdict_on(trial: Trial, tests: Sequence[str], passed_over: Sequence[str]) -> Verdict:
+def verdict_on(
+    trial: Trial,
+    tests: Sequence[str],
+    passed_over: Sequence[str],
+    seconds_max: float,
+    end: float,
+) -> Verdict | None:
+    """Try one mutant; None if it would begin after `end`, in seconds of `perf_counter`."""
+    if perf_counter() > end:
+        return None
     without = [f"--deselect={test}" for test in passed_over]
     arguments = ["-x", *without, *own_tests(trial.module), *tests]
-    verdict, _ = try_tests(trial.module, trial.mutant.source, arguments, SECONDS_MAX)
+    verdict, _ = try_tests(trial.module, trial.mutant.source, arguments, seconds_max)
     return verdict
 
 
@@ -94,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--seconds", type=float, default=inf, help="after which no trial begins")
     parser.add_argument("--share", type=float, default=SHARE, help="of them that must die")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once")
     parser.add_argument("--module", action="append", help="meshnode.core.…; all by default")

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -69,6 +70,7 @@ def _run(module: str, source: str, arguments: list[str], said: str) -> None:
     import pytest  # not at the top: the process that is forked loads nothing of pytest
     from hypothesis import settings
 
+    threading.Thread(target=_end_with_the_runner, daemon=True).start()
     os.chdir(ROOT)
     # Few examples and always the same: a mutant that lives can be looked at again.
     settings.register_profile(_PROFILE, max_examples=30, deadline=None, derandomize=True)
@@ -79,3 +81,14 @@ def _run(module: str, source: str, arguments: list[str], said: str) -> None:
     sys.dont_write_bytecode = True
     plant(module, str(path_of(module)), source)
     sys.exit(_RAN + pytest.main(arguments))
+
+
+def _end_with_the_runner() -> None:
+    """End this process when the one that asked for it is gone, however it ended.
+
+    The server that forks ends with the last process that it forked.
+    """
+    runner = multiprocessing.parent_process()
+    assert runner is not None
+    runner.join()
+    os._exit(1)

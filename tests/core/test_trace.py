@@ -15,13 +15,13 @@ def test_a_question_is_shown_by_its_ids() -> None:
     line = trace.line(ev.AskLog(PeerId("12D3Koo"), LOG, after_seq=-1, first=4))
 
     log = "(LogId,0001020304050607,0001020304050607)"
-    assert line == f"AskLog peer=12D3Koo log={log} after_seq=-1 first=4"
+    assert line == f"AskLog peer=12D3Koo log={log} after_seq=-1 first=4 attempt=0"
 
 
 def test_long_bytes_are_shown_by_length_and_digest() -> None:
     line = trace.line(ev.Announce(b"x" * 1000))
 
-    assert line == "Announce raw=1000:44f8354494a5ba03"
+    assert line == "Announce raw=1000:44f8354494a5ba03 topic='/meshnode/heads/1'"
 
 
 def test_a_segment_is_shown_by_what_names_it() -> None:
@@ -49,7 +49,7 @@ def test_nested_requests_and_missing_values_are_shown() -> None:
     other = trace.line(ev.RequestFailed(request, "late"))
 
     assert line.endswith("reason=late check='content hash'")
-    assert other == "RequestFailed request=(FetchObject,p,abababababababab,9) reason=late check=-"
+    assert other == "RequestFailed request=(FetchObject,p,abababababababab,9,0) reason=late check=-"
 
 
 def test_lists_and_flags_are_shown_in_full() -> None:
@@ -57,4 +57,12 @@ def test_lists_and_flags_are_shown_in_full() -> None:
     heads = trace.ids(ev.HeadsReceived(PeerId("p"), (b"", b"ab")))
 
     assert line == "SetFollowed catalogue=0001020304050607 followed=yes"
-    assert heads == "peer=p raws=[-,6162]"
+    assert heads == "peer=p raws=[-,6162] roots=[]"
+
+
+def test_the_kind_and_the_withdrawals_of_a_catalogue_are_counted_not_listed() -> None:
+    withdrawal = ev.Withdrawal("ortho", ("a", "b"), 7)
+    effect = ev.SetHidden(LOG.catalogue, (withdrawal,) * 3)
+
+    assert trace.kind(effect) == "SetHidden"
+    assert trace.line(effect) == "SetHidden catalogue=0001020304050607 count=3"

@@ -1,0 +1,198 @@
+"""What is asked about logs, roots and heads: first who told of it, no more than is needed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from meshnode.core import events as ev
+from meshnode.core.events import LogId
+from meshnode.core.heads import decode_signed_head
+from meshnode.core.identifiers import CatalogueId, PeerId, key_id, sha256
+from meshnode.core.log import Log
+from meshnode.core.signing import public_key
+from meshnode.core.syncing import ASKED_AT_ONCE_MAX, ASKED_CATALOGUES_MAX, POLL_SECONDS, Sync
+from tests.core.institutions import Institution, key_of, segment
+
+A, B = PeerId("a"), PeerId("b")
+
+
+def catalogue(name: str) -> CatalogueId:
+    return CatalogueId(sha256(name.encode()))
+
+
+VILLE = catalogue("Ville")
+LOG = LogId(VILLE, key_id(public_key(key_of("writer"))))
+
+
+@dataclass(slots=True)
+class Asking:
+    """A sync that follows one catalogue and has polled already; `held` is what it has of a log."""
+
+    peers: tuple[PeerId, ...] = (A, B)
+    held: Log = field(default_factory=Log)
+    sync: Sync = field(default_factory=lambda: Sync(random.Random(1)))
+    now: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> list[ev.Effect]:
+        return list(self.sync.start(self.peers, (VILLE,), lambda _: self.held, self.now))
+
+    def asked(self) -> list[tuple[PeerId, int, int]]:
+        """Return whom logs are asked of now, after which head and from which entry."""
+        return [
+            (ask.peer, ask.after_seq, ask.first)
+            for ask in self.start()
+            if isinstance(ask, ev.AskLog)
+        ]
+
+    def asked_roots(self) -> list[tuple[PeerId, int]]:
+        asked = [ask for ask in self.start() if isinstance(ask, ev.AskRoots)]
+        return [(ask.peer, ask.after) for ask in asked]
+
+
+def log_of(heads: int) -> Log:
+    made, log = Institution("Ville"), Log()
+    for number in range(1, heads + 1):
+        made.log.publish(segment(number))
+    extension = log.consider([decode_signed_head(h) for h in made.log.heads], 0, made.log.entries)
+    log.adopt(extension)  # type: ignore[arg-type]
+    return log
+
+
+# --- Logs -----------------------------------------------------------------------------------------
+def test_a_log_is_asked_for_once_from_where_it_is_held() -> None:
+    asking = Asking(held=log_of(2))
+    asking.sync.want_log(LOG, 5, B)
+    assert asking.asked() == [(B, 2, 2)]
+    assert asking.asked() == []
+
+
+def test_a_log_is_asked_for_until_the_newest_head_heard_of_is_held() -> None:
+    asking = Asking()
+    asking.sync.want_log(LOG, 5, A)
+    asking.sync.want_log(LOG, 3, A)
+    assert asking.asked() == [(A, 0, 0)]
+    asking.held = log_of(3)
+    asking.sync.extended(LOG, 3, A)
+    assert asking.asked() == [(A, 3, 3)]
+    asking.sync.extended(LOG, 5, A)
+    asking.now = 1000.0
+    assert asking.asked() == []
+
+
+def test_what_our_own_publisher_adds_ends_no_question_that_reaches_further() -> None:
+    asking = Asking()
+    asking.sync.want_log(LOG, 5, A)
+    asking.asked()
+    asking.sync.extended(LOG, 4, None)
+    assert asking.asked() == []
+    asking.sync.logs.failed(LOG, A)
+    asking.asked()
+    asking.now = 2.0
+    assert asking.asked() == [(B, 0, 0)]
+
+
+def test_a_head_that_is_told_after_the_log_was_complete_is_asked_for_anew() -> None:
+    asking = Asking()
+    asking.sync.want_log(LOG, 1, A)
+    asking.asked()
+    asking.sync.extended(LOG, 1, A)
+    asking.sync.want_log(LOG, 2, B)
+    assert asking.asked() == [(B, 0, 0)]
+
+
+def test_when_the_asked_peer_leaves_another_is_asked() -> None:
+    asking = Asking()
+    asking.sync.want_log(LOG, 1, A)
+    asking.asked()
+    asking.peers = (B,)
+    asking.sync.peer_left(A)
+    assert asking.asked() == []
+    asking.now = asking.sync.next_deadline()
+    assert asking.asked() == [(B, 0, 0)]
+
+
+def test_a_newcomer_is_asked_at_once_for_what_nobody_had() -> None:
+    asking = Asking(peers=(A,))
+    asking.sync.want_log(LOG, 1, A)
+    asking.sync.want_roots(VILLE, 0, A)
+    asking.start()
+    asking.sync.logs.failed(LOG, A)
+    asking.sync.roots.failed(VILLE, A)
+    assert asking.start() == []
+    asking.peers = (A, B)
+    asking.sync.peer_joined()
+    assert {type(ask): ask.peer for ask in asking.start()} == {ev.AskRoots: B, ev.AskLog: B}  # type: ignore[union-attr]
+
+
+def test_no_more_logs_are_asked_for_at_once_than_allowed() -> None:
+    asking = Asking()
+    for number in range(ASKED_AT_ONCE_MAX + 3):
+        asking.sync.want_log(LogId(catalogue(str(number)), LOG.writer), 1, A)
+    assert len(asking.asked()) == ASKED_AT_ONCE_MAX
+
+
+def test_a_forgotten_catalogue_is_asked_for_no_more_and_the_others_are() -> None:
+    asking = Asking()
+    other = LogId(catalogue("other"), LOG.writer)
+    asking.sync.want_log(LOG, 1, A)
+    asking.sync.want_log(other, 1, B)
+    asking.sync.want_roots(VILLE, 0, A)
+    asking.sync.forget(VILLE)
+    assert asking.asked_roots() == []
+    asking.sync.want_log(other, 2, B)
+    assert len(asking.sync.logs.in_flight) == 1
+
+
+# --- Roots ----------------------------------------------------------------------------------------
+def test_roots_are_asked_for_above_the_least_version_that_is_wanted() -> None:
+    asking = Asking()
+    asking.sync.want_roots(VILLE, 4, A)
+    asking.sync.want_roots(VILLE, 2, B)
+    asking.sync.want_roots(VILLE, 3, B)
+    assert asking.asked_roots() == [(B, 2)]
+    asking.sync.roots_answered(VILLE)
+    asking.sync.want_roots(VILLE, 7, A)
+    assert asking.asked_roots() == [(A, 7)]
+
+
+def test_without_anything_known_roots_are_asked_from_the_first() -> None:
+    asking = Asking()
+    asking.sync.roots.want(VILLE)
+    [(_, after)] = asking.asked_roots()
+    assert after == 0
+
+
+# --- Heads ----------------------------------------------------------------------------------------
+def test_a_random_peer_is_asked_about_heads_every_poll_with_jitter() -> None:
+    asking, times = Asking(), [0.0]
+    for _ in range(20):
+        asking.now = asking.sync.next_deadline()
+        times.append(asking.now)
+        [asked] = asking.start()
+        assert isinstance(asked, ev.AskHeads)
+        assert asked.peer in asking.peers
+        assert asked.catalogues == (VILLE,)
+        assert asking.start() == []
+    gaps = [after - before for before, after in pairwise(times)]
+    assert all(0.75 * POLL_SECONDS <= gap <= 1.25 * POLL_SECONDS for gap in gaps)
+    assert len(set(gaps)) > 1
+
+
+def test_without_peers_a_poll_asks_nobody() -> None:
+    asking = Asking(peers=())
+    asking.now = asking.sync.next_deadline()
+    assert asking.start() == []
+    assert asking.sync.next_deadline() > asking.now
+
+
+def test_many_catalogues_are_asked_about_in_several_questions() -> None:
+    names = [catalogue(str(number)) for number in range(ASKED_CATALOGUES_MAX + 1)]
+    first, second = Sync(random.Random(1)).ask_heads(A, names)
+    assert (*first.catalogues, *second.catalogues) == tuple(names)
+    assert len(first.catalogues) == ASKED_CATALOGUES_MAX
+    assert list(Sync(random.Random(1)).ask_heads(A, ())) == []
