@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
+from meshnode.core import events as ev
 from meshnode.core.identifiers import PeerId
 from simulations.cuts import Apart, Cut, OneWay, Ring
 from simulations.invariants import Newcomer
@@ -33,8 +34,10 @@ from simulations.timeline import (
     Split,
     Struck,
     Theft,
+    Withdraw,
 )
-from simulations.workload import Institutions
+from simulations.withdrawals import Eraser
+from simulations.workload import RETRY_SECONDS, Institutions
 from simulations.world import World
 
 
@@ -82,6 +85,8 @@ class Faults:
                     self._schedule_outage(fault)
                 case Theft():
                     self._schedule_theft(fault)
+                case Withdraw():
+                    self._schedule_withdrawal(fault)
                 case _:
                     self._schedule_struck(fault)
 
@@ -117,6 +122,17 @@ class Faults:
         felt.count += hand.steal(self.machines[thief], fault.heads)
         if fault.closes and felt.count:
             self.world.at(fault.until_seconds, hand.close)
+
+    def _schedule_withdrawal(self, fault: Withdraw) -> None:
+        felt = self._note(fault, "items withdrawn")
+        self.world.at(fault.at_seconds, partial(self._withdraw, fault, felt))
+
+    def _withdraw(self, fault: Withdraw, felt: Felt) -> None:
+        felt.count = Eraser(
+            self.world, self.institutions, self.institutions.publishers[0]
+        ).withdraw(fault)
+        if not felt.count and self.world.now < fault.until_seconds:
+            self.world.after(RETRY_SECONDS, partial(self._withdraw, fault, felt))
 
     def _split(self, fault: Split, felt: Felt) -> None:
         felt.count = -self.network.fate.cut
@@ -205,7 +221,7 @@ class Faults:
             case SlowDisk():
                 machine.fsync_seconds /= fault.factor
             case BitRot():
-                machine.disk.rotten.clear()
+                scrub(machine)
             case _:
                 assert_never(fault)
 
@@ -259,6 +275,15 @@ class Faults:
             name for name in self._present() if fault.who == "any" or (name in publishers) is named
         ]
         return self._rng.sample(names, min(len(names), max(1, round(fault.share * len(names)))))
+
+
+def scrub(machine: Machine) -> None:
+    """Remove what the disk damaged, and tell the node, as the runtime does when it notices."""
+    rotten = sorted(machine.disk.rotten)
+    machine.disk.rotten.clear()
+    for digest in rotten:
+        machine.disk.objects.pop(digest, None)
+        machine.tell(ev.ObjectLost(digest))
 
 
 def cut_of(fault: Split, names: Sequence[PeerId]) -> Cut:

@@ -5,11 +5,12 @@ Survives a crash as far as operations had ended, like the real index, which comm
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from meshnode.core import events as ev
 from meshnode.core.events import SegmentKey
-from meshnode.core.identifiers import CatalogueId
+from meshnode.core.identifiers import CatalogueId, Digest
 
 ItemName = tuple[CatalogueId, str, str]  # catalogue, collection, item id
 
@@ -20,6 +21,7 @@ class Index:
 
     segments: dict[SegmentKey, int] = field(default_factory=dict)
     hidden: dict[ItemName, int] = field(default_factory=dict)
+    sealed: dict[Digest, None] = field(default_factory=dict)  # hold a row that nobody may get
 
     def insert(self, ref: ev.SegmentRef) -> None:
         self.segments[ref.key] = ref.clock
@@ -31,6 +33,9 @@ class Index:
         for item in effect.ids:
             name = (effect.catalogue, effect.collection, item)
             self.hidden[name] = max(effect.clock, self.hidden.get(name, 0))
+
+    def seal(self, digests: Iterable[Digest]) -> None:
+        self.sealed |= dict.fromkeys(digests)
 
     def set_hidden(self, effect: ev.SetHidden) -> None:
         """Make exactly these the withdrawals of the catalogue."""

@@ -53,6 +53,8 @@ class Ledger:
     segments: dict[SegmentKey, NamedSegment] = field(default_factory=dict)
     segment_of: dict[ItemName, SegmentKey] = field(default_factory=dict)
     withdrawals: list[Withdrawal] = field(default_factory=list)
+    purges: dict[CatalogueId, list[bytes]] = field(default_factory=dict)
+    erased_by: dict[SegmentKey, float] = field(default_factory=dict)  # virtual second
     # What a thief signed with a stolen key: the whole log, of which he only wrote the end.
     stolen: dict[LogId, PublishedLog] = field(default_factory=dict)
     stolen_segments: dict[SegmentKey, NamedSegment] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from meshnode.core import events as ev
-from meshnode.core.identifiers import PeerId
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from simulations.disk import Disk
 from simulations.index import Index
@@ -81,6 +81,8 @@ class Machine:
     index: Index = field(default_factory=Index)
     index_queue: deque[IndexWork] = field(default_factory=deque)
     inbox: deque[ev.Event] = field(default_factory=deque)
+    # Questions for objects that are on their way here, by a number each.
+    questions: dict[Digest, dict[int, Action]] = field(default_factory=dict)
     running: bool = True
     paused: bool = False  # the process stands still; what arrives waits
     syncing: bool = False
@@ -127,6 +129,7 @@ class Machine:
         self.life += 1
         self.inbox.clear()
         self.index_queue.clear()
+        self.questions.clear()
         self.wakeup = float("inf")
         return lost
 

@@ -1,9 +1,10 @@
 """The simulated network: who is linked to whom, how long a message takes, what is cut.
 
-A link has a latency of its own each way (log-normal over links), jitter and loss a message, and
-each peer an uplink of limited bandwidth for bulk answers. A lost message is gone; whoever waits for
-it times out. Connections break a while after a cut and come back by redialling after the heal, as
-the runtime's mesh does it. A hidden peer dials and cannot be dialled.
+A link has a latency of its own each way (log-normal over links), jitter a message, and each peer an
+uplink of limited bandwidth for bulk answers. Messages travel on streams, so what is lost by chance
+is sent again and comes later (`streams`); only a cut, or a peer that is down, takes a message away,
+and whoever waits for it times out. Connections break a while after a cut and come back by
+redialling after the heal, as the runtime's mesh does it. A hidden peer dials and cannot be dialled.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from meshnode.core.identifiers import PeerId
 from simulations.cuts import Cut
 from simulations.settings import LinkModel
+from simulations.streams import STALL_SECONDS_MAX, resends, stall_seconds
 from simulations.world import Action, World
 
 Pair = tuple[PeerId, PeerId]  # in the order of names
@@ -42,8 +44,8 @@ class Fate:
 
     sent: int = 0
     bytes_sent: int = 0
-    dropped: int = 0  # by chance
-    cut: int = 0  # by a partition or a peer that is down
+    delayed: int = 0  # a segment was lost and sent again
+    cut: int = 0  # by a partition, a peer that is down, or a stream that stood still too long
 
 
 class Network:
@@ -92,7 +94,7 @@ class Network:
     def send(
         self, source: PeerId, target: PeerId, size_bytes: int, arrive: Action, lost: Action
     ) -> None:
-        """Carry a small message: it arrives after the link's latency, or it is lost."""
+        """Carry a small message: it arrives after the link's latency, or a cut takes it away."""
         self._carry(source, target, size_bytes, 0.0, arrive, lost)
 
     def send_bulk(
@@ -117,16 +119,24 @@ class Network:
         self.fate.bytes_sent += size_bytes
         port = self._ports[source]
         port.bytes_sent += size_bytes
-        if self._rng.random() < self._model.loss:
-            self.fate.dropped += 1
-            lost()
-        elif not self._is_open(source, target):
+        stall = self._stall_seconds(source, target, size_bytes)
+        if stall > STALL_SECONDS_MAX or not self._is_open(source, target):
             self.fate.cut += 1
             lost()
         else:
             jitter = 1.0 + self._rng.random() * self._model.jitter
-            delay = wait + port.links[target] * jitter
+            delay = wait + port.links[target] * jitter + stall
             self._world.after(delay, partial(self._arrive, source, target, arrive, lost))
+
+    def _stall_seconds(self, source: PeerId, target: PeerId, size_bytes: int) -> float:
+        if not self._model.loss:
+            return 0.0
+        count = resends(self._rng.random(), size_bytes, self._model.loss)
+        if not count:
+            return 0.0
+        self.fate.delayed += 1
+        round_trip = self._ports[source].links[target] + self._ports[target].links[source]
+        return stall_seconds(count, size_bytes, round_trip)
 
     def _arrive(self, source: PeerId, target: PeerId, arrive: Action, lost: Action) -> None:
         if self._is_open(source, target):

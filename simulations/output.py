@@ -17,7 +17,7 @@
     `segments_missing_count` (published and not held or shown; summed over running peers),
     `connections_count`, `copies_least_count`, `copies_mean_count` (of one segment: peers that show
     it, running or not). Totals since the beginning: `sent_bytes`, `messages_count`,
-    `messages_dropped_count`, `messages_cut_count`, `blames_count`, `gossip_delivered_count`,
+    `messages_delayed_count`, `messages_cut_count`, `blames_count`, `gossip_delivered_count`,
     `gossip_duplicates_count`.
   - a peer: one row each time something took a while there, at the second when it had ended:
     `head_propagation_seconds` (signed until on disk), `segment_visibility_seconds` (named until
@@ -170,7 +170,7 @@ def metrics(simulation: Simulation) -> dict[str, float]:
     measured["sent_mean_bytes"] = sum(sent) / len(sent)
     measured["sent_most_bytes"] = max(sent)
     measured["messages_count"] = fate.sent
-    measured["messages_dropped_count"] = fate.dropped
+    measured["messages_delayed_count"] = fate.delayed
     measured["messages_cut_count"] = fate.cut
     for kind, count in sorted(recorder.counts.items()):
         measured[f"{kind}_count"] = count

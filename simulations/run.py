@@ -25,6 +25,7 @@ from simulations.invariants import (
     Verdicts,
     Visibility,
     check_downloads,
+    check_erased,
     check_liveness,
     check_quiet,
     is_settled,
@@ -37,8 +38,9 @@ from simulations.scenario import Scenario
 from simulations.series import SAMPLES_MAX, Series
 from simulations.swarm.gossip import Gossip
 from simulations.swarm.payloads import Share, Swarm
+from simulations.timeline import Withdraw
 from simulations.workload import Institutions, holding, inspect
-from simulations.world import World
+from simulations.world import World, without_collector
 
 REMEMBERED_SIGNATURES = 65_536  # memoised verifications; more than any scenario publishes heads
 SLICE_SECONDS = 1.0  # of virtual time between two looks at the clock, the user and the mesh
@@ -145,7 +147,8 @@ class Simulation:
             progress: told the virtual second and the latest one at which the run may end.
         """
         try:
-            self._live(progress)
+            with without_collector():
+                self._live(progress)
             self.outcome.finished = True
         except KeyboardInterrupt:
             pass  # what was measured so far is kept; the outcome says that it is not all
@@ -171,6 +174,7 @@ class Simulation:
         self._propagation.close()
         check_liveness(self._running(), self.ledger, self._verdicts)
         check_downloads(self.swarm, self._verdicts)
+        self._check_erased()
         for newcomer in self.newcomers:
             newcomer.check(self._verdicts)
         if self.outcome.settled_seconds is not None and self.scenario.idle_seconds:
@@ -311,7 +315,13 @@ class Simulation:
         for adversary in self.scenario.adversaries:
             self.adversaries.schedule(adversary, self.machines, self.gossip)
         self._watch_times(faults)
+        for fault in self.scenario.faults:
+            if isinstance(fault, Withdraw):
+                self.world.at(fault.until_seconds, self._check_erased)
         self._schedule_downloads(machines)
+
+    def _check_erased(self) -> None:
+        check_erased(self._running(), self.ledger, self._verdicts)
 
     def _watch_times(self, faults: Faults) -> None:
         self._propagation = Propagation(

@@ -109,7 +109,7 @@ class Series:
         return {
             "sent_bytes": fate.bytes_sent,
             "messages_count": fate.sent,
-            "messages_dropped_count": fate.dropped,
+            "messages_delayed_count": fate.delayed,
             "messages_cut_count": fate.cut,
             "blames_count": sum(sum(checks.values()) for checks in self.blames.values()),
             "gossip_delivered_count": sum(member.delivered for member in members),

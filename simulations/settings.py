@@ -41,7 +41,11 @@ class LinkModel(Section):
         default=0.2, ge=0, le=10, description="Up to this share of the latency on top, a message."
     )
     loss: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of messages that are lost and not sent again."
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of TCP segments that are lost; they are sent again, so messages are "
+        "late.",
     )
     uplink_bytes_per_second: float = Field(
         default=2.5e6, gt=0, le=1e12, description="For log, object and piece answers of one peer."

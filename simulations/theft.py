@@ -6,9 +6,7 @@ knows nothing of it and goes on: the log forks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from meshnode.core import events as ev
 from meshnode.core.authoring import LogState, extend
@@ -22,7 +20,6 @@ from simulations.ledger import NamedSegment, PublishedLog, Withdrawal
 from simulations.machine import Machine
 from simulations.workload import (
     COLLECTION,
-    RETRY_SECONDS,
     Institutions,
     Publisher,
     first_item,
@@ -88,17 +85,7 @@ class Thief:
         )
         ledger.closings[log] = common.head.size
         ledger.roots[catalogue].append(sign_root(root, institution.root_key))
-        self._publish_roots(ledger.roots[catalogue])
-
-    def _publish_roots(self, roots: Sequence[bytes]) -> None:
-        """Hand the roots to the writer's home peer until its disk has them."""
-        home, catalogue = self.victim.home, self.victim.institution.catalogue
-        if all(raw in home.disk.chain(catalogue) for raw in roots):
-            return
-        ticket = Ticket(self.world.take_number())
-        self.institutions.not_ours.add(ticket)
-        home.tell(ev.Followed(ticket, catalogue, tuple(roots)))
-        self.world.after(RETRY_SECONDS, partial(self._publish_roots, roots))
+        self.institutions.publish_roots(self.victim)
 
     def _last_common_head(self) -> bytes:
         honest, stolen = self.institutions.ledger.branches(self.victim.log)

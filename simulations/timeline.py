@@ -98,7 +98,8 @@ class SlowDisk(Struck):
 class BitRot(Struck):
     """Some objects on the disks of some peers are no longer what they were; a scrub finds them.
 
-    Until `for_seconds` are over, the peer serves other bytes than it was asked for.
+    Until then, for `for_seconds`, the peer serves other bytes than it was asked for; afterwards it
+    lacks the objects and fetches them again.
     """
 
     kind: Literal["bit-rot"]
@@ -124,6 +125,20 @@ class Theft(_Timed):
     )
 
 
+class Withdraw(_Timed):
+    """The first writer withdraws items for a reason that erases; the other rows stay.
+
+    After `for_seconds` no peer has the bytes any more (I21). A peer waits 7 days, unless `purges`.
+    """
+
+    kind: Literal["withdraw"]
+    reason: Literal["privacy", "legal", "licence"] = "privacy"
+    items: int = Field(default=1, ge=1, le=256, description="One of each publication.")
+    purges: bool = Field(
+        default=False, description="The institution's root keys sign that it is erased at once."
+    )
+
+
 Fault = Annotated[
     Split
     | Crash
@@ -135,7 +150,8 @@ Fault = Annotated[
     | SlowDisk
     | BitRot
     | MirrorOutage
-    | Theft,
+    | Theft
+    | Withdraw,
     Field(discriminator="kind"),
 ]
 

@@ -144,6 +144,31 @@ class Institutions:
                 self._publish_if_due(publisher)
         return refusal
 
+    def withdraw(self, publisher: Publisher, items: Sequence[ItemName], reason: Reason) -> bool:
+        """Let a writer withdraw items; False while it cannot, since it waits or is down."""
+        if publisher.lost or publisher.pending is not None or not publisher.home.running:
+            return False
+        clock, index = self._next_place(publisher)
+        for item in items:
+            self.ledger.withdrawals.append(Withdrawal(publisher.log, index, item, clock))
+        ids = tuple(item for _, _, item in items)
+        publisher.pending = self._sign(
+            publisher, [ItemsRemoved(clock, COLLECTION, ids, reason, None)]
+        )
+        self._submit(publisher, publisher.pending)
+        return True
+
+    def publish_roots(self, publisher: Publisher) -> None:
+        """Hand all roots and purges to the writer's home peer until its disk has them."""
+        home, catalogue = publisher.home, publisher.institution.catalogue
+        raws = (*self.ledger.roots[catalogue], *self.ledger.purges.get(catalogue, ()))
+        if all(raw in home.disk.chain(catalogue) for raw in raws):
+            return
+        ticket = self._ticket()
+        self.not_ours.add(ticket)
+        home.tell(ev.Followed(ticket, catalogue, raws))
+        self.world.after(RETRY_SECONDS, partial(self.publish_roots, publisher))
+
     # --- Publishing -------------------------------------------------------------------------------
     def _publisher(
         self, institution: Institution, key: Ed25519PrivateKey, home: Machine
@@ -168,7 +193,7 @@ class Institutions:
             self.world.after(RETRY_SECONDS, partial(self._publish_if_due, publisher))
             return
         publisher.made += 1
-        publisher.pending = self._sign(publisher)
+        publisher.pending = self._sign(publisher, list(self._entries(publisher)))
         self._submit(publisher, publisher.pending)
 
     def _submit(self, publisher: Publisher, submitted: ev.Submitted) -> None:
@@ -182,8 +207,7 @@ class Institutions:
         )
         self.world.after(RETRY_SECONDS, partial(self._submit, publisher, submitted))
 
-    def _sign(self, publisher: Publisher) -> ev.Submitted:
-        entries = list(self._entries(publisher))
+    def _sign(self, publisher: Publisher, entries: Sequence[Entry]) -> ev.Submitted:
         raw, first, raws = extend(
             publisher.state,
             entries,
@@ -207,9 +231,7 @@ class Institutions:
 
     def _entries(self, publisher: Publisher) -> Iterator[Entry]:
         """Yield what this publication adds: a segment, at times a collection or a withdrawal."""
-        known = publisher.home.node.catalogues[publisher.institution.catalogue].contents.clock
-        clock = max(known, publisher.state.clock) + 1
-        index = len(self.ledger.logs[publisher.log].entries)
+        clock, index = self._next_place(publisher)
         if publisher.made == 1:
             yield CollectionAdded(clock, COLLECTION, self._collection(publisher))
             clock, index = clock + 1, index + 1
@@ -217,6 +239,12 @@ class Institutions:
         every = self.workload.withdraw_every
         if every and publisher.made % every == 0:
             yield self._withdrawal(publisher, clock + 1, index + 1)
+
+    def _next_place(self, publisher: Publisher) -> tuple[int, int]:
+        """Return the clock and the index of the writer's next entry."""
+        known = publisher.home.node.catalogues[publisher.institution.catalogue].contents.clock
+        clock = max(known, publisher.state.clock) + 1
+        return clock, len(self.ledger.logs[publisher.log].entries)
 
     def _collection(self, publisher: Publisher) -> ObjectRef:
         digest = sha256(b"collection" + publisher.institution.catalogue)
@@ -248,7 +276,7 @@ def inspect(ledger: Ledger, ref: ev.SegmentRef) -> str:
     return "" if made else "no publisher made this content"
 
 
-def holding(ledger: Ledger, effect: ev.PurgeItems) -> tuple[Digest, ...]:
+def holding(ledger: Ledger, effect: ev.PurgeItems | ev.HideItems) -> tuple[Digest, ...]:
     """Stand for the index: return the segments that hold one of the items."""
     names = [(effect.catalogue, effect.collection, item) for item in effect.ids]
     return tuple(ledger.segment_of[name].digest for name in names if name in ledger.segment_of)

@@ -6,9 +6,11 @@ who put actions into the queue.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 EPOCH_UNIX = 1_750_000_000  # the unix second at which every simulation begins
 
@@ -50,3 +52,15 @@ class World:
     def fork_rng(self) -> random.Random:
         """Return a source of chance for one part, so that parts do not disturb each other."""
         return random.Random(self.rng.getrandbits(64))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Spare the search for cycles among the objects of a world: all of them live to the end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -9,6 +9,7 @@ cannot see (I13).
 
 from simulations.invariants.bounds import Bounds
 from simulations.invariants.downloads import check_downloads
+from simulations.invariants.erasures import check_erased
 from simulations.invariants.liveness import check_liveness, is_settled
 from simulations.invariants.logs import Logs
 from simulations.invariants.roots import Roots
@@ -27,6 +28,7 @@ __all__ = [
     "Violation",
     "Visibility",
     "check_downloads",
+    "check_erased",
     "check_liveness",
     "check_quiet",
     "is_settled",

@@ -38,7 +38,9 @@ def is_settled(machine: Machine, ledger: Ledger) -> bool:
 
 
 def _shows_all(machine: Machine, ledger: Ledger) -> bool:
-    shown = machine.index.segments
+    shown, held = machine.index.segments, machine.disk.objects
+    if not all(key.digest in held for key in shown if key not in ledger.erased_by):
+        return False
     if not ledger.stolen:
         return len(shown) >= len(ledger.segments)
     counted = all(key in shown for key in ledger.counted_segments())
@@ -73,6 +75,9 @@ def _check_nothing_lost(machine: Machine, ledger: Ledger, verdicts: Verdicts) ->
     shown = machine.index.segments
     missing = sum(1 for key in ledger.counted_segments() if key not in shown)
     verdicts.hold("I15", machine, missing == 0, f"does not show {missing} segments")
+    kept = (key for key in shown if key not in ledger.erased_by)
+    lost = sum(1 for key in kept if key.digest not in machine.disk.objects)
+    verdicts.hold("I15", machine, lost == 0, f"lacks the bytes of {lost} segments that it shows")
 
 
 def _certain(ledger: Ledger) -> list[Withdrawal]:

@@ -108,7 +108,8 @@ class Logs:
     def _check_root(self, machine: Machine, effect: ev.AdoptRoot) -> None:
         roots = self._of(machine).roots
         before = roots.get(effect.catalogue, 0)
-        same = effect.raw in self._ledger.roots.get(effect.catalogue, ())
+        published = (self._ledger.roots, self._ledger.purges)
+        same = any(effect.raw in raws.get(effect.catalogue, ()) for raws in published)
         self._verdicts.hold("I1", machine, same, "adopts a root nobody published")
         said = f"root version {effect.version} after {before}"
         self._verdicts.hold("I4", machine, effect.version >= before, said)

@@ -1,4 +1,4 @@
-"""I7: adopted roots have their signatures, by a reading of the records written here again."""
+"""I7: adopted roots and purges have their signatures, by a reading of the records of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from simulations.invariants.verdicts import Verdicts
 from simulations.machine import IndexWork, Machine
 
 PROTECTED: Final = b"\xa1\x01\x32"  # {1: -19}
-VERSION, KEYS, ROLE = 2, 6, 7  # places in a root (protocol/records.cddl)
+KIND, VERSION, KEYS, ROLE = 0, 2, 6, 7  # places in a root (protocol/records.cddl)
+ROOT_VERSION = 3  # in a purge
 
 
 class Roots:
@@ -53,9 +54,16 @@ class Roots:
         return self._judged[effect.raw]
 
     def _judge(self, catalogue: CatalogueId, raw: bytes) -> bool:
-        """Demand the threshold of its own role, and that of a root before it."""
+        """Demand the threshold of its own role, and that of a root before it.
+
+        A purge has none of its own, and needs that of the root which it names.
+        """
         payload, signatures = cbor2.loads(raw)
         root = cbor2.loads(payload)
+        if root[KIND] == "purge":
+            roles = self._roles.get((catalogue, root[ROOT_VERSION]), [])
+            made = [bytes(signature) for _, signature in signatures]
+            return any(_is_met(role, payload, made, b"purge") for role in roles)
         own = _role(root)
         self._roles.setdefault((catalogue, root[VERSION]), []).append(own)
         before = self._roles.get((catalogue, root[VERSION] - 1), [])
@@ -69,9 +77,11 @@ def _role(root: list[Any]) -> tuple[int, list[bytes]]:
     return threshold, [bytes(root[KEYS][place][1]) for place in places]
 
 
-def _is_met(role: tuple[int, list[bytes]], payload: bytes, given: list[bytes]) -> bool:
+def _is_met(
+    role: tuple[int, list[bytes]], payload: bytes, given: list[bytes], record: bytes = b"root"
+) -> bool:
     threshold, keys = role
-    message = cbor2.dumps(["Signature1", PROTECTED, b"meshnode/root/1", payload])
+    message = cbor2.dumps(["Signature1", PROTECTED, b"meshnode/%s/1" % record, payload])
     return sum(any(_holds(key, s, message) for s in given) for key in keys) >= threshold
 
 

@@ -29,6 +29,7 @@ TITLES: Final[dict[str, str]] = {
     "I18": "a settled mesh falls quiet",
     "I19": "a newcomer with an empty disk catches up in time",
     "I20": "a payload with one live source can be downloaded",
+    "I21": "what is withdrawn so that it erases is gone from every disk in time",
 }
 
 

@@ -21,7 +21,7 @@ FIGURES: Final = (
     ("sent_mean_bytes", "sent by a peer, mean"),
     ("sent_most_bytes", "sent by the peer that sent most"),
     ("messages_count", "messages"),
-    ("messages_dropped_count", "messages lost by chance"),
+    ("messages_delayed_count", "messages late, since a part was lost and sent again"),
     ("messages_cut_count", "messages lost to a cut or a dead peer"),
     ("gossip_delivered_count", "gossip messages delivered"),
     ("gossip_duplicates_count", "gossip messages that came again"),

@@ -212,4 +212,4 @@ class Gossip:
 
 
 def _nothing() -> None:
-    """Gossip that is lost is missed by nobody: IHAVE and anti-entropy repair it."""
+    """Gossip that a cut takes away is missed by nobody: IHAVE and anti-entropy repair it."""

@@ -23,7 +23,7 @@ from meshnode.core.merkle import leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
 from simulations.scenario import Scenario
-from tests.simulations.worlds import HOSTILE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import ERASED, HOSTILE, STOLEN, TROUBLED, WORN
 
 
 class ForgetsWithdrawals(Node):
@@ -212,6 +212,20 @@ class ShowsWhatIsClosed(Node):
         return without(super().handle(batch, now), ev.DropSegment)
 
 
+class ForgetsLostObjects(Node):
+    """Does not listen when the disk says that it damaged something."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return super().handle([e for e in batch if not isinstance(e, ev.ObjectLost)], now)
+
+
+class KeepsWhatIsPurged(Node):
+    """Hides what is withdrawn, and leaves the bytes on the disk."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.PurgeItems)
+
+
 class NeverShowsAgain(Node):
     """Leaves hidden what was hidden once."""
 
@@ -334,4 +348,6 @@ BUGS = (
     Bug("what a root closed goes on showing", STOLEN, ("I5",), ShowsWhatIsClosed),
     Bug("later roots are not asked for", STOLEN, ("I17",), NeverAsksForRoots),
     Bug("a closing gives nothing back", STOLEN, ("I6",), NeverShowsAgain),
+    Bug("lost objects are not fetched again", WORN, ("I15",), ForgetsLostObjects),
+    Bug("withdrawn bytes stay on the disk", ERASED, ("I21",), KeepsWhatIsPurged),
 )

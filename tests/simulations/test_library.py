@@ -1,6 +1,6 @@
 """Every packaged scenario passes with a fixed seed: what it says on its page is what happens.
 
-The largest two run smaller here; their full size is for `meshsim run`.
+The largest run smaller here; their full size is for `meshsim run`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from simulations.run import Simulation
 from simulations.scenario import Scenario
 
 DAY = 86_400.0
+REDUCED = {"split-1000": 150, "split-10000": 200, "privacy-withdrawal": 6}  # peers
 
 
 def reduced(name: str) -> Scenario:
     chosen = scenario.load(name).model_dump()
-    if name == "split-1000":
-        chosen["nodes"] = 150
+    if name in REDUCED:
+        chosen["nodes"] = REDUCED[name]
     if name == "portal-death":
         for fault in chosen["faults"]:
             if fault["kind"] == "join":
@@ -65,6 +66,22 @@ def test_a_newcomer_gets_a_payload_from_peers_when_all_publishers_and_mirrors_ar
     assert share.ended is not None
     assert share.ended < DAY + 600
     assert gone == [True, True]  # again, since the portal came back at the end
+
+
+@pytest.mark.slow
+def test_withdrawn_rows_are_erased_in_time_and_the_other_rows_of_their_segments_stay() -> None:
+    simulation = Simulation(reduced("privacy-withdrawal"), 1)
+    outcome = simulation.run()
+    machines, ledger = simulation.machines.values(), simulation.ledger
+    gone = list(ledger.erased_by)
+    held = [key for m in machines for key in gone if key.digest in m.disk.objects]
+    shown = [key in m.index.segments for m in machines for key in gone]
+
+    assert outcome.faults == []
+    assert len(gone) == 5
+    assert held == []
+    assert shown == [True] * (5 * 6)
+    assert [len(m.disk.objects) for m in machines] == [20 - 5 + 2] * 6  # with two collections
 
 
 @pytest.mark.slow

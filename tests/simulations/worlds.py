@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from simulations.scenario import Scenario
 from simulations.settings import LinkModel, Payloads, Workload
-from simulations.timeline import Adversary, BitRot, Crash, DiskFull, Join, Split, Theft
+from simulations.timeline import (
+    Adversary,
+    BitRot,
+    Crash,
+    DiskFull,
+    Join,
+    Split,
+    Theft,
+    Withdraw,
+)
 
 TROUBLED = Scenario(
     name="troubled",
@@ -62,4 +71,19 @@ STOLEN = Scenario(
     links=LinkModel(degree=4, loss=0.02),
     workload=Workload(institutions=2, segments_each=8, interval_seconds=8, withdraw_every=3),
     faults=(Theft(kind="theft", at_seconds=50, for_seconds=30, heads=2),),
+)
+
+ERASED = Scenario(
+    name="erased",
+    title="Eight peers; items are withdrawn for legal reasons, and a purge hastens it.",
+    nodes=8,
+    settle_seconds_max=200,
+    links=LinkModel(degree=4, loss=0.02),
+    workload=Workload(institutions=1, segments_each=5, interval_seconds=5),
+    faults=(
+        Withdraw(
+            kind="withdraw", at_seconds=60, for_seconds=40, reason="legal", items=2, purges=True
+        ),
+        Crash(kind="crash", at_seconds=55, for_seconds=15, who="others", share=0.3),
+    ),
 )
