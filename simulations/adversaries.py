@@ -104,8 +104,10 @@ class Adversaries:
                 return replace(event, entries=(*before, _flipped(last, len(last) // 2))), honest[1]
             case "forger", ev.RootsReceived(raws=[*before, last]):
                 return replace(event, raws=(*before, _flipped(last, len(last) - 1))), honest[1]
-            case "freezer", ev.HeadsReceived():
-                return self._old_heads(holder, event)
+            case (("freezer" | "equivocator"), ev.HeadsReceived()):
+                tell = self._old_heads if kind == "freezer" else self._one_side
+                told = tell(holder, event)
+                return honest if told[0] == event else told
             case _:
                 return honest
 
@@ -118,6 +120,15 @@ class Adversaries:
             if seq and file.heads[-1][1] in event.raws:
                 raws.append(file.heads[seq - 1][1])
         return replace(event, raws=tuple(raws)), sum(map(len, raws))
+
+    def _one_side(self, holder: Machine, event: ev.HeadsReceived) -> Reply:
+        """Tell of one branch of each log, of any."""
+        sides = [
+            [file.heads[-1][1] for file in branches if file.heads[-1][1] in event.raws]
+            for branches in holder.disk.branches.values()
+        ]
+        raws = tuple(self._rng.choice(side) for side in sides if side)
+        return replace(event, raws=raws), sum(map(len, raws))
 
     def _spam(self, machine: Machine, gossip: Gossip, interval_seconds: float) -> None:
         """Gossip the newest head of some log with a signature that nobody made."""
@@ -144,5 +155,6 @@ _WHAT = {
     "forger": "logs and roots sent with an altered bit",
     "freezer": "old heads told",
     "sloth": "questions never answered",
+    "equivocator": "branches kept quiet about",
     "spammer": "forged heads gossiped",
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from meshnode.core import events as ev
-from meshnode.core.events import LogId, SegmentKey, StoredLog
+from meshnode.core.events import LogId, SegmentKey, StoredLog, Stretch
 from meshnode.core.identifiers import CatalogueId, Digest
 
 ANSWER_BYTES_MAX = 1 << 20  # heads and entries in one answer, as in the real store
@@ -20,8 +20,9 @@ ANSWER_HEADS_MAX = 256
 
 @dataclass(slots=True)
 class LogFile:
-    """One log as synced: signed heads with their seq, and entries from index 0."""
+    """One branch of a log as synced: its signed heads with their seq, its entries from `first`."""
 
+    first: int = 0
     heads: list[tuple[int, bytes]] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
 
@@ -40,7 +41,9 @@ class Disk:
     known: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
     roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
-    logs: dict[LogId, LogFile] = field(default_factory=dict)
+    logs: dict[LogId, LogFile] = field(default_factory=dict)  # the first branch of each log
+    branches: dict[LogId, list[LogFile]] = field(default_factory=dict)  # all, by number
+    forks: dict[LogId, bytes] = field(default_factory=dict)
     objects: dict[Digest, int] = field(default_factory=dict)  # size in bytes
     stamps: dict[tuple[CatalogueId, Digest], ev.StampEntry] = field(default_factory=dict)
     deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
@@ -77,6 +80,9 @@ class Disk:
                     self.followed.pop(catalogue, None)
             case ev.ExtendLog():
                 self._extend(effect)
+            case ev.KeepFork(log, raw):
+                self.forks[log] = raw
+                self.bytes_written += len(raw)
             case ev.StampEntry(catalogue, entry, _):
                 self.stamps.setdefault((catalogue, entry), effect)
             case ev.KeepDenyList(name, raw):
@@ -87,8 +93,13 @@ class Disk:
                 assert_never(effect)
 
     def _extend(self, effect: ev.ExtendLog) -> None:
-        file = self.logs.setdefault(effect.log, LogFile())
-        assert effect.first == len(file.entries), "a log on disk has no gaps and no overwriting"
+        branches = self.branches.setdefault(effect.log, [])
+        if effect.branch == len(branches):
+            branches.append(LogFile(effect.first if effect.branch else 0))
+            self.logs[effect.log] = branches[0]
+        file = branches[effect.branch]
+        end = file.first + len(file.entries)
+        assert effect.first == end, "a log on disk has no gaps and no overwriting"
         known = self.known.setdefault
         file.heads += [(seq, known(raw, raw)) for seq, raw in effect.heads]
         file.entries += [known(raw, raw) for raw in effect.entries]
@@ -102,9 +113,11 @@ class Disk:
             followed=tuple(sorted(self.followed)),
             roots=tuple((c, self.chain(c)) for c in sorted(self.roots)),
             logs=tuple(
-                StoredLog(log, tuple(raw for _, raw in file.heads), tuple(file.entries))
-                for log, file in sorted(self.logs.items())
+                StoredLog(log, tuple(raw for _, raw in file.heads), tuple(file.entries), file.first)
+                for log, branches in sorted(self.branches.items())
+                for file in branches
             ),
+            forks=tuple(self.forks.values()),
             objects=frozenset(self.objects),
             indexed=tuple(indexed),
             stamps=tuple(self.stamps.values()),
@@ -115,8 +128,9 @@ class Disk:
         wanted = frozenset(catalogues)
         return tuple(
             file.heads[-1][1]
-            for log, file in self.logs.items()
-            if log.catalogue in wanted and file.heads
+            for log, branches in self.branches.items()
+            for file in branches
+            if log.catalogue in wanted
         )
 
     def chain(self, catalogue: CatalogueId, after: int = 0) -> tuple[bytes, ...]:
@@ -124,15 +138,34 @@ class Disk:
         held = sorted(self.roots.get(catalogue, {}))
         return tuple(raw for version, raw in held if version > after)
 
-    def tail(self, ask: ev.AskLog) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        """Return the heads after a seq and the entries from an index, within the byte limit."""
-        file = self.logs.get(ask.log)
-        if file is None:
-            return (), ()
-        newer = [raw for seq, raw in file.heads if seq > ask.after_seq][:ANSWER_HEADS_MAX]
-        heads = _within(newer, ANSWER_BYTES_MAX // 2)
-        room = ANSWER_BYTES_MAX - sum(map(len, heads))
-        return heads, _within(file.entries[ask.first :], room)
+    def holds_entry(self, log: LogId, index: int, raw: bytes) -> bool:
+        """Say whether this entry is at its place on one of the branches."""
+        return any(
+            file.entries[index - file.first : index - file.first + 1] == [raw]
+            for file in self.branches.get(log, ())
+            if index >= file.first
+        )
+
+    def heads_of(self, log: LogId) -> set[bytes]:
+        """Return the heads of all branches; only looked up in."""
+        return {raw for file in self.branches.get(log, ()) for _, raw in file.heads}
+
+    def read(
+        self, log: LogId, stretches: Sequence[Stretch]
+    ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """Return the heads and entries of these stretches, as far as they are synced, within the
+        byte limit.
+        """
+        heads: list[bytes] = []
+        entries: list[bytes] = []
+        for part in stretches:
+            if part.branch >= len(self.branches.get(log, ())):
+                break  # decided, and not synced yet
+            file = self.branches[log][part.branch]
+            heads += [raw for seq, raw in file.heads if part.after_seq < seq <= part.seq]
+            entries += file.entries[part.first - file.first : part.stop - file.first]
+        fitting = _within(heads[:ANSWER_HEADS_MAX], ANSWER_BYTES_MAX // 2)
+        return fitting, _within(entries, ANSWER_BYTES_MAX - sum(map(len, fitting)))
 
 
 def _within(raws: Sequence[bytes], room_bytes: int) -> tuple[bytes, ...]:

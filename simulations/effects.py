@@ -212,10 +212,13 @@ def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
         case ev.AskRoots(_, catalogue, after):
             raws = disk.chain(catalogue, after)
             return ev.RootsReceived(holder.name, catalogue, raws), sum(map(len, raws))
-        case ev.AskLog(_, log, _, first):
-            heads, entries = disk.tail(request)
+        case ev.AskLog(_, log, wanted, known):
+            stretches = holder.node.stretches(log, wanted, known)
+            if not stretches:
+                return ev.RequestFailed(request, "not held"), 0
+            heads, entries = disk.read(log, stretches)
             size = sum(map(len, heads)) + sum(map(len, entries))
-            return ev.LogReceived(holder.name, log, heads, first, entries), size
+            return ev.LogReceived(holder.name, log, heads, stretches[0].first, entries), size
         case ev.FetchObject(_, digest, size_bytes):
             withheld = digest in holder.index.sealed or holder.node.withholds(digest)
             held_bytes = None if withheld else disk.objects.get(digest)

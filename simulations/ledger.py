@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cbor2
+
 from meshnode.core.events import LogId, SegmentKey
 from meshnode.core.identifiers import CatalogueId, PeerId
 from simulations.index import ItemName
 
+HEAD_SIZE = 7  # place of the tree's size in a head (protocol/records.cddl)
+
 
 @dataclass(slots=True)
 class PublishedLog:
-    """One writer's log as signed. `acknowledged` is the last seq that the home peer confirmed."""
+    """One writer's log as signed. `acknowledged` is the last seq that the home peer confirmed; of a
+    thief's, the last that some peer holds.
+    """
 
     home: PeerId
     heads: list[bytes] = field(default_factory=list)  # seq 1 first
@@ -24,6 +30,11 @@ class PublishedLog:
     @property
     def seq(self) -> int:
         return len(self.heads)
+
+    @property
+    def acknowledged_size(self) -> int:
+        """How many entries the acknowledged heads cover."""
+        return size_of(self.heads[self.acknowledged - 1]) if self.acknowledged else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +81,29 @@ class Ledger:
         return {log: found for log, found in self.logs.items() if log not in self.stolen}
 
     def counts(self, log: LogId, index: int) -> bool:
-        """Say whether every peer agrees that an owner's entry counts."""
-        return log not in self.stolen or index < self.closings.get(log, 0)
+        """Say whether an owner's entry counts: it is not closed, and some peer took it. The peer of
+        a robbed owner refuses what he signs for a place that the thief has taken before.
+        """
+        if log in self.closings:
+            return index < self.closings[log]
+        return log not in self.stolen or index < self.logs[log].acknowledged_size
 
     def counted_segments(self) -> list[SegmentKey]:
         return [key for key, named in self.segments.items() if self.counts(named.log, named.index)]
 
     def closed_withdrawals(self) -> list[Withdrawal]:
         """Return the withdrawals that a root has made void."""
-        found = [*self.withdrawals, *self.stolen_withdrawals]
-        return [w for w in found if w.log in self.closings and w.index >= self.closings[w.log]]
+        stolen = [w for w in self.stolen_withdrawals if w.log in self.closings]
+        owned = [w for w in self.withdrawals if w.log in self.closings]
+        return [*stolen, *(w for w in owned if not self.counts(w.log, w.index))]
 
     def closed_segments(self) -> list[SegmentKey]:
         """Return what a root has closed: nobody who knows the root shows any of it."""
-        named = self.segments | self.stolen_segments
-        return [
-            key
-            for key, place in named.items()
-            if place.log in self.closings and place.index >= self.closings[place.log]
-        ]
+        stolen = [k for k, place in self.stolen_segments.items() if place.log in self.closings]
+        owned = [(k, place) for k, place in self.segments.items() if place.log in self.closings]
+        return [*stolen, *(k for k, place in owned if not self.counts(place.log, place.index))]
+
+
+def size_of(raw_head: bytes) -> int:
+    """Return how many entries a signed head covers."""
+    return int(cbor2.loads(cbor2.loads(raw_head)[0])[HEAD_SIZE])

@@ -67,11 +67,11 @@ class Thief:
         return ItemsRemoved(clock, COLLECTION, (item[2],), Reason.ERROR, None)
 
     def close(self) -> None:
-        """Let the institution sign its next root, which closes the log at the last common head."""
+        """Let the institution sign its next root, which closes the log at the owner's last head."""
         institution, ledger = self.victim.institution, self.institutions.ledger
         log, catalogue = self.victim.log, self.victim.institution.catalogue
-        common = decode_signed_head(self._last_common_head())
-        last = LastHead(common.head.seq, common.signed.digest)
+        good = decode_signed_head(self._last_good_head())
+        last = LastHead(good.head.seq, good.signed.digest)
         writers = [
             replace(writer, closed=last) if writer.kid == log.writer else writer
             for writer in institution.root.writers
@@ -83,14 +83,14 @@ class Thief:
             issued=EPOCH_UNIX + int(self.world.now),
             writers=tuple(writers),
         )
-        ledger.closings[log] = common.head.size
+        ledger.closings[log] = good.head.size
         ledger.roots[catalogue].append(sign_root(root, institution.root_key))
         self.institutions.publish_roots(self.victim)
 
-    def _last_common_head(self) -> bytes:
-        honest, stolen = self.institutions.ledger.branches(self.victim.log)
-        both = [a for a, b in zip(honest.heads, stolen.heads, strict=False) if a == b]
-        return both[-1]
+    def _last_good_head(self) -> bytes:
+        """Return the newest head of the owner that his peer took."""
+        honest = self.institutions.ledger.logs[self.victim.log]
+        return honest.heads[honest.acknowledged - 1]
 
     def _sign(self, machine: Machine, stolen: PublishedLog, log: LogId) -> None:
         newest = decode_signed_head(stolen.heads[-1])

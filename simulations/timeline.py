@@ -121,7 +121,7 @@ class Theft(_Timed):
     kind: Literal["theft"]
     heads: int = Field(default=1, ge=1, le=1000, description="That he signs, a segment each.")
     closes: bool = Field(
-        default=True, description="With the last head before the theft as the last that counts."
+        default=True, description="With the owner's newest head as the last that counts."
     )
 
 
@@ -159,11 +159,14 @@ Fault = Annotated[
 class Adversary(Section):
     """Peers that follow the rules as far as it serves them."""
 
-    kind: Literal["withholder", "censor", "liar", "forger", "freezer", "sloth", "spammer"] = Field(
+    kind: Literal[
+        "withholder", "censor", "liar", "forger", "freezer", "sloth", "spammer", "equivocator"
+    ] = Field(
         description="withholder: tells of heads and gives nothing; censor: passes nothing on and "
         "tells of nothing; liar: sends other bytes than were asked for; forger: alters "
         "entries and roots; freezer: tells of old heads only; sloth: lets every question time out; "
-        "spammer: gossips heads that nobody signed."
+        "spammer: gossips heads that nobody signed; equivocator: of a log with several branches, "
+        "tells each peer of one."
     )
     count: int = Field(default=1, ge=1, le=10**4, description="Of the last peers that do not join.")
     interval_seconds: float = Field(

@@ -12,6 +12,7 @@ from typer.main import get_command
 from meshnode import __version__
 from meshnode.cli import (
     catalogue,
+    compact,
     config,
     demo,
     deny,
@@ -54,6 +55,7 @@ for commands in (
     get.app,
     log.app,
     withdraw.app,
+    compact.app,
     demo.app,
 ):
     app.add_typer(commands)

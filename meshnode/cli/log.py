@@ -187,6 +187,9 @@ def _show_step(step: Message, *, as_json: bool) -> None:
     when = datetime.fromtimestamp(step["time"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     signer = f"{step['label']} ({step['writer'][:16]}…)" if "writer" in step else "root keys"
     out.print(Text(f"{when}  {step['kind']} {step['seq']}  ").append(signer, "bold"))
+    if step.get("disputed"):
+        named = f"there is another history since; this is head {step['head'][:16]}…"
+        out.print(Text(f"    DISPUTED: {named}", "yellow"))
     for change in step["changes"]:
         void = "" if change.get("counts", True) else "(does not count) "
         out.print(cut_line(f"    {void}{change['says']}"))

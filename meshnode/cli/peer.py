@@ -190,7 +190,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
 
 def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
     logs = ", ".join(
-        f"{log['label']} {log['seq']}" + (" DISPUTED" if log["disputed"] else "")
+        f"{log['label']} {log['seq']}"
+        + (f" DISPUTED since {log['disputed_since']}" if log["disputed"] else "")
         for log in catalogue["logs"]
     )
     title = catalogue["title"] or "(its root is not here yet)"

@@ -118,6 +118,9 @@ def close(
         int | None,
         typer.Option(min=1, help="The last head that counts, by its number in `meshnode log`."),
     ] = None,
+    head: Annotated[
+        str, typer.Option(help="Or by the beginning of its digest: if there are several histories.")
+    ] = "",
     nothing: Annotated[
         bool, typer.Option("--nothing", help="Nothing that this writer signed counts.")
     ] = False,
@@ -146,13 +149,13 @@ def close(
     from meshnode.core.amendments import add_writer, close_writer
     from meshnode.runtime.keys import read_public_key
 
-    if at is not None and nothing:
+    if nothing and (at is not None or head):
         raise UsageError("--at and --nothing say different things", hint="give one of them")
     new = read_public_key(replace_by) if replace_by else None
 
     async def changes(control: Control, chain: RootChain) -> Sequence[Change]:
         old = writer_named(chain.current, writer)
-        last = await _closing(control, chain, old, at, nothing=nothing)
+        last = await _closing(control, chain, old, at, head, nothing=nothing)
         made = [close_writer(old.kid, last)]
         return [*made, add_writer(new, old.label, old.prefixes)] if new else made
 
@@ -204,11 +207,11 @@ def _standing(writer: Writer) -> str:
 
 
 async def _closing(
-    control: Control, chain: RootChain, writer: Writer, at: int | None, *, nothing: bool
+    control: Control, chain: RootChain, writer: Writer, at: int | None, head: str, *, nothing: bool
 ) -> Closing:
     from meshnode.runtime.ceremony import last_head
 
     if nothing:
         return False
-    last = await last_head(control, chain.catalogue, writer.kid, at)
+    last = await last_head(control, chain.catalogue, writer.kid, at, head)
     return last if last is not None else False

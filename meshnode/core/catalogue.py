@@ -6,8 +6,9 @@ Owns what it means to learn something new about a catalogue. Whom to ask is deci
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from meshnode.core.branches import Branch
 from meshnode.core.contents import Contents, Erasing, SegmentName
 from meshnode.core.entries import (
     CollectionAdded,
@@ -19,15 +20,16 @@ from meshnode.core.entries import (
     SegmentRemoved,
     UnknownEntry,
 )
-from meshnode.core.events import LogId, SegmentKey, SegmentRef
-from meshnode.core.heads import SignedHead
-from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.events import HeadName, LogId, SegmentKey, SegmentRef
+from meshnode.core.forks import Evidence, evidence_of
+from meshnode.core.heads import Head, SignedHead
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text
 from meshnode.core.log import Extension, Log, LogFault
 from meshnode.core.notices import Notice
-from meshnode.core.roots import Writer
+from meshnode.core.roots import Closing
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import Verify
-from meshnode.core.trust import RootChain
+from meshnode.core.trust import RootChain, UntrustedError, first_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Catalogue:
     chain: RootChain | None = None
     logs: dict[Kid, Log] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)
-    disputed: dict[Kid, int] = field(default_factory=dict)  # writer -> first seq that differs
+    forks: dict[Kid, Evidence] = field(default_factory=dict)  # the one that counts of each log
     purged: dict[Digest, None] = field(default_factory=dict)  # objects, and keys of payloads
     purged_items: dict[tuple[str, str], None] = field(default_factory=dict)
     stamps: dict[Digest, int] = field(default_factory=dict)  # entry that erases -> when it came
@@ -60,44 +62,67 @@ class Catalogue:
     def log(self, writer: Kid) -> Log:
         return self.logs.setdefault(writer, Log())
 
-    def last_seq(self, writer: Kid) -> int | None:
-        """Return the greatest seq at which heads of this writer may count, None without end."""
-        assert self.chain is not None
-        grant = self.chain.writer(writer)
-        if grant is None or grant.closed is False:
-            return 0
-        return None if grant.closed is None else grant.closed.seq
+    @property
+    def disputed(self) -> dict[Kid, int]:
+        """Return the seq from which on the histories of a log differ, of logs that are not closed:
+        a closing settles which of them counts.
+        """
+        return {kid: found.seq for kid, found in self.forks.items() if self._closing(kid) is None}
 
-    def is_void(self, offered: SignedHead) -> bool:
-        """Say whether the root has closed the log before this head (L-60)."""
-        assert self.chain is not None
-        grant = self.chain.writer(offered.head.writer)
-        if grant is None or grant.closed is False:
-            return True
-        if grant.closed is None or offered.head.seq < grant.closed.seq:
-            return False
-        return offered.signed.digest != grant.closed.head
+    def last_good(self, writer: Kid) -> HeadName | None:
+        """Return the head at which the root closes this writer's log, if it closes it at one."""
+        closed = self._closing(writer)
+        return HeadName(closed.seq, closed.head) if closed else None
+
+    def is_void(self, writer: Kid, name: HeadName) -> bool:
+        """Say whether the root has closed the log before this head (L-60).
+
+        Of a head that may lead to the last good one, while that one is not held, nothing is said.
+        """
+        closed = self._closing(writer)
+        if not closed:
+            return closed is False
+        last = HeadName(closed.seq, closed.head)
+        log = self.logs.get(writer)
+        branch = log.find(last) if log else None
+        if branch is not None:
+            return name.seq > last.seq or not branch.holds_at(name.seq, name.digest)
+        return name.seq >= last.seq and name != last
+
+    def is_settled(self, writer: Kid, name: HeadName) -> bool:
+        """Say whether nothing is to be asked about this head: it is held, void, or one too many."""
+        log = self.log(writer)
+        return log.holds(name) or name in log.refused or self.is_void(writer, name)
 
     def consider(
         self, writer: Kid, heads: Sequence[SignedHead], first: int, entries: Sequence[bytes]
     ) -> Extension | LogFault:
-        """Say what of this the log can adopt; heads beyond a closing are left out."""
-        counted = [head for head in heads if not self.is_void(head)]
-        result = self.log(writer).consider(counted, first, entries)
-        if isinstance(result, LogFault) and result.forked_at is not None:
-            self.dispute(writer, result.forked_at)
-        return result
+        """Say what of this the log can adopt; heads that a closing voids are left out."""
+        counted = [head for head in heads if not self.is_void(writer, head.name)]
+        last = self.last_good(writer)
+        return self.log(writer).consider(counted, first, entries, last.digest if last else None)
 
-    def dispute(self, writer: Kid, seq: int) -> None:
-        """Remember that the writer signed two histories from about `seq` on."""
-        self.disputed[writer] = min(seq, self.disputed.get(writer, seq))
+    def witness(self, offered: SignedHead) -> Evidence | None:
+        """Return evidence that this authentic head makes with one that is held, if it counts."""
+        rival = next(self.log(offered.head.writer).rivals(offered.name), None)
+        if rival is None or not self.is_earlier(offered.head):
+            return None
+        return evidence_of(rival, offered.raw)
+
+    def is_earlier(self, head: Head) -> bool:
+        """Say whether a fork at this head is one before that of which evidence is held (L-39)."""
+        known = self.forks.get(head.writer)
+        return known is None or head.seq < known.seq
 
     def adopt(self, writer: Kid, extension: Extension) -> Changes:
         log = self.log(writer)
         log.adopt(extension)
+        last = self.last_good(writer)
+        if last is not None and (len(log.branches) > 1 or log.seq >= last.seq):
+            return self._recount()  # now it may be known which branch the last good head is on
         valid: list[Entry] = []
         touched: dict[SegmentName, None] = {}
-        for entry, digest in self._counted(writer, log, extension.first):
+        for entry, digest in self._admitted(writer, log.newest(extension)):
             valid.append(entry)
             touched |= dict.fromkeys(self.contents.apply(writer, entry, digest))
         return Changes(
@@ -105,6 +130,21 @@ class Catalogue:
             hidden=tuple(entry for entry in valid if isinstance(entry, ItemsRemoved)),
             objects=self._without_purged(ref for entry in valid for ref in objects_of(entry)),
         )
+
+    def extended(self, raws: Sequence[bytes], check_signature: Verify) -> RootChain | None:
+        """Return the chain with these roots and purges; None if there is none, and nothing new.
+
+        Raises:
+            MalformedRecordError, UntrustedError: they are not this catalogue's.
+        """
+        if self.chain is not None:
+            return self.chain.extend(raws, check_signature)
+        if not raws:
+            return None
+        chain = RootChain.begin(first_of(self.id, raws), check_signature)
+        if chain.catalogue != self.id:
+            raise UntrustedError(f"the root is that of {catalogue_text(chain.catalogue)}")
+        return chain.extend(raws, check_signature)
 
     def learns(self, notice: Notice, check_signature: Verify) -> bool:
         """Say whether a notice tells something new that is authentic.
@@ -125,14 +165,19 @@ class Catalogue:
             return Changes()
         purged = self.purged
         self._take_purges(chain)
+        changes = self._recount()
+        purging = (n for n in self.contents.segments if (n[1] in purged) != (n[1] in self.purged))
+        segments = dict.fromkeys([*changes.segments, *purging])
+        return replace(changes, segments=tuple(segments))
+
+    def _recount(self) -> Changes:
+        """Count all entries anew."""
         old, new = self.contents, Contents()
-        for writer, log in self.logs.items():
-            for entry, digest in self._counted(writer, log):
+        for writer in self.logs:
+            for entry, digest in self._counted(writer):
                 new.apply(writer, entry, digest)
         self.contents = new
-        differing = dict.fromkeys(new.differing_segments(old))
-        differing |= {n: None for n in new.segments if (n[1] in purged) != (n[1] in self.purged)}
-        return Changes(tuple(differing), (), self.objects(), recounted=True)
+        return Changes(new.differing_segments(old), (), self.objects(), recounted=True)
 
     def _take_purges(self, chain: RootChain) -> None:
         purges = [signed.purge for signed in chain.purging]
@@ -173,11 +218,11 @@ class Catalogue:
         refs = (ref.digest for ref in self.contents.objects())
         return name not in self.purged and (name in payloads or name in refs)
 
-    def unstamped(self, writer: Kid, first: int = 0) -> tuple[Digest, ...]:
-        """Return the entries from index `first` that erase and of which no time is known."""
+    def unstamped(self, entries: Iterable[tuple[Entry, Digest]]) -> tuple[Digest, ...]:
+        """Return the entries that erase and of which no time is known."""
         return tuple(
             digest
-            for entry, digest in self.log(writer).entries[first:]
+            for entry, digest in entries
             if isinstance(entry, Erasing) and entry.reason.erases and digest not in self.stamps
         )
 
@@ -202,33 +247,40 @@ class Catalogue:
     def key(self, name: SegmentName) -> SegmentKey:
         return SegmentKey(self.id, *name)
 
-    def _counted(self, writer: Kid, log: Log, first: int = 0) -> Iterator[tuple[Entry, Digest]]:
-        """Yield the entries from index `first` that count: not beyond a closing, and within the
+    def _closing(self, writer: Kid) -> Closing | None:
+        """Return how the root closes a writer's log: False, if nothing of it counts."""
+        grant = self.chain.writer(writer) if self.chain else None
+        return grant.closed if grant else False
+
+    def _counted(self, writer: Kid) -> Iterator[tuple[Entry, Digest]]:
+        """Yield the entries that count: what its closing leaves of a log (L-60), within the
         writer's prefixes. The others are void: kept in the log, without effect on the state.
+
+        While the last good head is not held, a shorter branch may lead to it, and counts.
         """
+        log, closed = self.log(writer), self._closing(writer)
+        last = self.last_good(writer)
+        branch = log.find(last) if last else None
+        if last and branch:
+            ends = [(branch, last.seq)]
+        else:
+            ends = [(b, b.seq) for b in log.branches if not self._is_beyond(b, closed)]
+        yield from self._admitted(writer, log.entries(ends))
+
+    def _is_beyond(self, branch: Branch, closed: Closing | None) -> bool:
+        return closed is False or (closed is not None and branch.seq >= closed.seq)
+
+    def _admitted(
+        self, writer: Kid, entries: Iterable[tuple[Entry, Digest]]
+    ) -> Iterator[tuple[Entry, Digest]]:
+        """Yield the entries within the writer's prefixes, if the root lists him and his log."""
         assert self.chain is not None
         grant = self.chain.writer(writer)
-        if grant is None:
+        if grant is None or grant.closed is False:
             return
-        for entry, digest in log.entries[first : _size_counted(log, grant)]:
+        for entry, digest in entries:
             if isinstance(entry, UnknownEntry) or self.chain.admits(grant, entry.collection):
                 yield entry, digest
-
-
-def _size_counted(log: Log, grant: Writer) -> int:
-    """Return how many entries of the log its closing leaves (L-60).
-
-    A log that has another head than the last good one at its seq is a branch of which nobody here
-    can tell how far it is common: nothing of it counts.
-    """
-    closed = grant.closed
-    if closed is None:
-        return log.size
-    if closed is False:
-        return 0
-    if log.seq < closed.seq:
-        return log.size
-    return log.size_at(closed.seq) if log.holds_at(closed.seq, closed.head) else 0
 
 
 def objects_of(entry: Entry) -> tuple[ObjectRef, ...]:

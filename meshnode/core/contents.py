@@ -74,6 +74,8 @@ class Contents:
     risks: dict[PayloadName, tuple[Rank, RiskSet]] = field(default_factory=dict)
     releases: dict[Rank, ReleaseAdded] = field(default_factory=dict)
     erasing: dict[Rank, Erasing] = field(default_factory=dict)
+    _heirs: dict[SegmentName, dict[SegmentName, None]] = field(default_factory=dict)
+    _withdrawn: dict[SegmentName, int] = field(default_factory=dict)  # by name alone, until when
     clock: int = 0  # the greatest clock of any valid entry seen
 
     def apply(self, writer: Kid, entry: Entry, digest: Digest) -> tuple[SegmentName, ...]:
@@ -88,6 +90,7 @@ class Contents:
             case SegmentRemoved():
                 name = (entry.collection, entry.segment)
                 self._segment(name).remove(entry.clock)
+                self._withdrawn[name] = max(entry.clock, self._withdrawn.get(name, 0))
                 return (name,)
             case PayloadAdded() | PayloadRemoved() | MirrorsChanged() | RiskSet():
                 self._change_payload(rank, entry)
@@ -112,6 +115,16 @@ class Contents:
             return None
         (_, writer, _), entry = additions.live
         return writer, entry
+
+    def heirs(self, name: SegmentName) -> list[SegmentName]:
+        """Return the live segments that took over the rows of one that counts no longer (L-69);
+        none if it was also withdrawn by name.
+        """
+        additions = self.segments.get(name)
+        added = additions.best[0][0] if additions and additions.best else 0
+        if added < self._withdrawn.get(name, 0):
+            return []
+        return [heir for heir in self._heirs.get(name, ()) if self.live_segment(heir) is not None]
 
     def differing_segments(self, other: Contents) -> tuple[SegmentName, ...]:
         """Return the segments that do not count here as they do there."""
@@ -149,6 +162,7 @@ class Contents:
         self._segment(name).add(rank, entry)
         for old in replaced:
             self._segment(old).remove(entry.clock)
+            self._heirs.setdefault(old, {})[name] = None
         return (name, *replaced)
 
     def _change_payload(

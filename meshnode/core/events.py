@@ -34,6 +34,27 @@ class LogId:
     writer: Kid
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class HeadName:
+    """A head of one log, by the digest of its payload."""
+
+    seq: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of one branch of a log: heads after `after_seq` up to `seq`, entries `first` to
+    `stop` - 1.
+    """
+
+    branch: int
+    after_seq: int
+    seq: int
+    first: int
+    stop: int
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentRef:
     """What the log says of a segment; the file is checked against every field.
@@ -68,11 +89,14 @@ class SegmentKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredLog:
-    """One log as it lies on disk: signed heads by rising seq, all entries from index 0."""
+    """One branch of a log as it lies on disk: its own signed heads by rising seq, and its own
+    entries, from index `first`.
+    """
 
     log: LogId
     heads: tuple[bytes, ...]
     entries: tuple[bytes, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +105,8 @@ class Restored:
 
     followed: tuple[CatalogueId, ...] = ()
     roots: tuple[tuple[CatalogueId, tuple[bytes, ...]], ...] = ()
-    logs: tuple[StoredLog, ...] = ()
+    logs: tuple[StoredLog, ...] = ()  # the branches of a log by number
+    forks: tuple[bytes, ...] = ()
     objects: frozenset[Digest] = frozenset()
     indexed: tuple[tuple[SegmentKey, int], ...] = ()  # with the clock it was indexed at
     stamps: tuple[StampEntry, ...] = ()
@@ -323,12 +348,23 @@ class AdoptRoot:
 
 @dataclass(frozen=True, slots=True)
 class ExtendLog:
-    """Append signed heads (by rising seq) and the entries from index `first` that they cover."""
+    """Append signed heads (by rising seq) and the entries from index `first` that they cover to a
+    branch; one of a new number begins with them.
+    """
 
     log: LogId
     heads: tuple[tuple[int, bytes], ...]  # (seq, signed head)
     first: int
     entries: tuple[bytes, ...]
+    branch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFork:
+    """Keep this evidence, a `fork`, about the log in the place of what was kept of it."""
+
+    log: LogId
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +390,7 @@ class KeepDenyList:
     raw: bytes
 
 
-Durable = AdoptRoot | ExtendLog | SetFollowed | StampEntry | KeepDenyList
+Durable = AdoptRoot | ExtendLog | KeepFork | SetFollowed | StampEntry | KeepDenyList
 
 
 # --- Effects: something to do ---------------------------------------------------------------------
@@ -386,12 +422,15 @@ class AskRoots:
 
 @dataclass(frozen=True, slots=True)
 class AskLog:
-    """Heads after `after_seq` and entries from `first`. Ends in LogReceived or RequestFailed."""
+    """The way to the head `wanted`, from the newest of `known` on it, or from the first head.
+
+    Ends in LogReceived or RequestFailed.
+    """
 
     peer: PeerId
     log: LogId
-    after_seq: int  # -1: from the first head
-    first: int
+    wanted: HeadName
+    known: tuple[HeadName, ...]
     attempt: int = 0
 
 

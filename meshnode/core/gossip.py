@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check, LogId, Verdict
+from meshnode.core.forks import decode_fork, is_fork
 from meshnode.core.heads import (
     AnnouncedHead,
     Announcement,
@@ -91,6 +92,9 @@ class Gate:
         """Say whether an announcement or a notice may be forwarded: None if so."""
         if is_notice(raw):
             return self.judge_notice(raw)
+        if is_fork(raw):
+            found = self.read_fork(raw)
+            return found if isinstance(found, Refusal) else None
         try:
             announcement = decode_announcement(raw)
         except MalformedRecordError as error:
@@ -122,6 +126,24 @@ class Gate:
             return Refusal(Verdict.IGNORE, Check.ROOT, "it is held, or follows what is not")
         return None
 
+    def read_fork(self, raw: bytes) -> tuple[SignedHead, SignedHead] | Refusal:
+        """Decode evidence of a fork of a log, and authenticate both sides, if it is news."""
+        try:
+            fork = decode_fork(raw)
+        except MalformedRecordError as error:
+            return Refusal(Verdict.REJECT, Check.ENCODING, str(error))
+        if fork.a.kind != "head":
+            return Refusal(Verdict.IGNORE, Check.ROOT, "rival roots come as notices")
+        heads = []
+        for signed in (fork.a, fork.b):
+            offered = self.authenticate(signed)
+            if isinstance(offered, Refusal):
+                return offered
+            heads.append(offered)
+        if not self.catalogues[heads[0].head.catalogue].is_earlier(heads[0].head):
+            return Refusal(Verdict.IGNORE, Check.CHAIN, "as early a fork is known")
+        return heads[0], heads[1]
+
     def _judge_head(self, signed: Signed, now_unix: int) -> Refusal | None:
         offered = self.authenticate(signed)
         if isinstance(offered, Refusal):
@@ -130,10 +152,10 @@ class Gate:
         if not is_due(head, now_unix):
             return Refusal(Verdict.IGNORE, Check.CLOCK, "the head is issued in the future")
         catalogue = self.catalogues[head.catalogue]
-        if catalogue.is_void(offered):
+        if catalogue.is_void(head.writer, offered.name):
             return Refusal(Verdict.IGNORE, Check.ROOT, f"the log is closed before head {head.seq}")
         log = catalogue.logs.get(head.writer)
-        if log is not None and head.seq < log.seq and log.holds(offered):
+        if log is not None and log.holds(offered.name) and not log.is_newest(offered.name):
             # Whoever lacks it needs the newer one; old heads replayed are not carried round again.
             return Refusal(Verdict.IGNORE, Check.CHAIN, f"a newer head than {head.seq} is held")
         return None

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from meshnode.core import shapes
 from meshnode.core.encoding import decode, encode
+from meshnode.core.events import HeadName
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.limits import (
     ANNOUNCED_ENTRIES_MAX,
@@ -64,6 +65,10 @@ class SignedHead:
     head: Head
     signed: Signed
     raw: bytes
+
+    @property
+    def name(self) -> HeadName:
+        return HeadName(self.head.seq, self.signed.digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,137 +1,224 @@
 """One writer's append-only log as this peer knows it (protocol/04-log-and-trust.md, "Logs").
 
-Owns the rule that a log only ever grows: every adopted head links to the one before it and its
-tree hash covers exactly the entries held. Whether a head is authentic is decided by `trust`.
+Owns the rule that a log only ever grows: every adopted head links to one that is held and its tree
+hash covers exactly the entries up to it. A writer who signs two histories makes branches, of which
+all are kept, up to four. Whether a head is authentic is decided by `trust`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from meshnode.core.branches import BEFORE_FIRST, Branch
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, decode_entry
-from meshnode.core.events import Check
-from meshnode.core.heads import FIRST_SEQ, Head, SignedHead
-from meshnode.core.identifiers import DIGEST_BYTES, Digest, sha256
-from meshnode.core.limits import HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
+from meshnode.core.events import Check, HeadName, Stretch
+from meshnode.core.heads import FIRST_SEQ, Head, SignedHead, decode_signed_head
+from meshnode.core.identifiers import Digest, sha256
+from meshnode.core.limits import BRANCHES_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
+
+REFUSED_MAX = 64  # heads remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """Heads that can be adopted, with every entry they add, decoded."""
+    """Heads that can be adopted, with every entry they add, decoded.
 
+    They follow the head of seq `after` on the branch `base`, and belong to the branch `number`,
+    which is `base` itself if they follow its newest head. `frontiers` are those at each head.
+    """
+
+    base: int
+    after: int
+    number: int
     heads: tuple[SignedHead, ...]
     first: int
     raws: tuple[bytes, ...]
     entries: tuple[Entry, ...]
-    frontier: Frontier
+    frontiers: tuple[Frontier, ...]
+
+    @property
+    def is_new_branch(self) -> bool:
+        return self.number != self.base
+
+
+NOTHING = Extension(0, 0, 0, (), 0, (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
 class LogFault:
     """Why what was offered cannot follow what is held.
 
-    `forked_at` is the seq from which on the writer signed two histories, if that is the reason:
-    nobody who passes one of them on is at fault.
+    `is_excess`: it would be one branch too many. Nobody who passes it on is at fault.
     """
 
     check: Check
     reason: str
-    forked_at: int | None = None
+    is_excess: bool = False
 
 
 @dataclass(slots=True)
 class Log:
-    """Invariant: `frontier` covers the entries of `head`, and nothing more.
+    """Invariant: no head is held twice, and no two branches have the same newest head.
 
-    Every entry is kept, decoded, with its SHA-256: a later root may void it, or let it count again.
+    The first branch is the one that this peer heard of first; our own publisher extends it.
     """
 
-    head: SignedHead | None = None
-    frontier: Frontier = field(default_factory=Frontier)
-    clock: int = 0  # of the last entry; strictly rising
-    entries: list[tuple[Entry, Digest]] = field(default_factory=list)
-    _digests: bytearray = field(default_factory=bytearray)  # of all heads, in order of seq
-    _sizes: list[int] = field(default_factory=list)  # of the tree at each head
+    branches: list[Branch] = field(default_factory=lambda: [Branch()])
+    refused: dict[HeadName, None] = field(default_factory=dict)  # on a branch too many; bounded
+
+    @property
+    def main(self) -> Branch:
+        return self.branches[0]
+
+    @property
+    def head(self) -> SignedHead | None:
+        return self.main.head
 
     @property
     def seq(self) -> int:
-        return self.head.head.seq if self.head else FIRST_SEQ - 1
+        return self.main.seq
 
     @property
     def size(self) -> int:
-        return self.frontier.size
+        return self.main.size
 
-    def is_behind(self, head: Head) -> bool:
-        return head.seq > self.seq
+    @property
+    def newest_seq(self) -> int:
+        return max(branch.seq for branch in self.branches)
 
-    def holds(self, offered: SignedHead) -> bool:
-        """Say whether this very head is part of the log."""
-        return self.holds_at(offered.head.seq, offered.signed.digest)
+    def find(self, name: HeadName) -> Branch | None:
+        """Return the branch that keeps this head."""
+        for branch in self.branches:
+            if branch.seq >= name.seq and branch.holds_at(name.seq, name.digest):
+                return branch.part(name.seq)
+        return None
 
-    def holds_at(self, seq: int, digest: Digest) -> bool:
-        """Say whether the head of this seq is the one of this digest."""
-        end = (seq - FIRST_SEQ + 1) * DIGEST_BYTES
-        return bytes(self._digests[end - DIGEST_BYTES : end]) == digest
+    def holds(self, name: HeadName) -> bool:
+        return self.find(name) is not None
 
-    def size_at(self, seq: int) -> int:
-        """Return how many entries the head of this seq, which is held, covers."""
-        return self._sizes[seq - FIRST_SEQ]
+    def is_newest(self, name: HeadName) -> bool:
+        """Say whether this is the newest head of a branch."""
+        return any(b.seq == name.seq and b.holds_at(name.seq, name.digest) for b in self.branches)
 
-    def disputes(self, offered: SignedHead) -> bool:
-        """Say whether another head of the same seq is held: evidence of a fork."""
-        return not self.is_behind(offered.head) and not self.holds(offered)
+    def rivals(self, name: HeadName) -> Iterator[bytes]:
+        """Yield the signed heads that are held of this seq, if this one is not."""
+        if self.holds(name):
+            return
+        rivals = {b.raw_at(name.seq): None for b in self.branches if b.seq >= name.seq > 0}
+        yield from rivals
+
+    def known(self) -> tuple[HeadName, ...]:
+        """Name heads of every branch, the newest first and then ever more sparsely, by which
+        others find where their way to a head parts from ours.
+        """
+        names: dict[HeadName, None] = {}
+        for branch in self.branches:
+            seq, step = branch.seq, 1
+            while seq >= FIRST_SEQ:
+                names[branch.name_at(seq)] = None
+                seq, step = seq - step, step * 2
+        return tuple(names)
+
+    def stretches(self, wanted: HeadName, known: Sequence[HeadName]) -> tuple[Stretch, ...]:
+        """Return where the way to a head lies, from the newest of `known` on it; empty if the head
+        is not held or nothing is missing.
+        """
+        branch = self.find(wanted)
+        if branch is None:
+            return ()
+        seqs = [n.seq for n in known if n.seq <= wanted.seq and branch.holds_at(n.seq, n.digest)]
+        return tuple(branch.stretches(max(seqs, default=BEFORE_FIRST), wanted.seq))
+
+    def entries(self, ends: Iterable[tuple[Branch, int]]) -> Iterator[tuple[Entry, Digest]]:
+        """Yield the entries up to each of these heads, given by branch and seq, each once."""
+        stops: dict[int, int] = {}
+        for branch, seq in ends:
+            for stretch in branch.stretches(BEFORE_FIRST, seq):
+                stops[stretch.branch] = max(stretch.stop, stops.get(stretch.branch, 0))
+        for branch in self.branches:
+            own = stops.get(branch.number, 0) - branch.base_size
+            yield from branch.entries[: max(own, 0)]
+
+    def newest(self, extension: Extension) -> list[tuple[Entry, Digest]]:
+        """Return the entries of the extension that was adopted last, with their SHA-256."""
+        branch = self.branches[extension.number]
+        return branch.entries[len(branch.entries) - len(extension.entries) :]
+
+    def refuse(self, name: HeadName) -> None:
+        """Remember a head that leads to one branch too many, so that it is not asked for again."""
+        self.refused[name] = None
+        if len(self.refused) > REFUSED_MAX:
+            del self.refused[next(iter(self.refused))]
 
     def consider(
-        self, heads: Sequence[SignedHead], first: int, entries: Sequence[bytes]
+        self,
+        heads: Sequence[SignedHead],
+        first: int,
+        entries: Sequence[bytes],
+        last_good: Digest | None = None,
     ) -> Extension | LogFault:
         """Follow the heads as far as they link and the entries reach; leave out the rest.
 
         Args:
-            heads: authentic heads of this log by rising seq; those not newer are passed over.
+            heads: authentic heads of this log by rising seq; those that are held are passed over.
             first: index of `entries[0]`.
             entries: raw entries, untrusted.
+            last_good: the head at which a root closes the log: it may end a branch too many.
 
         Returns:
             What can be adopted, which may be nothing; a fault if already the first step fails.
         """
-        tip = _Tip(self.head, self.frontier, self.clock)
-        adopted: list[SignedHead] = []
-        decoded: list[Entry] = []
-        for offered in heads:
-            if not self.is_behind(offered.head):
-                continue
-            if tip.is_before_gap(offered):
-                break  # no fault: the heads between were simply not offered
-            fault = tip.link_fault(offered)
-            start, stop = tip.frontier.size - first, offered.head.size - first
-            if fault is None and (start < 0 or stop > len(entries)):
-                break  # nor is it one that not all entries were
-            added = fault or tip.cover(offered, entries[start:stop])
-            if isinstance(added, LogFault):
-                if not adopted:
-                    return added
-                break
-            adopted.append(offered)
-            decoded += added
-        raws = entries[self.size - first :][: len(decoded)] if decoded else ()
-        return Extension(tuple(adopted), self.size, tuple(raws), tuple(decoded), tip.frontier)
+        heads = [head for head in heads if not self.holds(head.name)]
+        base = self._base(heads[0].head) if heads else None
+        if base is None:
+            return NOTHING
+        after = heads[0].head.seq - 1
+        is_new = after < base.seq
+        is_needed = heads[-1].signed.digest == last_good
+        if is_new and len(self.branches) >= BRANCHES_MAX and not is_needed:
+            reason = f"head {after + 1} begins one branch too many"
+            return LogFault(Check.CHAIN, reason, is_excess=True)
+        number = len(self.branches) if is_new else base.number
+        start = base.size_at(after)
+        before = decode_signed_head(base.raw_at(after)) if after >= FIRST_SEQ else None
+        tip = _Tip(before, base.frontier_at(after), base.clock_at(after))
+        followed = tip.follow(heads, first, entries)
+        if isinstance(followed, LogFault):
+            return followed
+        adopted, decoded, frontiers = followed
+        raws = entries[start - first :][: len(decoded)] if decoded else ()
+        return Extension(
+            base.number,
+            after,
+            number,
+            tuple(adopted),
+            start,
+            tuple(raws),
+            tuple(decoded),
+            tuple(frontiers),
+        )
 
     def adopt(self, extension: Extension) -> None:
-        assert extension.first == self.size
+        base = self.branches[extension.base]
         assert extension.heads
-        self.head = extension.heads[-1]
-        self.frontier = extension.frontier
-        for head in extension.heads:
-            self._digests += head.signed.digest
-            self._sizes.append(head.head.size)
+        if extension.is_new_branch:
+            assert extension.number == len(self.branches)
+            self.branches.append(Branch.parting(base, extension.after, extension.number))
+        branch = self.branches[extension.number]
+        assert (extension.after, extension.first) == (branch.seq, branch.size)
         digests = map(sha256, extension.raws)
-        self.entries += zip(extension.entries, digests, strict=True)
-        if extension.entries:
-            self.clock = extension.entries[-1].clock
+        entries = list(zip(extension.entries, digests, strict=True))
+        branch.grow(extension.heads, extension.frontiers, entries)
+
+    def _base(self, head: Head) -> Branch | None:
+        """Return the branch that keeps the head before this one; of the first, any will do."""
+        if head.prev is None:
+            return self.main
+        return self.find(HeadName(head.seq - 1, head.prev))
 
 
 @dataclass(slots=True)
@@ -142,6 +229,30 @@ class _Tip:
     frontier: Frontier
     clock: int
 
+    def follow(
+        self, heads: Sequence[SignedHead], first: int, entries: Sequence[bytes]
+    ) -> tuple[list[SignedHead], list[Entry], list[Frontier]] | LogFault:
+        """Step from head to head; return those reached, their entries, the frontier at each."""
+        adopted: list[SignedHead] = []
+        decoded: list[Entry] = []
+        frontiers: list[Frontier] = []
+        for offered in heads:
+            if self.is_before_gap(offered):
+                break  # no fault: the heads between were simply not offered
+            fault = self.link_fault(offered)
+            start, stop = self.frontier.size - first, offered.head.size - first
+            if fault is None and (start < 0 or stop > len(entries)):
+                break  # nor is it one that not all entries were
+            added = fault or self.cover(offered, entries[start:stop])
+            if isinstance(added, LogFault):
+                if not adopted:
+                    return added
+                break
+            adopted.append(offered)
+            decoded += added
+            frontiers.append(self.frontier)
+        return adopted, decoded, frontiers
+
     def is_before_gap(self, offered: SignedHead) -> bool:
         return offered.head.seq > (self.head.head.seq + 1 if self.head else FIRST_SEQ)
 
@@ -151,7 +262,7 @@ class _Tip:
         if self.head is not None:
             if head.prev != self.head.signed.digest:
                 reason = f"head {head.seq} does not link to the head before it"
-                return LogFault(Check.CHAIN, reason, forked_at=head.seq - 1)
+                return LogFault(Check.CHAIN, reason)
             if head.root_version < self.head.head.root_version:
                 reason = f"head {head.seq} names an older root than the one before"
                 return LogFault(Check.CHAIN, reason)

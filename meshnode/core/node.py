@@ -12,34 +12,41 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import assert_never
 
 from meshnode.core import events as ev
-from meshnode.core.catalogue import Catalogue
+from meshnode.core.catalogue import Catalogue, Changes
 from meshnode.core.denials import Denials
 from meshnode.core.denylist import parse_deny_list
 from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.entries import Entry
 from meshnode.core.erasure import Erasures
-from meshnode.core.events import Check, LogId, Now, SegmentKey, SegmentRef, Verdict
-from meshnode.core.gossip import Gate, Refusal, announce, is_due, log_of
-from meshnode.core.heads import (
-    AnnouncedHead,
-    SignedHead,
-    decode_announcement,
-    decode_signed_head,
+from meshnode.core.events import (
+    Check,
+    HeadName,
+    LogId,
+    Now,
+    SegmentKey,
+    SegmentRef,
+    Stretch,
+    Verdict,
 )
-from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, catalogue_text
+from meshnode.core.forks import Evidence, is_fork
+from meshnode.core.gossip import Gate, Refusal, announce, is_due, log_of
+from meshnode.core.heads import AnnouncedHead, SignedHead, decode_announcement
+from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.log import Extension, Log, LogFault
 from meshnode.core.notices import decode_notice, is_notice, notice_of
 from meshnode.core.overview import CatalogueOverview, Overview, RefusedSegment, describe
 from meshnode.core.peers import Peers
 from meshnode.core.replica import Replica
+from meshnode.core.restoring import restore_chain, restore_log
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import Verify, verify
 from meshnode.core.submission import examine
 from meshnode.core.syncing import Sync
-from meshnode.core.trust import RootChain, UntrustedError, first_of
-from meshnode.errors import StorageError
+from meshnode.core.trust import UntrustedError
 
 
 class Node:
@@ -54,7 +61,7 @@ class Node:
         self.catalogues: dict[CatalogueId, Catalogue] = {}
         self.peers = Peers()
         self.denials = Denials(self.catalogues)
-        self.replica = Replica(rng, self._counts, self.denials)
+        self.replica = Replica(rng, self._counts, self._heirs, self.denials)
         self.sync = Sync(rng)
         self.erasures = Erasures(self.catalogues)
         self.read_only = ""  # why nothing is written any more
@@ -107,6 +114,14 @@ class Node:
             for version, digest in chain.newest
         )
 
+    def stretches(
+        self, log: LogId, wanted: HeadName, known: Sequence[HeadName]
+    ) -> tuple[Stretch, ...]:
+        """Return where the way to a head lies on this disk, from the newest of `known` on it."""
+        catalogue = self.catalogues.get(log.catalogue)
+        held = catalogue.logs.get(log.writer) if catalogue else None
+        return held.stretches(wanted, known) if held else ()
+
     def followed(self) -> tuple[CatalogueId, ...]:
         return tuple(c.id for c in self.catalogues.values() if c.followed)
 
@@ -132,54 +147,41 @@ class Node:
             StorageError: what is on disk is not what this peer once checked.
         """
         for catalogue_id, roots in restored.roots:
-            self._restore_chain(self._catalogue(catalogue_id), roots)
+            restore_chain(self._catalogue(catalogue_id), roots, self._check_signature)
+        self._restore_denials(restored)
+        for stored in restored.logs:
+            restore_log(self._catalogue(stored.log.catalogue), stored, self._check_signature)
+        for raw in restored.forks:
+            self._restore_fork(raw)
+        effects: list[ev.Effect] = list(self.replica.restore(restored))
+        effects += self._restore_stamps(restored.stamps, now)
+        for catalogue_id in self.followed():
+            effects += self._resume(self.catalogues[catalogue_id])
+        effects += map(ev.StopPayload, self.denials.stopped())
+        return effects + list(self._ask(now))
+
+    def _restore_denials(self, restored: ev.Restored) -> None:
         for kept in restored.deny_lists:
             self.denials.change(kept.name, parse_deny_list(kept.raw))
         for catalogue_id in restored.followed:
             if self.denies(catalogue_id):
                 self.denials.suspended[catalogue_id] = None
             self._catalogue(catalogue_id).followed = not self.denies(catalogue_id)
-        for stored in restored.logs:
-            self._restore_log(self._catalogue(stored.log.catalogue), stored)
-        effects: list[ev.Effect] = list(self.replica.restore(restored))
-        for stamp in restored.stamps:
+
+    def _restore_stamps(self, stamps: Sequence[ev.StampEntry], now: Now) -> Iterator[ev.StampEntry]:
+        """Take over when entries that erase came; one whose stamp was lost came now."""
+        for stamp in stamps:
             self._catalogue(stamp.catalogue).stamps[stamp.entry] = stamp.stored
         for catalogue in self.catalogues.values():
-            for writer in catalogue.logs:
-                effects += self._stamp(catalogue, writer, 0, now)
-        for catalogue_id in self.followed():
-            effects += self._resume(self.catalogues[catalogue_id])
-        effects += map(ev.StopPayload, self.denials.stopped())
-        return effects + list(self._ask(now))
+            for log in catalogue.logs.values():
+                for branch in log.branches:
+                    yield from self._stamp(catalogue, branch.entries, now)
 
-    def _restore_chain(self, catalogue: Catalogue, raws: Sequence[bytes]) -> None:
-        try:
-            chain = self._extended(catalogue, raws)
-        except (MalformedRecordError, UntrustedError) as error:
-            raise _damaged(catalogue.id, "root") from error
-        if chain is None or len(chain.held) + len(chain.purges) != len(raws):
-            raise _damaged(catalogue.id, "root")
-        catalogue.obey(chain)
-
-    def _restore_log(self, catalogue: Catalogue, stored: ev.StoredLog) -> None:
-        """Check a log as it was once adopted: what a root has closed since is still there."""
-        try:
-            heads = [decode_signed_head(raw) for raw in stored.heads]
-        except MalformedRecordError as error:
-            raise _damaged(catalogue.id, "log") from error
-        if not heads or not all(self._was_authentic(catalogue, stored.log, head) for head in heads):
-            raise _damaged(catalogue.id, "log")
-        result = catalogue.log(stored.log.writer).consider(heads, 0, stored.entries)
-        held = (len(stored.heads), len(stored.entries))
-        if isinstance(result, LogFault) or (len(result.heads), len(result.raws)) != held:
-            raise _damaged(catalogue.id, "log")
-        catalogue.adopt(stored.log.writer, result)
-
-    def _was_authentic(self, catalogue: Catalogue, log: LogId, offered: SignedHead) -> bool:
-        head, chain = offered.head, catalogue.chain
-        if chain is None or log_of(head) != log:
-            return False
-        return chain.head_fault(head, offered.signed, self._check_signature) is None
+    def _restore_fork(self, raw: bytes) -> None:
+        found = self._gate.read_fork(raw)
+        if not isinstance(found, Refusal):
+            head = found[0].head
+            self.catalogues[head.catalogue].forks[head.writer] = Evidence(head.seq, raw)
 
     # --- Events -----------------------------------------------------------------------------------
     def _react(  # noqa: C901, PLR0912 - one branch an event
@@ -260,6 +262,9 @@ class Node:
         if is_notice(raw):
             yield from self._on_notice(peer, raw)
             return
+        if is_fork(raw):
+            yield from self._on_fork(peer, raw, now)
+            return
         try:
             announcement = decode_announcement(raw)
         except MalformedRecordError as error:
@@ -280,11 +285,36 @@ class Node:
         catalogue = self.catalogues[log.catalogue]
         if not self._is_news(catalogue, offered, now):
             return
+        yield from self._dispute(catalogue, offered)
         result = catalogue.consider(log.writer, [offered], announced.first, announced.entries)
         if isinstance(result, Extension) and result.heads:
             yield from self._adopt(log, result, peer, now)
+        elif isinstance(result, LogFault) and result.is_excess:
+            catalogue.log(log.writer).refuse(offered.name)
         else:
-            self.sync.want_log(log, offered.head.seq, peer)
+            self.sync.want_log(log, offered.name, peer)
+
+    def _on_fork(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
+        """Keep evidence of a fork, and follow both its sides."""
+        found = self._gate.read_fork(raw)
+        if isinstance(found, Refusal):
+            if found.verdict is Verdict.REJECT:
+                yield from self._blame(peer, found.check, found.reason)
+            return
+        yield from self._keep(log_of(found[0].head), Evidence(found[0].head.seq, raw))
+        for offered in found:
+            self._hear_of_head(offered, peer, now)
+
+    def _dispute(self, catalogue: Catalogue, offered: SignedHead) -> Iterator[ev.Effect]:
+        """Keep and pass on what this head proves: that its writer signed two histories."""
+        evidence = catalogue.witness(offered)
+        if evidence is not None:
+            yield from self._keep(log_of(offered.head), evidence)
+            yield ev.Announce(evidence.raw, ev.Topic.STATEMENTS)
+
+    def _keep(self, log: LogId, evidence: Evidence) -> Iterator[ev.Effect]:
+        self.catalogues[log.catalogue].forks[log.writer] = evidence
+        yield ev.KeepFork(log, evidence.raw)
 
     def _on_notice(self, peer: PeerId, raw: bytes) -> Iterator[ev.Effect]:
         refusal = self._gate.judge_notice(raw)
@@ -302,6 +332,10 @@ class Node:
             offered = self._gate.read(raw)
             if isinstance(offered, SignedHead):
                 self._hear_of_head(offered, event.peer, now)
+                if self._is_news(
+                    catalogue := self.catalogues[offered.head.catalogue], offered, now
+                ):
+                    yield from self._dispute(catalogue, offered)
             elif offered.verdict is Verdict.REJECT:
                 yield from self._blame(event.peer, offered.check, offered.reason)
                 return
@@ -309,15 +343,16 @@ class Node:
                 self._want_roots(self.catalogues[offered.lacks_roots], event.peer)
 
     def _hear_of_head(self, offered: SignedHead, peer: PeerId, now: Now) -> None:
-        """Follow a log to this head, or to its closing if that is nearer."""
+        """Follow a log to this head, and to the last good one if the root closes the log."""
         log = log_of(offered.head)
         catalogue = self.catalogues[log.catalogue]
+        if not catalogue.followed:
+            return
         if self._is_news(catalogue, offered, now):
-            self.sync.want_log(log, offered.head.seq, peer)
-        elif catalogue.followed and catalogue.is_void(offered):
-            last = catalogue.last_seq(log.writer)
-            if last is not None and catalogue.log(log.writer).seq < last:
-                self.sync.want_log(log, last, peer)
+            self.sync.want_log(log, offered.name, peer)
+        last = catalogue.last_good(log.writer)
+        if last is not None and not catalogue.log(log.writer).holds(last):
+            self.sync.want_log(log, last, peer)
 
     def _hear_of_root(self, name: ev.RootName, peer: PeerId) -> None:
         catalogue = self.catalogues.get(name.catalogue)
@@ -356,15 +391,15 @@ class Node:
         catalogue = self.catalogues[event.log.catalogue]
         heads = self._heads_of(event, now)
         if isinstance(heads, LogFault):
-            yield from self._log_refused(event, heads)
+            yield from self._log_refused(event, (), heads)
             return
         result = catalogue.consider(event.log.writer, heads, event.first, event.entries)
         if isinstance(result, LogFault):
-            yield from self._log_refused(event, result)
+            yield from self._log_refused(event, heads, result)
         elif result.heads:
             yield from self._caught_up(event, catalogue, result, now)
         else:
-            self.sync.logs.failed(event.log, event.peer)
+            self.sync.log_failed(event.log, event.peer)
 
     def _heads_of(self, event: ev.LogReceived, now: Now) -> list[SignedHead] | LogFault:
         """Return the answer's heads up to the first that cannot count yet."""
@@ -382,10 +417,18 @@ class Node:
             heads.append(offered)
         return heads
 
-    def _log_refused(self, event: ev.LogReceived, fault: LogFault) -> Iterator[ev.Effect]:
-        if fault.forked_at is None:
+    def _log_refused(
+        self, event: ev.LogReceived, heads: Sequence[SignedHead], fault: LogFault
+    ) -> Iterator[ev.Effect]:
+        if not fault.is_excess:
             yield from self._blame(event.peer, fault.check, fault.reason)
-        self.sync.logs.failed(event.log, event.peer)
+            self.sync.log_failed(event.log, event.peer)
+            return
+        catalogue = self.catalogues[event.log.catalogue]
+        for head in heads:
+            yield from self._dispute(catalogue, head)
+        catalogue.log(event.log.writer).refuse(heads[-1].name)
+        self.sync.settle(event.log, partial(catalogue.is_settled, event.log.writer), event.peer)
 
     def _caught_up(
         self, event: ev.LogReceived, catalogue: Catalogue, extension: Extension, now: Now
@@ -393,10 +436,11 @@ class Node:
         """Adopt what was asked for. What gossip did not bring here it may not have brought to
         others either, so a log that was already known is announced again.
         """
-        was_known = catalogue.log(event.log.writer).seq > 0
+        was_known = catalogue.log(event.log.writer).newest_seq > 0
         yield from self._adopt(event.log, extension, event.peer, now)
         if was_known:
-            yield ev.Announce(announce(extension.heads[-1], extension.frontier.size, ()))
+            newest = extension.heads[-1]
+            yield ev.Announce(announce(newest, newest.head.size, ()))
 
     def _on_failed(self, event: ev.RequestFailed) -> Iterator[ev.Effect]:
         match event.request:
@@ -406,7 +450,7 @@ class Node:
                 if self.sync.roots.is_in_flight(catalogue, peer, attempt):
                     self._roots_asked(self.catalogues[catalogue], peer)
             case ev.AskLog(peer, log, attempt=attempt):
-                self.sync.logs.failed(log, peer, attempt=attempt)
+                self.sync.log_failed(log, peer, attempt)
             case ev.FetchObject():
                 self.replica.fetch_failed(event.request, at_fault=event.check is not None)
             case _:
@@ -527,6 +571,13 @@ class Node:
             return None
         return catalogue.segment((key.collection, key.digest))
 
+    def _heirs(self, key: SegmentKey) -> list[SegmentRef]:
+        catalogue = self.catalogues.get(key.catalogue)
+        if catalogue is None or not catalogue.followed or key.digest in catalogue.purged:
+            return []
+        found = map(catalogue.segment, catalogue.contents.heirs((key.collection, key.digest)))
+        return [ref for ref in found if ref is not None]
+
     def _resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         if catalogue.chain is None:
             self.sync.roots.want(catalogue.id)
@@ -542,61 +593,57 @@ class Node:
             MalformedRecordError, UntrustedError: the roots are not this catalogue's.
         """
         before = catalogue.chain
-        chain = self._extended(catalogue, raws)
+        chain = catalogue.extended(raws, self._check_signature)
         if chain is None or chain is before:
             return
         changes = catalogue.obey(chain)
-        if changes.recounted:
-            self.erasures.recounted(catalogue.id)
+        for writer in catalogue.logs:
+            log = LogId(catalogue.id, writer)
+            self.sync.settle(log, partial(catalogue.is_settled, writer), None)
         self.catalogues[catalogue.id] = catalogue
         self.sync.roots_answered(catalogue.id)
         for version, record in chain.beyond(before):
             yield ev.AdoptRoot(catalogue.id, version, record)
             if before is not None:
                 yield ev.Announce(notice_of(catalogue.id, record), ev.Topic.STATEMENTS)
+        yield from self._changed(catalogue, changes, source)
         if catalogue.followed:
-            yield from self.replica.change(catalogue, changes, source)
             for peer in self.peers.asked():
                 if source in (None, peer):  # heads of the new root may have been ignored so far
                     yield ev.AskHeads(peer, (catalogue.id,))
 
-    def _extended(self, catalogue: Catalogue, raws: Sequence[bytes]) -> RootChain | None:
-        """Raises MalformedRecordError, UntrustedError: the roots are not this catalogue's."""
-        chain = catalogue.chain
-        if chain is None:
-            if not raws:
-                return None
-            chain = RootChain.begin(first_of(catalogue.id, raws), self._check_signature)
-            if chain.catalogue != catalogue.id:
-                raise UntrustedError(f"the root is that of {catalogue_text(chain.catalogue)}")
-        return chain.extend(raws, self._check_signature)
-
     def _is_news(self, catalogue: Catalogue, offered: SignedHead, now: Now) -> bool:
         if not catalogue.followed or not is_due(offered.head, now.unix):
             return False
-        if catalogue.is_void(offered):
-            return False
-        log = catalogue.log(offered.head.writer)
-        if log.disputes(offered):
-            catalogue.dispute(offered.head.writer, offered.head.seq)
-        return log.is_behind(offered.head)
+        return not catalogue.is_settled(offered.head.writer, offered.name)
 
     def _adopt(
         self, log: LogId, extension: Extension, source: PeerId | None, now: Now
     ) -> Iterator[ev.Effect]:
         catalogue = self.catalogues[log.catalogue]
+        if extension.is_new_branch:
+            yield from self._dispute(catalogue, extension.heads[0])
         changes = catalogue.adopt(log.writer, extension)
         heads = tuple((head.head.seq, head.raw) for head in extension.heads)
-        yield ev.ExtendLog(log, heads, extension.first, extension.raws)
-        yield from self._stamp(catalogue, log.writer, extension.first, now)
-        yield from self.replica.change(catalogue, changes, source)
-        self.sync.extended(log, catalogue.log(log.writer).seq, source)
+        yield ev.ExtendLog(log, heads, extension.first, extension.raws, extension.number)
+        newest = catalogue.log(log.writer).newest(extension)
+        yield from self._stamp(catalogue, newest, now)
+        yield from self._changed(catalogue, changes, source)
+        self.sync.settle(log, partial(catalogue.is_settled, log.writer), source)
+
+    def _changed(
+        self, catalogue: Catalogue, changes: Changes, source: PeerId | None
+    ) -> Iterator[ev.Effect]:
+        if changes.recounted:
+            self.erasures.recounted(catalogue.id)
+        if catalogue.followed:
+            yield from self.replica.change(catalogue, changes, source)
 
     def _stamp(
-        self, catalogue: Catalogue, writer: Kid, first: int, now: Now
+        self, catalogue: Catalogue, entries: Iterable[tuple[Entry, Digest]], now: Now
     ) -> Iterator[ev.StampEntry]:
         """Note when entries that erase came here: the wait before erasing begins now."""
-        for entry in catalogue.unstamped(writer, first):
+        for entry in catalogue.unstamped(entries):
             catalogue.stamps[entry] = now.unix
             self.erasures.entries_changed()
             yield ev.StampEntry(catalogue.id, entry, now.unix)
@@ -621,10 +668,3 @@ class Node:
         peers = self.peers.asked()
         yield from self.sync.start(peers, self.followed(), self._log, now.monotonic)
         yield from self.replica.start(peers, now.monotonic)
-
-
-def _damaged(catalogue: CatalogueId, what: str) -> StorageError:
-    return StorageError(
-        f"the {what} of {catalogue_text(catalogue)} on this disk is damaged",
-        hint=f"move the data directory away and start anew: peers still have the {what}",
-    )

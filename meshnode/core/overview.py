@@ -106,9 +106,9 @@ def _logs(catalogue: Catalogue, root: Root) -> Sequence[LogOverview]:
                 label=writer.label,
                 seq=log.seq,
                 size=log.size,
-                clock=log.clock,
+                clock=log.main.clock,
                 head=log.head.raw if log.head else None,
-                frontier=log.frontier.hashes,
+                frontier=log.main.frontier.hashes,
                 disputed_since=catalogue.disputed.get(writer.kid),
                 next_by=log.head.head.next_by if log.head and writer.closed is None else None,
             )

@@ -43,11 +43,13 @@ class Awaited:
 class Replica:
     """Invariant: a segment that counts is awaited, to be indexed, indexed or refused.
 
-    `counts` returns a segment as the followed catalogues name it now, None if it does not count.
+    `counts` returns a segment as the followed catalogues name it now, None if it does not count;
+    `heirs` those that took over its rows. Until they are searchable it stays so (L-69).
     """
 
     rng: random.Random
     counts: Callable[[SegmentKey], SegmentRef | None]
+    heirs: Callable[[SegmentKey], Sequence[SegmentRef]]
     denials: Denials
     objects: dict[Digest, None] = field(default_factory=dict)
     indexed: dict[SegmentKey, int] = field(default_factory=dict)  # the clock it was indexed at
@@ -55,6 +57,7 @@ class Replica:
     fetches: FetchQueue[Digest] = field(init=False)
     _awaited: dict[Digest, Awaited] = field(default_factory=dict)
     _to_index: dict[SegmentKey, None] = field(default_factory=dict)
+    _outgoing: dict[SegmentKey, None] = field(default_factory=dict)  # await their heirs
     # In work; False if the catalogue was forgotten meanwhile, and the rows with it.
     _indexing: dict[SegmentKey, bool] = field(default_factory=dict)
 
@@ -66,7 +69,7 @@ class Replica:
         self.objects = dict.fromkeys(sorted(restored.objects))
         self.indexed = dict(restored.indexed)
         for key in [key for key in self.indexed if self.counts(key) is None]:
-            yield from self._drop(key)
+            yield from self._settle(key, None)
 
     def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         """Bring a whole catalogue towards being searchable: at boot, or newly followed."""
@@ -82,6 +85,7 @@ class Replica:
         """Follow what newly adopted entries changed; `source` is asked for objects first."""
         if changes.recounted:
             yield self._hidden(catalogue)
+            yield from self._settle_outgoing()
         for entry in changes.hidden:
             erases = entry.reason.erases
             yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock, erases)
@@ -144,6 +148,7 @@ class Replica:
             self.indexed[ref.key] = ref.clock
             self.refused.pop(ref.key, None)  # that was of an earlier entry
         yield from self._settle(ref.key, None)
+        yield from self._settle_outgoing()
 
     def segment_refused(self, event: ev.SegmentRefused) -> Iterator[ev.Effect]:
         key = event.ref.key
@@ -152,12 +157,14 @@ class Replica:
         if self.indexed.pop(key, None) is not None:
             yield ev.DropSegment(key)  # indexed for an earlier entry, which counts no longer
         yield from self._settle(key, None)
+        yield from self._settle_outgoing()
 
     def forget(self, catalogue: CatalogueId) -> None:
         """Nothing of this catalogue is searchable or wanted any more; the bytes held stay."""
         self.indexed = _without(self.indexed, catalogue)
         self.refused = _without(self.refused, catalogue)
         self._to_index = _without(self._to_index, catalogue)
+        self._outgoing = _without(self._outgoing, catalogue)
         for key in self._indexing:
             self._indexing[key] = self._indexing[key] and key.catalogue != catalogue
         for digest, awaited in list(self._awaited.items()):
@@ -189,13 +196,26 @@ class Replica:
     def _settle(self, key: SegmentKey, source: PeerId | None) -> Iterator[ev.Effect]:
         """Bring one segment a step nearer to where the log wants it."""
         ref = self.counts(key)
-        if ref is None:
+        self._outgoing.pop(key, None)
+        if ref is None and key in self.indexed and self._awaits_heirs(key):
+            self._outgoing[key] = None
+        elif ref is None:
             yield from self._drop(key)
         elif not self._is_settled(ref):
             if ref.digest in self.objects:
                 self._to_index[key] = None
             else:
                 self._want(ref.digest, ref.size_bytes, source).segments[key] = None
+
+    def _settle_outgoing(self) -> Iterator[ev.Effect]:
+        for key in list(self._outgoing):
+            yield from self._settle(key, None)
+
+    def _awaits_heirs(self, key: SegmentKey) -> bool:
+        return any(
+            self.indexed.get(ref.key) != ref.clock and ref.key not in self.refused
+            for ref in self.heirs(key)
+        )
 
     def _is_settled(self, ref: SegmentRef) -> bool:
         refused = self.refused.get(ref.key)

@@ -40,15 +40,15 @@ def _extension(
 ) -> Extension | str | None:
     newest = heads[-1]
     log = catalogue.log(newest.head.writer)
-    if log.holds(newest):
+    if log.holds(newest.name):
         return None
-    if catalogue.is_void(newest):
+    if catalogue.is_void(newest.head.writer, newest.name):
         return f"the root closes this writer's log before head {newest.head.seq}"
-    if not log.is_behind(newest.head):
-        return f"seq {newest.head.seq} is taken by another head"
     result = catalogue.consider(newest.head.writer, heads, event.first, event.entries)
     if isinstance(result, LogFault):
         return f"{result.check.value}: {result.reason}"
+    if result.is_new_branch:
+        return f"seq {result.after + 1} is taken by another head"
     if not result.heads or result.heads[-1] != newest:
-        return f"head {newest.head.seq} does not follow head {log.seq} with all its entries"
+        return f"head {newest.head.seq} does not follow head {log.newest_seq} with all its entries"
     return result

@@ -11,24 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshnode.core import events as ev
-from meshnode.core.events import LogId
+from meshnode.core.events import HeadName, LogId
 from meshnode.core.fetching import FetchQueue
 from meshnode.core.identifiers import CatalogueId, PeerId
+from meshnode.core.limits import BRANCHES_MAX
 from meshnode.core.log import Log
 
 POLL_SECONDS = 30.0  # anti-entropy: repairs whatever gossip lost, for example after a partition
 ASKED_AT_ONCE_MAX = 8  # requests of one kind in flight
 ASKED_CATALOGUES_MAX = 1024  # in one question
+TARGETS_MAX = 2 * BRANCHES_MAX  # heads of one log that are wanted
 
 
 @dataclass(slots=True)
 class Sync:
-    """Invariant: a log is wanted exactly while a newer authentic head than ours is known of it."""
+    """Invariant: a log is wanted exactly while an authentic head of it is known and not held."""
 
     rng: random.Random
     roots: FetchQueue[CatalogueId] = field(init=False)
     logs: FetchQueue[LogId] = field(init=False)
-    _targets: dict[LogId, int] = field(default_factory=dict)  # the newest seq heard of
+    # The heads wanted of each log; the first is asked for, and after a failure the next.
+    _targets: dict[LogId, dict[HeadName, None]] = field(default_factory=dict)
     _roots_after: dict[CatalogueId, int] = field(default_factory=dict)  # the least version asked
     _next_poll: float = 0.0
 
@@ -36,10 +39,22 @@ class Sync:
         self.roots = FetchQueue(self.rng, ASKED_AT_ONCE_MAX)
         self.logs = FetchQueue(self.rng, ASKED_AT_ONCE_MAX)
 
-    def want_log(self, log: LogId, seq: int, offered_by: PeerId) -> None:
-        """Follow a log to head `seq`, which this peer told of."""
-        self._targets[log] = max(seq, self._targets.get(log, 0))
+    def want_log(self, log: LogId, head: HeadName, offered_by: PeerId) -> None:
+        """Follow a log to this head, which this peer told of; the next poll tells of it again if
+        too many are wanted already.
+        """
+        targets = self._targets.setdefault(log, {})
+        if len(targets) < TARGETS_MAX:
+            targets[head] = None
         self.logs.want(log, offered_by)
+
+    def log_failed(self, log: LogId, peer: PeerId, attempt: int | None = None) -> None:
+        """The answer did not bring the head that was asked for: after a pause the next is."""
+        if self.logs.is_in_flight(log, peer, attempt):
+            targets = self._targets[log]
+            head = next(iter(targets))
+            targets[head] = targets.pop(head)
+        self.logs.failed(log, peer, attempt=attempt)
 
     def want_roots(self, catalogue: CatalogueId, after: int, offered_by: PeerId | None) -> None:
         """Ask for roots of a version above `after`, first the peer that told of them."""
@@ -51,12 +66,19 @@ class Sync:
         self._roots_after.pop(catalogue, None)
         self.roots.done(catalogue)
 
-    def extended(self, log: LogId, seq: int, source: PeerId | None) -> None:
-        """The log is held up to `seq`; if that is not all, ask on, `source` first."""
-        if self._targets.get(log, 0) <= seq:
+    def settle(
+        self, log: LogId, is_settled: Callable[[HeadName], bool], source: PeerId | None
+    ) -> None:
+        """Forget the heads that need not be asked for any more; if others are left, ask on,
+        `source` first.
+        """
+        left = {h: None for h in self._targets.get(log, ()) if not is_settled(h)}
+        if not left:
             self._targets.pop(log, None)
             self.logs.done(log)
-        elif source is not None:
+            return
+        self._targets[log] = left
+        if source is not None:
             self.logs.again(log, source)
 
     def forget(self, catalogue: CatalogueId) -> None:
@@ -94,8 +116,8 @@ class Sync:
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
             yield ev.AskRoots(peer, catalogue, after, attempt)
         for log, peer in self.logs.start(peers, now):
-            attempt = self.logs.attempt(log)
-            yield ev.AskLog(peer, log, held(log).seq, held(log).size, attempt)
+            wanted, attempt = next(iter(self._targets[log])), self.logs.attempt(log)
+            yield ev.AskLog(peer, log, wanted, held(log).known(), attempt)
 
     def next_deadline(self) -> float:
         """Return the monotonic second at which there is something to ask, if nothing happens."""

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.core import events as ev
 from meshnode.core.entries import SegmentAdded, decode_entry
-from meshnode.core.events import LogId, Verdict
+from meshnode.core.events import HeadName, LogId, Stretch, Verdict
 from meshnode.core.heads import (
     AnnouncedHead,
     Announcement,
@@ -84,10 +84,15 @@ class Loot:
     def roots(self, catalogue: CatalogueId, after: int) -> list[bytes]:
         return self.all_roots.get(catalogue, [])
 
-    def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
-        heads = self.all_heads.get(log, [])
-        later = [raw for raw in heads if decode_signed_head(raw).head.seq > after_seq]
-        return later, first, self.entries.get(log, [])[first:]
+    def stretches(
+        self, log: LogId, _wanted: HeadName, _known: Sequence[HeadName]
+    ) -> tuple[Stretch, ...]:
+        """Tell the whole log, whatever the asker knows."""
+        heads, entries = self.all_heads.get(log, []), self.entries.get(log, [])
+        return (Stretch(0, 0, len(heads), 0, len(entries)),) if heads else ()
+
+    def log(self, log: LogId, stretches: Sequence[Stretch]) -> tuple[list[bytes], list[bytes]]:
+        return self.all_heads[log], self.entries[log]
 
     def open_object(self, digest: Digest) -> BinaryIO | None:
         """Open a segment's wrong bytes; called in a worker thread."""
@@ -116,7 +121,12 @@ class Stranger:
 
     def __init__(self, scratch: Path) -> None:
         self.loot = Loot()
-        serving = Serving(self.loot, lambda _peer, _claimed: (), lambda _key: None)
+        serving = Serving(
+            self.loot,
+            lambda _peer, _claimed: (),
+            lambda _key: None,
+            stretches=self.loot.stretches,
+        )
         settings = MeshSettings(listen=("/ip4/127.0.0.1/tcp/0",))
         self.mesh = Mesh(
             settings,
@@ -158,8 +168,8 @@ class Stranger:
         heads: list[bytes] = []
         entries: list[bytes] = []
         while len(entries) < newest.head.size:
-            seq = decode_signed_head(heads[-1]).head.seq if heads else -1
-            question = ev.AskLog(teller, log, seq, len(entries))
+            known = (decode_signed_head(heads[-1]).name,) if heads else ()
+            question = ev.AskLog(teller, log, newest.name, known)
             part = await self._ask(question, ev.LogReceived)
             if not part.entries:
                 raise PeerError("the log ends before its head says")

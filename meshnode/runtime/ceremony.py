@@ -145,22 +145,36 @@ async def publish(control: Control, proposal: Proposal) -> CatalogueId:
 
 
 async def last_head(
-    control: Control, catalogue: CatalogueId, writer: Kid, seq: int | None
+    control: Control,
+    catalogue: CatalogueId,
+    writer: Kid,
+    seq: int | None,
+    digest_starts: str = "",
 ) -> LastHead | None:
     """Return the head of a writer with this seq, or his newest; None if he signed nothing.
 
+    Where he signed several histories, the digest of the head says which, by its beginning.
+
     Raises:
-        UsageError: this peer holds no such head.
+        UsageError: this peer holds no such head, or more than one.
     """
     asked = {"catalogue": catalogue_text(catalogue), "writer": writer.hex()}
-    heads = (await control.ask("heads", **asked))["heads"]
-    found = [(number, digest) for number, digest in heads if seq in (None, number)]
-    if found:
-        number, digest = found[-1]
-        return LastHead(number, Digest(bytes.fromhex(digest)))
-    if seq is not None:
+    said = (await control.ask("heads", **asked))["heads"]
+    heads = [(number, digest) for number, digest in said if digest.startswith(digest_starts)]
+    at = max((number for number, _ in heads), default=0) if seq is None else seq
+    found = [digest for number, digest in heads if number == at]
+    if len(found) > 1:
         raise UsageError(
-            f"this peer holds no head {seq} of {writer.hex()}", hint="meshnode log CATALOGUE"
+            f"the log has {len(found)} heads of one seq: its writer signed several histories",
+            hint="say which one counts with --head, the beginning of its digest: "
+            "meshnode log CATALOGUE --json shows them",
+        )
+    if found:
+        return LastHead(at, Digest(bytes.fromhex(found[0])))
+    if seq is not None or digest_starts:
+        raise UsageError(
+            f"this peer holds no head {digest_starts or seq} of {writer.hex()}",
+            hint="meshnode log CATALOGUE",
         )
     return None
 

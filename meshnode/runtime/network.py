@@ -97,7 +97,14 @@ def build_network(
 
     arrivals = Arrivals(node.expects)
     serving = Serving(
-        store, reached, provider, node.newest_roots, withholds, node.denies, arrivals.wait
+        store,
+        reached,
+        provider,
+        node.newest_roots,
+        withholds,
+        node.denies,
+        arrivals.wait,
+        node.stretches,
     )
     addresses = MeshSettings(
         listen=config.network.listen, seeds=config.network.seeds, announce=config.network.announce

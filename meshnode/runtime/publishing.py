@@ -146,6 +146,14 @@ class Publisher:
             writer=writer_of(self._key).hex(),
         )
 
+    async def own_segments(self) -> Message:
+        """Return the live segments and the withdrawals of this writer, as the peer counts them."""
+        return await self._control.ask(
+            "own_segments",
+            catalogue=catalogue_text(self._institution.catalogue),
+            writer=writer_of(self._key).hex(),
+        )
+
     def documents(self, state: Message) -> dict[str, bytes]:
         """Return the collection documents in force by id, as far as this peer holds them."""
         held = {}

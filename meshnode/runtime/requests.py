@@ -17,7 +17,7 @@ import trio
 from meshnode.core import events as ev
 from meshnode.core.events import Check
 from meshnode.core.identifiers import DIGEST_BYTES, CatalogueId, Digest, PeerId
-from meshnode.core.limits import INTEGER_MAX, OBJECT_BYTES_MAX
+from meshnode.core.limits import INTEGER_MAX, OBJECT_BYTES_MAX, TREE_SIZE_MAX
 from meshnode.errors import PeerError
 from meshnode.runtime.downloads import Download
 from meshnode.runtime.frames import (
@@ -39,6 +39,7 @@ RECORDS_MAX: Final = 4096  # of one kind in one answer
 PEERS_MAX: Final = 32  # addresses in one answer
 CLAIMED_MAX: Final = 8  # addresses that a peer may say are its own
 ADDRESS_CHARACTERS_MAX: Final = 256
+KNOWN_MAX: Final = 256  # heads that the asker for a log names as known
 SOURCES_REMEMBERED_MAX: Final = 1024
 
 _CHUNK_FRAME_BYTES_MAX: Final = CHUNK_BYTES + 8  # with msgpack's own header
@@ -134,10 +135,11 @@ class Requests:
             case ev.AskRoots(peer, catalogue, after):
                 (roots,) = await self._ask(peer, ["roots", catalogue, after], "roots", 1)
                 return ev.RootsReceived(peer, catalogue, _records(roots))
-            case ev.AskLog(peer, log, after_seq, first):
-                question = ["log", log.catalogue, log.writer, after_seq, first]
+            case ev.AskLog(peer, log, wanted, known):
+                names = [_head(name) for name in known[:KNOWN_MAX]]
+                question: list[object] = ["log", log.catalogue, log.writer, _head(wanted), names]
                 heads, start, entries = await self._ask(peer, question, "log", 3)
-                start = expect_int(start, first, first)
+                start = expect_int(start, 0, TREE_SIZE_MAX)
                 return ev.LogReceived(peer, log, _records(heads), start, _records(entries))
             case ev.FetchObject():
                 return await self._fetch(request)
@@ -235,6 +237,10 @@ async def _exchange(stream: Stream, question: list[object], kind: str, fields: i
             return values
         case _:
             raise FrameError(f"the answer to {question[0]!r} is not a {kind!r}")
+
+
+def _head(name: ev.HeadName) -> list[object]:
+    return [name.seq, name.digest]
 
 
 def _root_names(value: object) -> tuple[ev.RootName, ...]:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Protocol
 
 import trio
 
-from meshnode.core.events import LogId, RootName
+from meshnode.core.events import HeadName, LogId, RootName, Stretch
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.budget import Budgets
@@ -31,6 +31,7 @@ from meshnode.runtime.requests import (
     ADDRESS_CHARACTERS_MAX,
     CLAIMED_MAX,
     DEADLINE_SECONDS,
+    KNOWN_MAX,
     PEERS_MAX,
     RESET_SECONDS_MAX,
 )
@@ -42,6 +43,9 @@ CATALOGUES_MAX: Final = 1024  # in one question
 NUMBER_MAX: Final = 2**53 - 1
 
 
+FindStretches = Callable[[LogId, HeadName, Sequence[HeadName]], Sequence[Stretch]]
+
+
 class Library(Protocol):
     """What this peer can serve. Called in worker threads; may raise StorageError."""
 
@@ -51,11 +55,17 @@ class Library(Protocol):
         """Return signed roots of versions above `after`, rising: about 1 MiB at most."""
         ...
 
-    def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
-        """Return signed heads after `after_seq`, `first`, entries from it: about 1 MiB at most."""
+    def log(self, log: LogId, stretches: Sequence[Stretch]) -> tuple[list[bytes], list[bytes]]:
+        """Return the signed heads and entries of these stretches: about 1 MiB at most."""
         ...
 
     def open_object(self, digest: Digest) -> BinaryIO | None: ...
+
+
+def _holds_no_log(
+    _log: LogId, _wanted: HeadName, _known: Sequence[HeadName]
+) -> tuple[Stretch, ...]:
+    return ()
 
 
 async def _never(_digest: Digest) -> bool:
@@ -72,6 +82,7 @@ class Serving:
         withholds: says whether an object is served to nobody.
         denies: says whether nothing of a catalogue is told to anybody.
         arrives: waits a moment for an object that is on its way here; says whether it came.
+        stretches: finds where the way to a head lies, from the newest known one on it.
         deadline_seconds: for each wait: the question, and each frame of the answer.
     """
 
@@ -84,6 +95,7 @@ class Serving:
         withholds: Callable[[Digest], Awaitable[bool]] = _never,
         denies: Callable[[CatalogueId], bool] = lambda _: False,
         arrives: Callable[[Digest], Awaitable[bool]] = _never,
+        stretches: FindStretches = _holds_no_log,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._library = library
@@ -93,6 +105,7 @@ class Serving:
         self._withholds = withholds
         self._denies = denies
         self._arrives = arrives
+        self._stretches = stretches
         self._deadline_seconds = deadline_seconds
         self._in_flight: dict[PeerId, int] = {}
         self._budgets: Budgets[PeerId] = Budgets(BYTES_PER_SECOND, BYTES_PER_SECOND)
@@ -138,12 +151,10 @@ class Serving:
                     return ["none"]
                 roots = await trio.to_thread.run_sync(self._library.roots, *asked)
                 return ["roots", roots] if roots else ["none"]
-            case ["log", name, writer, after_seq, first]:
+            case ["log", name, writer, wanted, known]:
                 log = LogId(_catalogue(name), Kid(expect_bytes(writer, KID_BYTES)))
-                start = expect_int(after_seq, -1, NUMBER_MAX), expect_int(first, 0, NUMBER_MAX)
-                if self._denies(log.catalogue):
-                    return ["log", [], first, []]
-                return ["log", *await trio.to_thread.run_sync(self._library.log, log, *start)]
+                held = [_head(value) for value in expect_list(known, KNOWN_MAX)]
+                return await self._way(log, _head(wanted), held)
             case ["object", name, offset]:
                 digest = Digest(expect_bytes(name, DIGEST_BYTES))
                 return await self._open(digest, expect_int(offset, 0, NUMBER_MAX))
@@ -153,6 +164,16 @@ class Serving:
                 return ["provider", self._provider(expect_bytes(key, DIGEST_BYTES))]
             case _:
                 raise FrameError("not a question of this protocol")
+
+    async def _way(self, log: LogId, wanted: HeadName, known: Sequence[HeadName]) -> list[object]:
+        """Answer with the way to a head, from the newest of `known` on it."""
+        if self._denies(log.catalogue):
+            return ["none"]
+        stretches = self._stretches(log, wanted, known)
+        if not stretches:
+            return ["none"]
+        heads, entries = await trio.to_thread.run_sync(self._library.log, log, stretches)
+        return ["log", heads, stretches[0].first, entries]
 
     async def _open(self, digest: Digest, offset: int) -> list[object] | _Object:
         file = await self._find(digest)
@@ -209,6 +230,16 @@ class _Object:
 
 def _catalogue(name: object) -> CatalogueId:
     return CatalogueId(expect_bytes(name, DIGEST_BYTES))
+
+
+def _head(value: object) -> HeadName:
+    match expect_list(value, 2):
+        case [seq, digest]:
+            return HeadName(
+                expect_int(seq, 1, NUMBER_MAX), Digest(expect_bytes(digest, DIGEST_BYTES))
+            )
+        case _:
+            raise FrameError("not the name of a head")
 
 
 def _addresses(value: object) -> tuple[str, ...]:

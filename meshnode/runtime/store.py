@@ -19,7 +19,7 @@ import apsw
 import structlog
 
 from meshnode.core import events as ev
-from meshnode.core.events import LogId, Restored, StoredLog
+from meshnode.core.events import LogId, Restored, StoredLog, Stretch
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.errors import StorageError
 from meshnode.runtime.files import publish_file, sync_directory
@@ -29,16 +29,22 @@ from meshnode.runtime.sqlite import storage_errors, transaction
 SCHEMA_VERSION = 3
 ANSWER_BYTES_MAX = 1 << 20  # of heads and entries in one answer; the asker asks on
 ANSWER_HEADS_MAX = 256
+_UNBOUNDED = 1 << 62
 INCOMING_KEPT_SECONDS = 7 * 86_400  # longer than who goes on with it is away
 
 _log = structlog.get_logger()
 
 _SCHEMA = """
 CREATE TABLE followed (catalogue BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE heads (catalogue BLOB, writer BLOB, seq INTEGER, raw BLOB NOT NULL,
-                    PRIMARY KEY (catalogue, writer, seq)) WITHOUT ROWID;
-CREATE TABLE entries (catalogue BLOB, writer BLOB, position INTEGER, raw BLOB NOT NULL,
-                      PRIMARY KEY (catalogue, writer, position)) WITHOUT ROWID;
+"""
+_LOGS = """
+CREATE TABLE heads (catalogue BLOB, writer BLOB, branch INTEGER, seq INTEGER, raw BLOB NOT NULL,
+                    PRIMARY KEY (catalogue, writer, branch, seq)) WITHOUT ROWID;
+CREATE TABLE entries (catalogue BLOB, writer BLOB, branch INTEGER, position INTEGER,
+                      raw BLOB NOT NULL,
+                      PRIMARY KEY (catalogue, writer, branch, position)) WITHOUT ROWID;
+CREATE TABLE forks (catalogue BLOB, writer BLOB, raw BLOB NOT NULL,
+                    PRIMARY KEY (catalogue, writer)) WITHOUT ROWID;
 """
 _TRUST = """
 CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
@@ -47,22 +53,38 @@ CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,
                      PRIMARY KEY (catalogue, entry)) WITHOUT ROWID;
 """
 _DENIALS = """
-CREATE TABLE IF NOT EXISTS deny_lists (name TEXT PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE deny_lists (name TEXT PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID;
 """
-# Format 1 kept one root a version, and no times; format 2 no deny lists.
+# Format 1 kept one root a version, and no times.
 _FROM_FORMAT_1 = f"""
 ALTER TABLE roots RENAME TO former;
 {_TRUST}
 INSERT INTO roots SELECT catalogue, version, raw FROM former;
 DROP TABLE former;
 """  # noqa: S608 - a constant
-_UPGRADES = (_SCHEMA + _TRUST + _DENIALS, _FROM_FORMAT_1 + _DENIALS, _DENIALS)  # by format held
-_HEADS_AFTER = (
-    "SELECT raw FROM heads WHERE catalogue = ? AND writer = ? AND seq > ? ORDER BY seq LIMIT ?"
+# Format 2 kept one branch a log, and no deny lists.
+_FROM_FORMAT_2 = f"""
+ALTER TABLE heads RENAME TO former_heads;
+ALTER TABLE entries RENAME TO former_entries;
+{_LOGS}
+INSERT INTO heads SELECT catalogue, writer, 0, seq, raw FROM former_heads;
+INSERT INTO entries SELECT catalogue, writer, 0, position, raw FROM former_entries;
+DROP TABLE former_heads;
+DROP TABLE former_entries;
+{_DENIALS}
+"""  # noqa: S608 - a constant
+_TO_FORMAT_3 = (
+    _SCHEMA + _LOGS + _TRUST + _DENIALS,
+    _FROM_FORMAT_1 + _FROM_FORMAT_2,
+    _FROM_FORMAT_2,
 )
-_ENTRIES_FROM = (
-    "SELECT raw FROM entries WHERE catalogue = ? AND writer = ? AND position >= ? ORDER BY position"
+_BRANCH = "catalogue = ? AND writer = ? AND branch = ?"
+_HEADS = f"SELECT raw FROM heads WHERE {_BRANCH} AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608
+_ENTRIES = (
+    f"SELECT raw FROM entries WHERE {_BRANCH} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608
 )
+_ALL_HEADS = f"SELECT raw FROM heads WHERE {_BRANCH} ORDER BY seq"  # noqa: S608
+_ALL_ENTRIES = f"SELECT position, raw FROM entries WHERE {_BRANCH} ORDER BY position"  # noqa: S608
 
 
 class Store:
@@ -103,16 +125,25 @@ class Store:
                 "SELECT catalogue, raw FROM roots ORDER BY 1, version, 2"
             ):
                 roots.setdefault(CatalogueId(catalogue), []).append(raw)
-            logs = self._rows("SELECT DISTINCT catalogue, writer FROM heads ORDER BY 1, 2")
+            branches = self._rows(
+                "SELECT DISTINCT catalogue, writer, branch FROM heads ORDER BY 1, 2, 3"
+            )
+            forks = [
+                row[0] for row in self._rows("SELECT raw FROM forks ORDER BY catalogue, writer")
+            ]
             stamps = [
                 ev.StampEntry(CatalogueId(catalogue), Digest(entry), unix)
                 for catalogue, entry, unix in self._rows("SELECT * FROM stamps ORDER BY 1, 2")
             ]
-            stored = [self._stored_log(LogId(CatalogueId(c), Kid(w))) for c, w in list(logs)]
+            stored = [
+                self._stored_log(LogId(CatalogueId(catalogue), Kid(writer)), branch)
+                for catalogue, writer, branch in list(branches)
+            ]
         return Restored(
             followed=tuple(followed),
             roots=tuple((catalogue, tuple(raws)) for catalogue, raws in roots.items()),
             logs=tuple(stored),
+            forks=tuple(forks),
             objects=self._objects(),
             stamps=tuple(stamps),
             deny_lists=self.deny_lists(),
@@ -126,33 +157,26 @@ class Store:
 
     # --- What peers ask for -----------------------------------------------------------------------
     def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]:
-        """Return the newest signed head of every log of these catalogues."""
-        sql = "SELECT raw, max(seq) FROM heads WHERE catalogue = ? GROUP BY writer"
+        """Return the newest signed head of every branch of every log of these catalogues."""
+        sql = "SELECT raw, max(seq) FROM heads WHERE catalogue = ? GROUP BY writer, branch"
         with self._mutex:
             return [row[0] for catalogue in catalogues for row in self._rows(sql, catalogue)]
 
     def roots(self, catalogue: CatalogueId, after: int = 0) -> list[bytes]:
         """Return roots of a version above `after`, by rising version, within ANSWER_BYTES_MAX."""
         sql = "SELECT raw FROM roots WHERE catalogue = ? AND version > ? ORDER BY version"
+        raws: list[bytes] = []
         with self._mutex:
-            return self._raws(sql, (catalogue, after), ANSWER_BYTES_MAX)
+            self._gather(raws, sql, (catalogue, after), ANSWER_BYTES_MAX)
+        return raws
 
-    def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
-        """Return heads after `after_seq`, `first`, and entries from it, within ANSWER_BYTES_MAX."""
-        room = ANSWER_BYTES_MAX
-        key = (log.catalogue, log.writer)
-        with self._mutex:
-            heads = self._raws(
-                _HEADS_AFTER,
-                (*key, after_seq, ANSWER_HEADS_MAX),
-                room // 2,
-            )
-            entries = self._raws(
-                _ENTRIES_FROM,
-                (*key, first),
-                room - sum(map(len, heads)),
-            )
-        return heads, first, entries
+    def log(self, log: LogId, stretches: Sequence[Stretch]) -> tuple[list[bytes], list[bytes]]:
+        """Return heads and entries of these stretches in order, within ANSWER_BYTES_MAX."""
+        return self._read(log, stretches, ANSWER_HEADS_MAX, ANSWER_BYTES_MAX)
+
+    def whole(self, log: LogId, stretches: Sequence[Stretch]) -> tuple[list[bytes], list[bytes]]:
+        """Return all heads and entries of these stretches in order."""
+        return self._read(log, stretches, _UNBOUNDED, _UNBOUNDED)
 
     def open_object(self, digest: Digest) -> BinaryIO | None:
         try:
@@ -258,7 +282,7 @@ class Store:
             )
         if version < SCHEMA_VERSION:
             with transaction(self._database):
-                self._database.execute(_UPGRADES[version])
+                self._database.execute(_TO_FORMAT_3[version])
                 self._database.pragma("user_version", SCHEMA_VERSION)
 
     def _write(self, effect: ev.Durable) -> None:
@@ -270,12 +294,16 @@ class Store:
                 self._run(
                     sql if followed else "DELETE FROM followed WHERE catalogue = ?", catalogue
                 )
-            case ev.ExtendLog(log, heads, first, entries):
-                key = (log.catalogue, log.writer)
+            case ev.ExtendLog(log, heads, first, entries, branch):
+                key = (log.catalogue, log.writer, branch)
                 for seq, raw in heads:
-                    self._run("INSERT INTO heads VALUES (?,?,?,?)", *key, seq, raw)
+                    self._run("INSERT INTO heads VALUES (?,?,?,?,?)", *key, seq, raw)
                 for position, raw in enumerate(entries, first):
-                    self._run("INSERT INTO entries VALUES (?,?,?,?)", *key, position, raw)
+                    self._run("INSERT INTO entries VALUES (?,?,?,?,?)", *key, position, raw)
+            case ev.KeepFork(log, raw):
+                self._run(
+                    "INSERT OR REPLACE INTO forks VALUES (?,?,?)", log.catalogue, log.writer, raw
+                )
             case ev.StampEntry(catalogue, entry, stored):
                 self._run("INSERT OR IGNORE INTO stamps VALUES (?,?,?)", catalogue, entry, stored)
             case ev.KeepDenyList(name, raw):
@@ -285,22 +313,41 @@ class Store:
             case _:
                 assert_never(effect)
 
-    def _stored_log(self, log: LogId) -> StoredLog:
-        key = (log.catalogue, log.writer)
-        return StoredLog(
-            log,
-            tuple(row[0] for row in self._rows(_HEADS_AFTER, *key, -1, -1)),
-            tuple(row[0] for row in self._rows(_ENTRIES_FROM, *key, 0)),
-        )
+    def _read(
+        self, log: LogId, stretches: Sequence[Stretch], heads_max: int, room: int
+    ) -> tuple[list[bytes], list[bytes]]:
+        heads: list[bytes] = []
+        entries: list[bytes] = []
+        with self._mutex:
+            for part in stretches:
+                key = (log.catalogue, log.writer, part.branch, part.after_seq, part.seq)
+                self._gather(heads, _HEADS, (*key, heads_max - len(heads)), room // 2)
+            room -= sum(map(len, heads))
+            for part in stretches:
+                key = (log.catalogue, log.writer, part.branch, part.first, part.stop)
+                if not self._gather(entries, _ENTRIES, key, room):
+                    break
+        return heads, entries
 
-    def _raws(self, sql: str, key: tuple[bytes | int, ...], room: int) -> list[bytes]:
-        raws: list[bytes] = []
+    def _gather(self, raws: list[bytes], sql: str, key: tuple[bytes | int, ...], room: int) -> bool:
+        """Add rows while all together fit in `room` bytes, at least one; say if all did."""
+        room -= sum(map(len, raws))
         for (raw,) in self._rows(sql, *key):
             room -= len(raw)
             if room < 0 and raws:
-                break
+                return False
             raws.append(raw)
-        return raws
+        return True
+
+    def _stored_log(self, log: LogId, branch: int) -> StoredLog:
+        key = (log.catalogue, log.writer, branch)
+        entries = list(self._rows(_ALL_ENTRIES, *key))
+        return StoredLog(
+            log,
+            tuple(row[0] for row in self._rows(_ALL_HEADS, *key)),
+            tuple(raw for _, raw in entries),
+            entries[0][0] if entries else 0,
+        )
 
     def _run(self, sql: str, *values: bytes | int | str) -> None:
         self._database.execute(sql, values)

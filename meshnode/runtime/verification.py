@@ -18,11 +18,11 @@ import trio
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import decode_entry
-from meshnode.core.events import Check, LogId, SegmentRef, StoredLog
+from meshnode.core.events import Check, HeadName, LogId, SegmentRef, StoredLog
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, object_text
 from meshnode.core.limits import PURGE_BYTES_MAX
-from meshnode.core.log import LogFault
+from meshnode.core.log import Log, LogFault
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.rows import CheckedRow
 from meshnode.core.signed import decode_signed
@@ -135,33 +135,60 @@ def _is_purge(raw: bytes) -> bool:
 
 def _verify_log(catalogue: Catalogue, stored: StoredLog, report: Report) -> None:
     assert catalogue.chain is not None
-    good, size = 0, 0
-    for number, fault in enumerate(_head_faults(catalogue.chain, stored), 1):
+    log = catalogue.log(stored.log.writer)
+    base = _base(log, stored)
+    good, size = 0, stored.first
+    for number, fault in enumerate(_head_faults(catalogue.chain, stored, base), 1):
         if isinstance(fault, Fault):
             report.faults.append(fault)
             break
         good, size = number, fault
     else:
-        if size < len(stored.entries):
+        if size < stored.first + len(stored.entries):
             where = f"entries from {size} of {_log_name(stored.log)}"
             report.blame(Check.TREE, where, "no head covers them")
     report.heads += good
-    report.entries += size
+    report.entries += size - stored.first
     if not good:
         return
     heads = [decode_signed_head(raw) for raw in stored.heads[:good]]
-    result = catalogue.consider(stored.log.writer, heads, 0, stored.entries[:size])
+    last = heads[-1].signed.digest  # a branch too many is kept if a closing needs it
+    entries = stored.entries[: size - stored.first]
+    result = log.consider(heads, stored.first, entries, last)
     if isinstance(result, LogFault):
         report.blame(result.check, _log_name(stored.log), result.reason)
     else:
         catalogue.adopt(stored.log.writer, result)
 
 
-def _head_faults(chain: RootChain, stored: StoredLog) -> Iterator[Fault | int]:
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """Where a branch begins: the head before its own, and the tree and clock at it."""
+
+    head: SignedHead | None = None
+    frontier: Frontier = field(default_factory=Frontier)
+    clock: int = 0
+
+
+def _base(log: Log, stored: StoredLog) -> _Base:
+    """Return where the branch parts from those already checked; the beginning, if from none."""
+    try:
+        head = decode_signed_head(stored.heads[0]).head
+    except MalformedRecordError:
+        return _Base()
+    branch = log.find(HeadName(head.seq - 1, head.prev)) if head.prev is not None else None
+    if branch is None:
+        return _Base()
+    seq = head.seq - 1
+    before = decode_signed_head(branch.raw_at(seq))
+    return _Base(before, branch.frontier_at(seq), branch.clock_at(seq))
+
+
+def _head_faults(chain: RootChain, stored: StoredLog, base: _Base) -> Iterator[Fault | int]:
     """Yield for each head the size of the tree that it signs, or the fault that ends the log."""
-    before: SignedHead | None = None
-    frontier, clock = Frontier(), 0
-    for number, raw in enumerate(stored.heads, 1):
+    before, frontier, clock = base.head, base.frontier, base.clock
+    start = frontier.size
+    for number, raw in enumerate(stored.heads, before.head.seq + 1 if before else 1):
         where = f"head {number} of {_log_name(stored.log)}"
         try:
             offered = decode_signed_head(raw)
@@ -175,7 +202,7 @@ def _head_faults(chain: RootChain, stored: StoredLog) -> Iterator[Fault | int]:
         if fault := _link_fault(stored.log, before, offered):
             yield Fault(Check.CHAIN.value, where, fault)
             return
-        raws = stored.entries[frontier.size : head.size]
+        raws = stored.entries[frontier.size - start : head.size - start]
         covered = f"entries {frontier.size} to {head.size - 1} of {_log_name(stored.log)}"
         frontier = frontier.extend([leaf_hash(entry) for entry in raws])
         if (frontier.size, frontier.root()) != (head.size, head.tree):

@@ -2,7 +2,7 @@
 
 They look at disks, indexes, events and effects, and at the ledger of what was really signed; they
 decode and verify nothing with the code under test. Safety is checked at every step of every peer,
-liveness once after the last heal. What this build cannot do yet (I6 for forks, snapshots I8) has no
+liveness once after the last heal. What this build cannot do yet (snapshots, I8) has no
 checker here: one that never sees its subject proves nothing. Nor has what a world without addresses
 cannot see (I13).
 """

@@ -1,13 +1,14 @@
-"""I14 and I15, and I9 for good: after the last heal all is everywhere, and equal.
+"""I14, I15 and I17, and I6 and I9 for good: after the last heal all is everywhere, and equal.
 
-A log of which a thief signed another end is left out: which end a peer holds depends on which it
-heard of first, until forks have branches. What counts of it is compared once a root has closed it.
+Of a log that a root has closed the void heads are left out: nobody takes them up any more. What
+counts of it is compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from meshnode.core.events import LogId
 from meshnode.core.identifiers import CatalogueId
 from simulations.invariants.verdicts import Verdicts
 from simulations.invariants.visibility import (
@@ -16,7 +17,7 @@ from simulations.invariants.visibility import (
     check_withdrawal,
     knows_newest_root,
 )
-from simulations.ledger import Ledger, Withdrawal
+from simulations.ledger import Ledger, Withdrawal, size_of
 from simulations.machine import Machine
 
 
@@ -24,12 +25,12 @@ def is_settled(machine: Machine, ledger: Ledger) -> bool:
     """Say whether a peer has all that was published and nothing left to do."""
     if not machine.running or machine.syncing or machine.index_queue:
         return False
-    logs = machine.disk.logs
-    for log, published in ledger.undisputed().items():
-        if published.acknowledged < published.seq:
-            return False
-        if published.seq and (log not in logs or logs[log].seq < published.seq):
-            return False
+    if any(log.acknowledged < log.seq for log in ledger.undisputed().values()):
+        return False
+    if any(_missing(machine, ledger, log) for log in ledger.logs):
+        return False
+    if any(log not in machine.disk.forks for log in _forked(ledger)):
+        return False
     if not _shows_all(machine, ledger) or not all(
         knows_newest_root(ledger, machine, log.catalogue) for log in ledger.closings
     ):
@@ -50,6 +51,9 @@ def _shows_all(machine: Machine, ledger: Ledger) -> bool:
 def check_liveness(machines: Sequence[Machine], ledger: Ledger, verdicts: Verdicts) -> None:
     """Check once, when the settling time is over; all peers run."""
     for machine in machines:
+        for log in _forked(ledger):
+            known = log in machine.disk.forks
+            verdicts.hold("I17", machine, known, "has no evidence of a fork")
         _check_nothing_lost(machine, ledger, verdicts)
         _check_equal(machines[0], machine, ledger, verdicts)
         for withdrawal in _certain(ledger):
@@ -62,14 +66,12 @@ def check_liveness(machines: Sequence[Machine], ledger: Ledger, verdicts: Verdic
 
 
 def _check_nothing_lost(machine: Machine, ledger: Ledger, verdicts: Verdicts) -> None:
-    for log, published in ledger.undisputed().items():
+    for log, published in ledger.logs.items():
         if log.catalogue not in machine.disk.followed:
             continue
-        file = machine.disk.logs.get(log)
-        held = [] if file is None else [raw for _, raw in file.heads]
-        said = f"holds {len(held)} of {published.seq} heads"
-        verdicts.hold("I15", machine, held == published.heads, said)
-        if published.home == machine.name:
+        missing = _missing(machine, ledger, log)
+        verdicts.hold("I15", machine, missing == 0, f"lacks {missing} heads of a log")
+        if published.home == machine.name and log not in ledger.stolen:
             said = f"confirmed {published.acknowledged} of {published.seq} submissions"
             verdicts.hold("I15", machine, published.acknowledged == published.seq, said)
     shown = machine.index.segments
@@ -78,6 +80,36 @@ def _check_nothing_lost(machine: Machine, ledger: Ledger, verdicts: Verdicts) ->
     kept = (key for key in shown if key not in ledger.erased_by)
     lost = sum(1 for key in kept if key.digest not in machine.disk.objects)
     verdicts.hold("I15", machine, lost == 0, f"lacks the bytes of {lost} segments that it shows")
+
+
+def _missing(machine: Machine, ledger: Ledger, log: LogId) -> int:
+    """Count the heads that this peer must hold, and does not: all that some peer took, of every
+    history, but of a closed log only those up to the last good one.
+    """
+    held = machine.disk.heads_of(log)
+    if log in ledger.closings:
+        owned, size = ledger.logs[log], ledger.closings[log]
+        due = [raw for raw in owned.heads[: owned.acknowledged] if size_of(raw) <= size]
+    else:
+        due = [raw for h in ledger.branches(log) for raw in h.heads[: h.acknowledged]]
+    return sum(raw not in held for raw in due)
+
+
+def _forked(ledger: Ledger) -> list[LogId]:
+    """Return the logs of which some peer took two histories, before a root closed them."""
+    return [
+        log
+        for log, stolen in ledger.stolen.items()
+        if log not in ledger.closings
+        and stolen.heads[: stolen.acknowledged] != ledger.logs[log].heads[: stolen.acknowledged]
+        and ledger.logs[log].acknowledged > _common(ledger, log)
+    ]
+
+
+def _common(ledger: Ledger, log: LogId) -> int:
+    """Return how many heads the owner's and the thief's history have in common."""
+    pairs = zip(ledger.logs[log].heads, ledger.stolen[log].heads, strict=False)
+    return sum(a == b for a, b in pairs)
 
 
 def _certain(ledger: Ledger) -> list[Withdrawal]:
@@ -92,14 +124,11 @@ def _check_equal(first: Machine, other: Machine, ledger: Ledger, verdicts: Verdi
 
 
 def _state(machine: Machine, catalogue: CatalogueId, ledger: Ledger) -> tuple[object, ...]:
-    disputed = {log.catalogue for log in ledger.stolen if log not in ledger.closings}
     logs = {
-        log.writer: (file.heads, file.entries)
-        for log, file in machine.disk.logs.items()
-        if log.catalogue == catalogue and log not in ledger.stolen
+        log.writer: machine.disk.heads_of(log)
+        for log in machine.disk.logs
+        if log.catalogue == catalogue and log not in ledger.closings
     }
-    if catalogue in disputed:
-        return (logs,)
     index = machine.index
     shown = {key: clock for key, clock in index.segments.items() if key.catalogue == catalogue}
     hidden = {name: clock for name, clock in index.hidden.items() if name[0] == catalogue}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from meshnode.core import events as ev
 from meshnode.core.events import LogId
 from meshnode.core.identifiers import CatalogueId, PeerId
+from meshnode.core.limits import BRANCHES_MAX
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger
 from simulations.machine import IndexWork, Machine
@@ -17,8 +18,8 @@ from simulations.machine import IndexWork, Machine
 class _Remembered:
     """What one peer once had on disk; outlives its crashes."""
 
-    seqs: dict[LogId, int] = field(default_factory=dict)
-    roots: dict[CatalogueId, int] = field(default_factory=dict)
+    seqs: dict[tuple[LogId, int], int] = field(default_factory=dict)  # by number of the branch
+    roots: dict[CatalogueId, list[ev.AdoptRoot]] = field(default_factory=dict)
 
 
 class Logs:
@@ -53,18 +54,24 @@ class Logs:
 
     def restored(self, machine: Machine) -> None:
         remembered = self._of(machine)
-        for log, seq in remembered.seqs.items():
-            now = _seq_in_node(machine, log)
+        for (log, branch), seq in remembered.seqs.items():
+            now = _seq_in_node(machine, log, branch)
             self._verdicts.hold("I4", machine, now >= seq, f"seq fell from {seq} to {now}")
-        for catalogue, version in remembered.roots.items():
+        for catalogue, adopted in remembered.roots.items():
+            version = max(each.version for each in adopted)
             found = machine.node.catalogues.get(catalogue)
             known = found is not None and found.chain is not None
             self._verdicts.hold("I4", machine, known, f"root {version} was forgotten")
         for log, published in self._ledger.logs.items():
             if published.home == machine.name:
-                promised, now = published.acknowledged, _seq_in_node(machine, log)
-                said = f"confirmed seq {promised} and holds {now}"
-                self._verdicts.hold("I10", machine, now >= promised, said)
+                promised = published.heads[: published.acknowledged]
+                held = machine.disk.heads_of(log)
+                kept = all(raw in held for raw in promised)
+                said = f"confirmed seq {len(promised)} and does not hold it"
+                self._verdicts.hold("I10", machine, kept, said)
+                now = max((_seq_in_node(machine, log, n) for n in range(BRANCHES_MAX)), default=0)
+                said = f"confirmed seq {len(promised)} and knows {now}"
+                self._verdicts.hold("I10", machine, now >= len(promised), said)
 
     def _check_published(self, machine: Machine, effect: ev.ExtendLog) -> None:
         branches = self._ledger.branches(effect.log)
@@ -77,6 +84,10 @@ class Logs:
         )
         same = any(_holds(branch.entries, effect) for branch in branches)
         self._verdicts.hold("I1", machine, heads, "adopts a head nobody published")
+        stolen = self._ledger.stolen.get(effect.log)
+        if stolen is not None:
+            seqs = [seq for seq, raw in effect.heads if raw in stolen.heads[seq - 1 : seq]]
+            stolen.acknowledged = max(stolen.acknowledged, *seqs, 0)
         self._verdicts.hold("I1", machine, same, "adopts entries nobody published")
 
     def _check_prefix(self, machine: Machine, effect: ev.ExtendLog) -> None:
@@ -98,22 +109,24 @@ class Logs:
         return int(stolen is not None and not honest and _holds(stolen.entries, effect))
 
     def _check_seqs(self, machine: Machine, effect: ev.ExtendLog) -> None:
-        seqs = self._of(machine).seqs
-        before = seqs.get(effect.log, 0)
+        seqs, place = self._of(machine).seqs, (effect.log, effect.branch)
         offered = [seq for seq, _ in effect.heads]
+        before = seqs.get(place, offered[0] - 1 if effect.branch else 0)
         rising = offered == list(range(before + 1, before + 1 + len(offered)))
         self._verdicts.hold("I4", machine, rising, f"seqs {offered} follow {before}")
-        seqs[effect.log] = max(before, *offered)
+        seqs[place] = max(before, *offered)
 
     def _check_root(self, machine: Machine, effect: ev.AdoptRoot) -> None:
-        roots = self._of(machine).roots
-        before = roots.get(effect.catalogue, 0)
+        adopted = self._of(machine).roots.setdefault(effect.catalogue, [])
+        before = max((each.version for each in adopted), default=0)
         published = (self._ledger.roots, self._ledger.purges)
         same = any(effect.raw in raws.get(effect.catalogue, ()) for raws in published)
         self._verdicts.hold("I1", machine, same, "adopts a root nobody published")
         said = f"root version {effect.version} after {before}"
-        self._verdicts.hold("I4", machine, effect.version >= before, said)
-        roots[effect.catalogue] = max(before, effect.version)
+        rivals = [each for each in adopted if each.version == effect.version]
+        is_fork = bool(rivals) and effect not in rivals  # a root fork voids what came after
+        self._verdicts.hold("I4", machine, effect.version >= before or is_fork, said)
+        adopted.append(effect)
 
     def _of(self, machine: Machine) -> _Remembered:
         return self._peers.setdefault(machine.name, _Remembered())
@@ -123,7 +136,7 @@ def _holds(entries: list[bytes], effect: ev.ExtendLog) -> bool:
     return entries[effect.first : effect.first + len(effect.entries)] == list(effect.entries)
 
 
-def _seq_in_node(machine: Machine, log: LogId) -> int:
+def _seq_in_node(machine: Machine, log: LogId, branch: int) -> int:
     catalogue = machine.node.catalogues.get(log.catalogue)
     held = None if catalogue is None else catalogue.logs.get(log.writer)
-    return 0 if held is None else held.seq
+    return held.branches[branch].seq if held and branch < len(held.branches) else 0

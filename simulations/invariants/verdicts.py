@@ -25,7 +25,7 @@ TITLES: Final[dict[str, str]] = {
     "I14": "after the last heal all peers hold equal logs and show equal items",
     "I15": "no published head, segment or submission is lost",
     "I16": "while no fault is at work, a confirmed head is soon everywhere",
-    "I17": "a root that closes a log reaches all",
+    "I17": "closing roots and evidence of forks reach all",
     "I18": "a settled mesh falls quiet",
     "I19": "a newcomer with an empty disk catches up in time",
     "I20": "a payload with one live source can be downloaded",

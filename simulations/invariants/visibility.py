@@ -48,8 +48,10 @@ class Visibility:
         said = "shows a segment nobody published"
         self._verdicts.hold("I1", machine, named is not None, said)
         if named is not None:
-            file = machine.disk.logs.get(named.log)
-            synced = file is not None and len(file.entries) > named.index
+            histories = self._ledger.branches(named.log)
+            raws = [h.entries[named.index] for h in histories if len(h.entries) > named.index]
+            disk = machine.disk
+            synced = any(disk.holds_entry(named.log, named.index, raw) for raw in raws)
             said = "shows a segment whose entry is not synced"
             self._verdicts.hold("I2", machine, synced, said)
 
@@ -82,11 +84,9 @@ def check_withdrawal(
     ledger: Ledger, verdicts: Verdicts, machine: Machine, withdrawal: Withdrawal
 ) -> None:
     """An item that this peer's synced log withdraws does not show (I9)."""
-    file = machine.disk.logs.get(withdrawal.log)
-    if file is None or len(file.entries) <= withdrawal.index:
+    raw = ledger.logs[withdrawal.log].entries[withdrawal.index]
+    if not machine.disk.holds_entry(withdrawal.log, withdrawal.index, raw):
         return
-    if file.entries[withdrawal.index] != ledger.logs[withdrawal.log].entries[withdrawal.index]:
-        return  # a thief's end of the log, which does not withdraw it
     if not ledger.counts(withdrawal.log, withdrawal.index) and knows_newest_root(
         ledger, machine, withdrawal.log.catalogue
     ):

@@ -14,6 +14,7 @@ import cbor2
 from meshnode.core import events as ev
 from meshnode.core.events import LogId, SegmentKey
 from meshnode.core.identifiers import CatalogueId, Digest
+from tests.core.federation import Branches, extend_branch
 from tests.core.institutions import LogCopy
 
 ItemName = tuple[CatalogueId, str, str]
@@ -21,12 +22,12 @@ ItemName = tuple[CatalogueId, str, str]
 
 @dataclass(slots=True)
 class Disk:
-    """What survives a crash. The log of a writer is only ever appended to, seq by seq."""
+    """What survives a crash. A branch is only ever appended to, seq by seq."""
 
     roots: dict[tuple[CatalogueId, int, bytes], None] = field(default_factory=dict)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
-    heads: dict[LogId, list[bytes]] = field(default_factory=dict)
-    entries: dict[LogId, list[bytes]] = field(default_factory=dict)
+    branches: Branches = field(default_factory=dict)
+    forks: dict[LogId, bytes] = field(default_factory=dict)
     objects: dict[Digest, None] = field(default_factory=dict)
     indexed: dict[SegmentKey, ev.SegmentRef] = field(default_factory=dict)
     hidden: dict[ItemName, int] = field(default_factory=dict)
@@ -39,12 +40,10 @@ class Disk:
             case ev.SetFollowed(catalogue, followed):
                 assert followed != (catalogue in self.followed)
                 (self.followed.setdefault if followed else self.followed.pop)(catalogue, None)
-            case ev.ExtendLog(log, heads, first, entries):
-                held = self.heads.setdefault(log, [])
-                assert [seq for seq, _ in heads] == [len(held) + 1 + n for n in range(len(heads))]
-                assert first == len(self.entries.setdefault(log, []))
-                held += [raw for _, raw in heads]
-                self.entries[log] += entries
+            case ev.ExtendLog():
+                extend_branch(self.branches, effect)
+            case ev.KeepFork(log, raw):
+                self.forks[log] = raw
             case ev.StampEntry() | ev.KeepDenyList():
                 raise AssertionError("nothing here erases or denies")
 
@@ -69,10 +68,8 @@ class Disk:
         return ev.Restored(
             followed=tuple(self.followed),
             roots=tuple((c, self.chain(c, 0)) for c in catalogues),
-            logs=tuple(
-                ev.StoredLog(log, tuple(heads), tuple(self.entries[log]))
-                for log, heads in self.heads.items()
-            ),
+            logs=tuple(self.branches[place] for place in sorted(self.branches)),
+            forks=tuple(self.forks.values()),
             objects=frozenset(self.objects),
             indexed=tuple((key, ref.clock) for key, ref in self.indexed.items()),
         )
@@ -89,17 +86,35 @@ class Disk:
             self.hidden[name] = max(clock, self.hidden.get(name, 0))
 
 
-def counted(
-    raws: Sequence[bytes], heads: Sequence[bytes], branch: LogCopy, closed: object
-) -> list[list[object]]:
-    """Return the entries of a held log that count, decoded, if a root closes it like this."""
+def counted(histories: Sequence[tuple[LogCopy, int]], closed: object) -> list[list[object]]:
+    """Return the entries of one log that count, decoded.
+
+    Args:
+        histories: what is held of each history that the writer signed, up to a seq.
+        closed: how the root closes the log, as it stands in the root.
+    """
+    ends = [held for held in histories if not any(_is_within(held, other) for other in histories)]
     if closed is False:
-        return []
-    size = len(raws)
-    if isinstance(closed, list) and len(heads) >= closed[0]:
-        last = cbor2.loads(heads[closed[0] - 1])[0]
-        size = branch.sizes[closed[0] - 1] if hashlib.sha256(last).digest() == closed[1] else 0
-    return [cbor2.loads(raw) for raw in raws[:size]]
+        ends = []
+    elif isinstance(closed, list):
+        last = [(copy, closed[0]) for copy, seq in ends if _reaches(copy, seq, closed)]
+        ends = last[:1] or [(copy, seq) for copy, seq in ends if seq < closed[0]]
+    raws = {raw: None for copy, seq in ends for raw in copy.entries[: ([0, *copy.sizes])[seq]]}
+    return [cbor2.loads(raw) for raw in raws]
+
+
+def _is_within(held: tuple[LogCopy, int], other: tuple[LogCopy, int]) -> bool:
+    """Say whether all heads of one history are those with which another, longer one begins."""
+    (copy, seq), (longer, end) = held, other
+    return seq < end and copy.heads[:seq] == longer.heads[:seq]
+
+
+def _reaches(copy: LogCopy, seq: int, closed: list[object]) -> bool:
+    last = int(closed[0])  # type: ignore[call-overload]
+    if seq < last:
+        return False
+    payload = cbor2.loads(copy.heads[last - 1])[0]
+    return hashlib.sha256(payload).digest() == closed[1]
 
 
 def state_of(

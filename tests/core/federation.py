@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from meshnode.core import events as ev
 from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
 from meshnode.core.node import Node
 from meshnode.core.signing import verify
@@ -29,6 +30,40 @@ def named(name: str) -> str:
     return name
 
 
+Branches = dict[tuple[LogId, int], ev.StoredLog]
+
+
+def extend_branch(branches: Branches, effect: ev.ExtendLog) -> None:
+    """Keep what a node made durable of one branch, as a store does."""
+    held = branches.get((effect.log, effect.branch))
+    if held is None:
+        assert (effect.log, effect.branch - 1) in branches or effect.branch == 0
+        held = ev.StoredLog(effect.log, (), (), effect.first)
+    assert effect.first == held.first + len(held.entries)
+    heads = tuple(raw for _, raw in effect.heads)
+    branches[effect.log, effect.branch] = replace(
+        held, heads=held.heads + heads, entries=held.entries + effect.entries
+    )
+
+
+def read_branches(
+    branches: Branches, log: LogId, stretches: Sequence[ev.Stretch]
+) -> tuple[tuple[bytes, ...], int, tuple[bytes, ...]]:
+    """Return the heads, the index of the first entry, and the entries of these stretches."""
+    heads: list[bytes] = []
+    entries: list[bytes] = []
+    for part in stretches:
+        held = branches[log, part.branch]
+        seqs = [decode_signed_head(raw).head.seq for raw in held.heads]
+        heads += [
+            raw
+            for seq, raw in zip(seqs, held.heads, strict=True)
+            if part.after_seq < seq <= part.seq
+        ]
+        entries += held.entries[part.first - held.first : part.stop - held.first]
+    return tuple(heads), stretches[0].first, tuple(entries)
+
+
 @dataclass(slots=True)
 class Peer:
     """One node with what is durable and what is indexed."""
@@ -37,8 +72,8 @@ class Peer:
     node: Node = field(init=False)
     roots: dict[tuple[CatalogueId, int, bytes], None] = field(default_factory=dict)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
-    heads: dict[LogId, list[bytes]] = field(default_factory=dict)
-    entries: dict[LogId, list[bytes]] = field(default_factory=dict)
+    branches: dict[tuple[LogId, int], ev.StoredLog] = field(default_factory=dict)
+    forks: dict[LogId, bytes] = field(default_factory=dict)
     objects: dict[Digest, None] = field(default_factory=dict)
     segments: dict[SegmentKey, ev.SegmentRef] = field(default_factory=dict)
     hidden: dict[tuple[CatalogueId, str, str], int] = field(default_factory=dict)
@@ -71,10 +106,10 @@ class Peer:
                 self.roots[catalogue, version, raw] = None
             case ev.SetFollowed(catalogue, followed):
                 (self.followed.setdefault if followed else self.followed.pop)(catalogue, None)
-            case ev.ExtendLog(log, heads, first, entries):
-                assert first == len(self.entries.setdefault(log, []))
-                self.heads.setdefault(log, []).extend(raw for _, raw in heads)
-                self.entries[log] += entries
+            case ev.ExtendLog():
+                extend_branch(self.branches, effect)
+            case ev.KeepFork(log, raw):
+                self.forks[log] = raw
             case ev.StampEntry(_, entry):
                 self.stamps[entry] = effect
             case ev.KeepDenyList(name):
@@ -85,10 +120,8 @@ class Peer:
         return ev.Restored(
             followed=tuple(self.followed),
             roots=tuple((c, self.chain(c, 0)) for c in catalogues),
-            logs=tuple(
-                ev.StoredLog(log, tuple(heads), tuple(self.entries[log]))
-                for log, heads in self.heads.items()
-            ),
+            logs=tuple(self.branches[place] for place in sorted(self.branches)),
+            forks=tuple(self.forks.values()),
             objects=frozenset(self.objects),
             indexed=tuple((key, ref.clock) for key, ref in self.segments.items()),
             stamps=tuple(self.stamps.values()),
@@ -264,15 +297,19 @@ class Federation:
         holder = self.peers[request.peer]
         match request:
             case ev.AskHeads(peer, catalogues):
-                logs = [log for log in holder.heads if log.catalogue in catalogues]
-                heads = tuple(holder.heads[log][-1] for log in logs)
+                heads = tuple(
+                    stored.heads[-1]
+                    for stored in holder.branches.values()
+                    if stored.log.catalogue in catalogues
+                )
                 return ev.HeadsReceived(peer, heads, holder.node.newest_roots(catalogues))
             case ev.AskRoots(peer, catalogue, after):
                 return ev.RootsReceived(peer, catalogue, holder.chain(catalogue, after))
-            case ev.AskLog(peer, log, after_seq, first):
-                heads = tuple(holder.heads.get(log, [])[max(after_seq, 0) :])
-                entries = tuple(holder.entries.get(log, [])[first:])
-                return ev.LogReceived(peer, log, heads, first, entries)
+            case ev.AskLog(peer, log, wanted, known):
+                stretches = holder.node.stretches(log, wanted, known)
+                if not stretches:
+                    return ev.RequestFailed(request, "not held")
+                return ev.LogReceived(peer, log, *read_branches(holder.branches, log, stretches))
             case ev.FetchObject(_, digest):
                 if digest in holder.objects and not holder.node.withholds(digest):
                     return ev.ObjectStored(digest)

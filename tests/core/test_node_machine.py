@@ -9,8 +9,9 @@ node is among honest peers alone and must hold and show everything.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import cbor2
 import pytest
@@ -62,9 +63,12 @@ class Truth:
     names: dict[Digest, str] = field(default_factory=dict)  # of segments; each has one item
     roots: list[Version] = field(default_factory=list)
 
+    @property
+    def copies(self) -> tuple[LogCopy, ...]:
+        return (self.ours, self.theirs, *self.forks)
+
     def branches(self, log: LogId) -> list[LogCopy]:
-        copies = (self.ours, self.theirs, *self.forks)
-        return [copy for copy in copies if self.log_of(copy) == log]
+        return [copy for copy in self.copies if self.log_of(copy) == log]
 
     def log_of(self, copy: LogCopy) -> LogId:
         return LogId(self.ville.catalogue, copy.writer)
@@ -220,7 +224,7 @@ class NodeMachine(RuleBasedStateMachine):
 
     @rule(data=DATA, peer=PEERS, with_entries=st.booleans())
     def gossip(self, data: st.DataObject, peer: PeerId, with_entries: bool) -> None:
-        copy = data.draw(st.sampled_from([self.truth.ours, self.truth.theirs, *self.truth.forks]))
+        copy = data.draw(st.sampled_from(self.truth.copies))
         if not copy.heads:
             return
         seq = data.draw(st.integers(1, len(copy.heads)))
@@ -289,7 +293,8 @@ class NodeMachine(RuleBasedStateMachine):
     # --- What always holds ------------------------------------------------------------------------
     @invariant()
     def logs_are_prefixes_of_what_a_writer_signed(self) -> None:
-        assert all(self._branch(log) is not None for log in self.disk.heads)
+        for stored in self.disk.branches.values():
+            assert any(_is_part(stored, copy) for copy in self.truth.branches(stored.log))
 
     @invariant()
     def roots_are_what_the_institution_signed(self) -> None:
@@ -303,7 +308,8 @@ class NodeMachine(RuleBasedStateMachine):
             return
         live, hidden = self._due()
         for key, ref in self.disk.indexed.items():
-            assert live.get((key.collection, key.digest), -1) >= ref.clock
+            name = (key.collection, key.digest)
+            assert live.get(name, -1) >= ref.clock or self._awaits_heirs(name, live)
             assert key.digest in self.disk.objects
         shown = {(c, item): clock for (_, c, item), clock in self.disk.hidden.items()}
         assert shown == hidden
@@ -314,15 +320,20 @@ class NodeMachine(RuleBasedStateMachine):
         if (self.catalogue, 2, newest.raw) not in self.disk.roots:
             return
         [closed] = [writer.closed for writer in newest.root.writers if writer.closed is not None]
-        held = len(self.disk.heads.get(self.truth.log_of(self.truth.theirs), []))
+        log = self.truth.log_of(self.truth.theirs)
+        kept: list[bytes] = []
+        if closed:
+            name = ev.HeadName(closed.seq, closed.head)
+            kept = next(c for c in self.truth.branches(log) if _has(c, name)).heads[: closed.seq]
+        stored = (s for s in self.disk.branches.values() if s.log == log)
+        held = sum(raw not in kept for branch in stored for raw in branch.heads)
         if self.held_when_closed is None:
             self.held_when_closed = held
-        last = closed.seq if closed else 0
-        assert held <= max(last, self.held_when_closed)
+        assert held <= self.held_when_closed
 
     @invariant()
     def what_was_acknowledged_is_durable(self) -> None:
-        held = self.disk.heads.get(self.truth.log_of(self.truth.ours), [])
+        held = self.truth.ours.heads[: self._held(self.truth.ours)]
         assert all(raw in held for raw in self.acknowledged)
 
     @invariant()
@@ -412,7 +423,7 @@ class NodeMachine(RuleBasedStateMachine):
         self._handle(ev.AnnouncementReceived(peer, raw))
 
     def _signed_parts(self) -> list[bytes]:
-        copies = (self.truth.ours, self.truth.theirs, *self.truth.forks)
+        copies = self.truth.copies
         raws = [raw for copy in copies for raw in copy.heads]
         return [*raws, *(root.raw for root in self.truth.roots)]
 
@@ -420,7 +431,7 @@ class NodeMachine(RuleBasedStateMachine):
         """Return what an honest peer says; it may hold only the first few heads of a log."""
         match request:
             case ev.AskHeads(peer):
-                copies = (self.truth.ours, self.truth.theirs)
+                copies = self.truth.copies
                 heads = tuple(copy.heads[:most][-1] for copy in copies if copy.heads[:most])
                 newest = self.truth.roots[-1]
                 name = ev.RootName(self.catalogue, newest.root.version, newest.digest)
@@ -428,10 +439,12 @@ class NodeMachine(RuleBasedStateMachine):
             case ev.AskRoots(peer, catalogue, after):
                 raws = tuple(r.raw for r in self.truth.roots if r.root.version > after)
                 return ev.RootsReceived(peer, catalogue, raws[:most])
-            case ev.AskLog(peer, log, after_seq, first):
-                copy = self.truth.branches(log)[0]
-                heads = tuple(copy.heads[max(after_seq, 0) :][:most])
-                return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:]))
+            case ev.AskLog(peer, log, wanted, known):
+                copy = next(c for c in self.truth.branches(log) if _has(c, wanted))
+                after = max((name.seq for name in known if _has(copy, name)), default=0)
+                first, stop = ([0, *copy.sizes])[after], copy.sizes[wanted.seq - 1]
+                heads = tuple(copy.heads[after : wanted.seq][:most])
+                return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:stop]))
             case ev.FetchObject(_, digest, size_bytes):
                 assert digest in self.truth.names, "an object that no writer named"
                 assert size_bytes == len(content(self.truth.names[digest]))
@@ -465,38 +478,58 @@ class NodeMachine(RuleBasedStateMachine):
         newest = cbor2.loads(cbor2.loads(self.disk.chain(self.catalogue, 0)[-1])[0])
         writers = {sha256(writer[0])[:16]: writer[3] for writer in newest[9]}
         entries: list[list[object]] = []
-        for log, raws in self.disk.entries.items():
-            heads = self.disk.heads[log]
-            branch = self._branch(log)
-            assert branch is not None, "a log that no writer signed like this"
-            entries += counted(raws, heads, branch, writers[log.writer])
+        for log in map(self.truth.log_of, (self.truth.ours, self.truth.theirs)):
+            histories = [(copy, self._held(copy)) for copy in self.truth.branches(log)]
+            entries += counted(histories, writers[log.writer])
         return state_of(entries)
 
-    def _branch(self, log: LogId) -> LogCopy | None:
-        """Return the history that the log on disk is a prefix of, heads and entries."""
-        heads, entries = self.disk.heads[log], self.disk.entries[log]
-        for copy in self.truth.branches(log):
-            same = heads == copy.heads[: len(heads)]
-            if same and entries == copy.entries[: copy.sizes[len(heads) - 1]]:
-                return copy
-        return None
+    def _awaits_heirs(self, name: tuple[str, bytes], live: Mapping[tuple[str, bytes], int]) -> bool:
+        """Say whether one that replaced it counts and is not searchable yet (L-69)."""
+        indexed = {(key.collection, key.digest) for key in self.disk.indexed}
+        every = (cbor2.loads(raw) for copy in self.truth.copies for raw in copy.entries)
+        heirs = (e for e in every if e[0] == "segment+" and name[1] in e[7] and e[3] == name[0])
+        return any((h[3], h[4][0]) in live and (h[3], h[4][0]) not in indexed for h in heirs)
+
+    def _wanted(self, copy: LogCopy) -> int:
+        """Return how many heads of a history the node must come to hold: what no root closes."""
+        if copy is self.truth.ours or len(self.truth.roots) == 1:
+            return len(copy.heads)
+        last = self.truth.roots[-1].root.writers[1].closed
+        return last.seq if last and _has(copy, ev.HeadName(last.seq, last.head)) else 0
+
+    def _held(self, copy: LogCopy) -> int:
+        """Return how many heads of a history are durable, whatever the branches they are on."""
+        raws = {raw for stored in self.disk.branches.values() for raw in stored.heads}
+        return sum(1 for _ in takewhile(raws.__contains__, copy.heads))
 
     def _is_complete(self) -> bool:
         newest = self.truth.roots[-1]
         if (self.catalogue, newest.root.version, newest.raw) not in self.disk.roots:
             return False
-        ours = self.disk.heads.get(self.truth.log_of(self.truth.ours), [])
-        theirs = self.disk.heads.get(self.truth.log_of(self.truth.theirs), [])
-        if ours != self.truth.ours.heads:
-            return False
-        unsettled = self.truth.forks or len(self.truth.roots) > 1
-        if not unsettled and theirs != self.truth.theirs.heads:
+        if any(self._held(copy) < self._wanted(copy) for copy in self.truth.copies):
             return False
         live, _ = self._due()
         indexed = {(k.collection, k.digest): r.clock for k, r in self.disk.indexed.items()}
         refused = {(ref.collection, ref.digest, ref.clock) for ref in self.refused}
         lacks = live.items() - indexed.items()
         return indexed.items() <= live.items() and all((*n, clock) in refused for n, clock in lacks)
+
+
+def _has(copy: LogCopy, name: ev.HeadName) -> bool:
+    heads = copy.heads[name.seq - 1 : name.seq]
+    return [decode_signed_head(raw).name for raw in heads] == [name]
+
+
+def _is_part(stored: ev.StoredLog, copy: LogCopy) -> bool:
+    """Say whether a branch as stored is a part of this history."""
+    if stored.heads[0] not in copy.heads:
+        return False
+    begin = copy.heads.index(stored.heads[0])
+    end = begin + len(stored.heads)
+    first, stop = ([0, *copy.sizes])[begin], copy.sizes[end - 1]
+    same = list(stored.heads) == copy.heads[begin:end]
+    is_whole = list(stored.entries) == copy.entries[first:stop]
+    return same and is_whole and (stored.first == first or not stored.entries)
 
 
 def _mutated(raw: bytes, data: st.DataObject) -> bytes:

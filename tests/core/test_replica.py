@@ -40,6 +40,10 @@ def digest_of(name: str) -> Digest:
     return sha256(content(name))
 
 
+def no_heirs(_key: SegmentKey) -> tuple[SegmentRef, ...]:
+    return ()
+
+
 @dataclass(slots=True)
 class Shelf:
     """A replica, and the catalogues that count; segments are known by their names."""
@@ -49,7 +53,7 @@ class Shelf:
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.replica = Replica(random.Random(1), self._counts, Denials({}))
+        self.replica = Replica(random.Random(1), self._counts, no_heirs, Denials({}))
         self.follow("Ville")
 
     def follow(self, name: str) -> None:
@@ -354,7 +358,7 @@ def test_a_lost_segment_that_waited_for_the_index_is_fetched_first() -> None:
 def test_a_start_wants_the_documents_that_are_not_here() -> None:
     shelf = Shelf()
     shelf.publish(CollectionAdded(1, "ortho", ObjectRef(digest_of("document"), 9)))
-    again = Replica(random.Random(1), shelf._counts, Denials({}))
+    again = Replica(random.Random(1), shelf._counts, no_heirs, Denials({}))
     list(again.resume(shelf.catalogue()))
     [fetch] = again.start([A], 0.0)
     assert (fetch.digest, fetch.size_bytes) == (digest_of("document"), 9)  # type: ignore[union-attr]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from meshnode.core import events as ev
-from meshnode.core.events import LogId
+from meshnode.core.events import HeadName, LogId
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, PeerId, key_id, sha256
 from meshnode.core.log import Log
 from meshnode.core.signing import public_key
-from meshnode.core.syncing import ASKED_AT_ONCE_MAX, ASKED_CATALOGUES_MAX, POLL_SECONDS, Sync
+from meshnode.core.syncing import (
+    ASKED_AT_ONCE_MAX,
+    ASKED_CATALOGUES_MAX,
+    POLL_SECONDS,
+    TARGETS_MAX,
+    Sync,
+)
 from tests.core.institutions import Institution, key_of, segment
 
 A, B = PeerId("a"), PeerId("b")
@@ -42,9 +49,9 @@ class Asking:
         return list(self.sync.start(self.peers, (VILLE,), lambda _: self.held, self.now))
 
     def asked(self) -> list[tuple[PeerId, int, int]]:
-        """Return whom logs are asked of now, after which head and from which entry."""
+        """Return whom logs are asked of now, for the head of which seq, and which is held."""
         return [
-            (ask.peer, ask.after_seq, ask.first)
+            (ask.peer, ask.wanted.seq, max((head.seq for head in ask.known), default=0))
             for ask in self.start()
             if isinstance(ask, ev.AskLog)
         ]
@@ -52,6 +59,14 @@ class Asking:
     def asked_roots(self) -> list[tuple[PeerId, int]]:
         asked = [ask for ask in self.start() if isinstance(ask, ev.AskRoots)]
         return [(ask.peer, ask.after) for ask in asked]
+
+
+def head(seq: int, branch: str = "") -> HeadName:
+    return HeadName(seq, sha256(f"{seq} {branch}".encode()))
+
+
+def up_to(seq: int) -> Callable[[HeadName], bool]:
+    return lambda name: name.seq <= seq
 
 
 def log_of(heads: int) -> Log:
@@ -66,62 +81,100 @@ def log_of(heads: int) -> Log:
 # --- Logs -----------------------------------------------------------------------------------------
 def test_a_log_is_asked_for_once_from_where_it_is_held() -> None:
     asking = Asking(held=log_of(2))
-    asking.sync.want_log(LOG, 5, B)
-    assert asking.asked() == [(B, 2, 2)]
+    asking.sync.want_log(LOG, head(5), B)
+    assert asking.asked() == [(B, 5, 2)]
     assert asking.asked() == []
 
 
-def test_a_log_is_asked_for_until_the_newest_head_heard_of_is_held() -> None:
+def test_a_log_is_asked_for_until_every_head_heard_of_is_settled() -> None:
     asking = Asking()
-    asking.sync.want_log(LOG, 5, A)
-    asking.sync.want_log(LOG, 3, A)
-    assert asking.asked() == [(A, 0, 0)]
+    asking.sync.want_log(LOG, head(5), A)
+    asking.sync.want_log(LOG, head(3), A)
+    assert asking.asked() == [(A, 5, 0)]
     asking.held = log_of(3)
-    asking.sync.extended(LOG, 3, A)
-    assert asking.asked() == [(A, 3, 3)]
-    asking.sync.extended(LOG, 5, A)
+    asking.sync.settle(LOG, up_to(3), A)
+    assert asking.asked() == [(A, 5, 3)]
+    asking.sync.settle(LOG, up_to(5), A)
     asking.now = 1000.0
     assert asking.asked() == []
 
 
 def test_what_our_own_publisher_adds_ends_no_question_that_reaches_further() -> None:
     asking = Asking()
-    asking.sync.want_log(LOG, 5, A)
+    asking.sync.want_log(LOG, head(5), A)
     asking.asked()
-    asking.sync.extended(LOG, 4, None)
+    asking.sync.settle(LOG, up_to(4), None)
     assert asking.asked() == []
-    asking.sync.logs.failed(LOG, A)
+    asking.sync.log_failed(LOG, A)
     asking.asked()
     asking.now = 2.0
-    assert asking.asked() == [(B, 0, 0)]
+    assert asking.asked() == [(B, 5, 0)]
 
 
 def test_a_head_that_is_told_after_the_log_was_complete_is_asked_for_anew() -> None:
     asking = Asking()
-    asking.sync.want_log(LOG, 1, A)
+    asking.sync.want_log(LOG, head(1), A)
     asking.asked()
-    asking.sync.extended(LOG, 1, A)
-    asking.sync.want_log(LOG, 2, B)
-    assert asking.asked() == [(B, 0, 0)]
+    asking.sync.settle(LOG, up_to(1), A)
+    asking.sync.want_log(LOG, head(2), B)
+    assert asking.asked() == [(B, 2, 0)]
+
+
+def test_after_a_failure_the_next_head_of_the_log_is_asked_for_and_then_the_first_again() -> None:
+    asking = Asking(peers=(A,))
+    wanted: list[int] = []
+    asking.sync.want_log(LOG, head(5, "one"), A)
+    asking.sync.want_log(LOG, head(4, "other"), A)
+    for _ in range(3):
+        asking.now = max(asking.now, asking.sync.next_deadline()) if wanted else asking.now
+        wanted += [seq for _, seq, _ in asking.asked()]
+        asking.sync.log_failed(LOG, A)
+        assert asking.asked() == []
+    assert wanted == [5, 4, 5]
+
+
+def test_a_late_failure_neither_ends_a_newer_question_nor_turns_to_another_head() -> None:
+    asking = Asking(peers=(A,))
+    asking.sync.want_log(LOG, head(5), A)
+    asking.sync.want_log(LOG, head(4, "other"), A)
+    asking.asked()
+    late = asking.sync.logs.attempt(LOG)
+    asking.sync.settle(LOG, lambda _: False, A)
+    assert asking.asked() == [(A, 5, 0)]
+    asking.sync.log_failed(LOG, A, late)
+    assert asking.sync.logs.is_in_flight(LOG, A)
+    asking.sync.settle(LOG, lambda _: False, A)
+    assert asking.asked() == [(A, 5, 0)]
+
+
+def test_of_one_log_no_more_heads_are_wanted_than_allowed() -> None:
+    asking = Asking()
+    wanted: list[tuple[PeerId, int, int]] = []
+    for number in range(TARGETS_MAX + 1):
+        asking.sync.want_log(LOG, head(number + 1), A)
+    for seq in range(1, TARGETS_MAX + 2):
+        wanted += asking.asked()
+        asking.sync.settle(LOG, up_to(seq), A)
+    assert [seq for _, seq, _ in wanted] == list(range(1, TARGETS_MAX + 1))
 
 
 def test_when_the_asked_peer_leaves_another_is_asked() -> None:
     asking = Asking()
-    asking.sync.want_log(LOG, 1, A)
+    asking.sync.want_log(LOG, head(1), A)
     asking.asked()
     asking.peers = (B,)
     asking.sync.peer_left(A)
     assert asking.asked() == []
     asking.now = asking.sync.next_deadline()
-    assert asking.asked() == [(B, 0, 0)]
+    assert asking.asked() == [(B, 1, 0)]
 
 
 def test_a_newcomer_is_asked_at_once_for_what_nobody_had() -> None:
     asking = Asking(peers=(A,))
-    asking.sync.want_log(LOG, 1, A)
+    asking.sync.want_log(LOG, head(1), A)
     asking.sync.want_roots(VILLE, 0, A)
     asking.start()
-    asking.sync.logs.failed(LOG, A)
+    asking.sync.log_failed(LOG, A)
     asking.sync.roots.failed(VILLE, A)
     assert asking.start() == []
     asking.peers = (A, B)
@@ -132,19 +185,19 @@ def test_a_newcomer_is_asked_at_once_for_what_nobody_had() -> None:
 def test_no_more_logs_are_asked_for_at_once_than_allowed() -> None:
     asking = Asking()
     for number in range(ASKED_AT_ONCE_MAX + 3):
-        asking.sync.want_log(LogId(catalogue(str(number)), LOG.writer), 1, A)
+        asking.sync.want_log(LogId(catalogue(str(number)), LOG.writer), head(1), A)
     assert len(asking.asked()) == ASKED_AT_ONCE_MAX
 
 
 def test_a_forgotten_catalogue_is_asked_for_no_more_and_the_others_are() -> None:
     asking = Asking()
     other = LogId(catalogue("other"), LOG.writer)
-    asking.sync.want_log(LOG, 1, A)
-    asking.sync.want_log(other, 1, B)
+    asking.sync.want_log(LOG, head(1), A)
+    asking.sync.want_log(other, head(1), B)
     asking.sync.want_roots(VILLE, 0, A)
     asking.sync.forget(VILLE)
     assert asking.asked_roots() == []
-    asking.sync.want_log(other, 2, B)
+    asking.sync.want_log(other, head(2), B)
     assert len(asking.sync.logs.in_flight) == 1
 
 

@@ -12,10 +12,12 @@ REF = ev.SegmentRef(LOG, "ortho", DIGEST, 5, 2, 1, 7, (0, 0, 1, 1), (None, None)
 
 
 def test_a_question_is_shown_by_its_ids() -> None:
-    line = trace.line(ev.AskLog(PeerId("12D3Koo"), LOG, after_seq=-1, first=4))
+    head = ev.HeadName(4, DIGEST)
+    line = trace.line(ev.AskLog(PeerId("12D3Koo"), LOG, head, known=(ev.HeadName(3, DIGEST),)))
 
     log = "(LogId,0001020304050607,0001020304050607)"
-    assert line == f"AskLog peer=12D3Koo log={log} after_seq=-1 first=4 attempt=0"
+    heads = "wanted=(HeadName,4,abababababababab) known=[(HeadName,3,abababababababab)]"
+    assert line == f"AskLog peer=12D3Koo log={log} {heads} attempt=0"
 
 
 def test_long_bytes_are_shown_by_length_and_digest() -> None:

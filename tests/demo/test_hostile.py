@@ -43,7 +43,8 @@ class Holder(Peer):
         self.catalogue = _publish(self.shelf)
 
     async def serve(self, peer: PeerId, stream: Stream) -> None:
-        await Serving(self.shelf, no_peers, no_provider).serve(peer, stream)
+        serving = Serving(self.shelf, no_peers, no_provider, stretches=self.shelf.stretches)
+        await serving.serve(peer, stream)
 
 
 class Victim(Peer):

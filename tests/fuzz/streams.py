@@ -76,18 +76,19 @@ def framed(*values: object) -> bytes:
 QUESTIONS: list[list[Any]] = [
     ["heads", [CATALOGUE, bytes(32)]],
     ["roots", CATALOGUE, 0],
-    ["log", CATALOGUE, bytes(16), 0, 0],
+    ["log", CATALOGUE, bytes(16), [1, bytes(32)], [[1, bytes(32)]]],
     ["object", sha256(CONTENT), 3],
     ["peers", ["/ip4/192.0.2.1/tcp/1"]],
     ["provider", bytes(32)],
 ]
+HEAD = ev.HeadName(1, Digest(bytes(32)))
 REQUESTS: list[tuple[ev.Request, list[Any]]] = [
     (
         ev.AskHeads(ANSWERER, (CATALOGUE,)),
         [["heads", [b"head", b"other"], [[CATALOGUE, 1, bytes(32)]]]],
     ),
     (ev.AskRoots(ANSWERER, CATALOGUE, 0), [["roots", [b"root"]]]),
-    (ev.AskLog(ANSWERER, LOG, 0, 3), [["log", [b"head"], 3, [b"entry"]]]),
+    (ev.AskLog(ANSWERER, LOG, HEAD, ()), [["log", [b"head"], 3, [b"entry"]]]),
     (ev.FetchObject(ANSWERER, sha256(CONTENT), len(CONTENT)), [["object", len(CONTENT)], CONTENT]),
 ]
 

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.protocol import broken, examples, item_examples, root_chains
+from tests.protocol import broken, examples, fork_histories, item_examples, root_chains
 from tests.protocol.examples import (
     CATALOGUE,
     COLLEAGUE,
@@ -291,6 +291,7 @@ def _shown(value: object) -> object:
 
 FILES = {
     "encoding.json": encoding,
+    "forks.json": fork_histories.forks,
     "identifiers.json": identifiers,
     "items.json": items,
     "log.json": log,

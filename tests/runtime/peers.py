@@ -10,7 +10,7 @@ from typing import BinaryIO
 import trio
 import trio.testing
 
-from meshnode.core.events import LogId
+from meshnode.core.events import HeadName, LogId, Stretch
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.runtime.requests import Requests
 from meshnode.runtime.serving import Serving
@@ -63,8 +63,18 @@ class Shelf:
     def roots(self, catalogue: CatalogueId, after: int) -> list[bytes]:
         return self.all_roots.get(catalogue, [])[after:]
 
-    def log(self, log: LogId, after_seq: int, first: int) -> tuple[list[bytes], int, list[bytes]]:
-        return self.heads([log.catalogue])[after_seq + 1 :], first, self.entries[log][first:]
+    def stretches(
+        self, log: LogId, wanted: HeadName, known: Sequence[HeadName]
+    ) -> tuple[Stretch, ...]:
+        """Find the heads after the newest known one; head n covers n entries."""
+        after = max((name.seq for name in known), default=0)
+        held = min(wanted.seq, len(self.heads([log.catalogue])))
+        return (Stretch(0, after, held, after, len(self.entries[log])),) if after < held else ()
+
+    def log(self, log: LogId, stretches: Sequence[Stretch]) -> tuple[list[bytes], list[bytes]]:
+        [part] = stretches
+        heads = self.heads([log.catalogue])[part.after_seq : part.seq]
+        return heads, self.entries[log][part.first : part.stop]
 
     def open_object(self, digest: Digest) -> BinaryIO | None:
         self.opened.append(digest)
@@ -114,5 +124,5 @@ def no_provider(_key: bytes) -> int | None:
 def connect(nursery: trio.Nursery, shelf: Shelf, folder: Folder) -> Requests:
     """Return requests that reach one answerer with this library."""
     line = Line(nursery)
-    line.answerers[ANSWERER] = Serving(shelf, no_peers, no_provider)
+    line.answerers[ANSWERER] = Serving(shelf, no_peers, no_provider, stretches=shelf.stretches)
     return Requests(line.open_stream, folder, lambda: ["/ip4/192.0.2.1/tcp/1/p2p/asker"])

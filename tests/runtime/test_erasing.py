@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from meshnode.core import events as ev
-from meshnode.core.events import Check, LogId, RootName, SegmentRef
+from meshnode.core.events import Check, HeadName, LogId, RootName, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
 from meshnode.errors import UsageError
 from meshnode.runtime.index import Index
@@ -212,12 +212,19 @@ async def test_of_a_denied_catalogue_nothing_is_told(nursery: trio.Nursery, tmp_
     shelf.all_heads[CITY], shelf.all_roots[CITY] = [b"head"], [b"root"]
     log = LogId(CITY, Kid(bytes(16)))
     shelf.entries[log] = [b"entry"]
-    serving = Serving(shelf, no_peers, no_provider, denies=lambda catalogue: catalogue == CITY)
+    serving = Serving(
+        shelf,
+        no_peers,
+        no_provider,
+        denies=lambda catalogue: catalogue == CITY,
+        stretches=shelf.stretches,
+    )
     requests = asker(nursery, tmp_path, serving)
     heads = await requests.perform(ev.AskHeads(ANSWERER, (CITY,)))
     assert heads == ev.HeadsReceived(ANSWERER, ())
     request = ev.AskRoots(ANSWERER, CITY)
     roots = await requests.perform(request)
     assert roots == ev.RequestFailed(request, "the peer does not have it")
-    answer = await requests.perform(ev.AskLog(ANSWERER, log, -1, 0))
-    assert answer == ev.LogReceived(ANSWERER, log, (), 0, ())
+    question = ev.AskLog(ANSWERER, log, HeadName(1, sha256(b"head")), known=())
+    answer = await requests.perform(question)
+    assert answer == ev.RequestFailed(question, "the peer does not have it")

@@ -17,7 +17,7 @@ import trio
 import trio.lowlevel
 
 from meshnode.control import Control, Message, NotRunningError
-from meshnode.core.events import LogId
+from meshnode.core.events import LogId, Stretch
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime import publishing
@@ -119,9 +119,8 @@ async def test_a_head_that_was_journalled_but_never_submitted_is_submitted_first
         await publish(publisher, tmp_path, "b")
         assert await ids_found(home) == ["a", "b"]
         assert not institution.journal.exists()
-        heads, _, _ = peer.store.log(
-            LogId(institution.catalogue, writer_of(institution.writer_key(None))), -1, 0
-        )
+        log = LogId(institution.catalogue, writer_of(institution.writer_key(None)))
+        heads, _ = peer.store.whole(log, [Stretch(0, 0, 1, 0, 1)])
     assert heads[0] == bytes.fromhex(signed[0])
 
 

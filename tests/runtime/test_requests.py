@@ -82,6 +82,17 @@ def frame(value: object) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
+def ask_log(wanted: int, *known: int) -> ev.AskLog:
+    """Ask for the way to a head from those known, all by their seq."""
+    names = tuple(ev.HeadName(seq, Digest(bytes([seq]) * 32)) for seq in (wanted, *known))
+    return ev.AskLog(ANSWERER, LOG, names[0], names[1:])
+
+
+async def test_a_head_that_is_not_held_is_not_given(requests: Requests) -> None:
+    event = await requests.perform(ask_log(1, 1))
+    assert event == ev.RequestFailed(ask_log(1, 1), "the peer does not have it")
+
+
 def fetch(data: bytes, peer: PeerId = ANSWERER) -> ev.FetchObject:
     return ev.FetchObject(peer, sha256(data), len(data))
 
@@ -94,7 +105,7 @@ async def test_heads_roots_and_log_come_as_the_library_holds_them(requests: Requ
     assert await requests.perform(ev.AskRoots(ANSWERER, CATALOGUE)) == ev.RootsReceived(
         ANSWERER, CATALOGUE, (b"root 1",)
     )
-    assert await requests.perform(ev.AskLog(ANSWERER, LOG, 0, 1)) == ev.LogReceived(
+    assert await requests.perform(ask_log(2, 1)) == ev.LogReceived(
         ANSWERER, LOG, (b"head 1",), 1, (b"entry 1", b"entry 2")
     )
 
@@ -144,12 +155,10 @@ async def test_an_answer_of_the_wrong_shape_is_the_peers_fault(
     assert event.check is Check.FRAME
 
 
-async def test_a_log_from_another_place_than_asked_is_the_peers_fault(
-    nursery: trio.Nursery, folder: Folder
-) -> None:
-    answer = frame(["log", [b"head"], 7, [b"entry"]])
+async def test_a_log_from_nowhere_is_the_peers_fault(nursery: trio.Nursery, folder: Folder) -> None:
+    answer = frame(["log", [b"head"], -7, [b"entry"]])
     requests = Requests(Scripted(nursery, answer).open_stream, folder, list)
-    event = await requests.perform(ev.AskLog(ANSWERER, LOG, -1, 0))
+    event = await requests.perform(ask_log(1))
     assert isinstance(event, ev.RequestFailed)
     assert event.check is Check.FRAME
 
@@ -283,8 +292,10 @@ async def test_an_object_that_the_peer_lacks_is_no_fault(requests: Requests) -> 
         ["?"],
         ["heads", [b"short"]],
         ["heads", [CATALOGUE] * 1025],
-        ["log", CATALOGUE, LOG.writer, -2, 0],
-        ["log", CATALOGUE, LOG.writer, True, 0],
+        ["log", CATALOGUE, LOG.writer, [0, bytes(32)], []],
+        ["log", CATALOGUE, LOG.writer, [True, bytes(32)], []],
+        ["log", CATALOGUE, LOG.writer, [1], []],
+        ["log", CATALOGUE, LOG.writer, [1, bytes(32)], [[1, bytes(32)]] * 257],
         ["object", BIG_NAME, -1],
         ["peers", ["x" * 300]],
         ["provider", b"short"],

@@ -11,8 +11,14 @@ import trio
 from meshnode.control import Control
 from meshnode.core.amendments import set_meta
 from meshnode.core.identifiers import Kid
+from meshnode.core.roots import LastHead
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.ceremony import amendment, chain_at, signed_by_those_asked
+from meshnode.runtime.ceremony import (
+    amendment,
+    chain_at,
+    last_head,
+    signed_by_those_asked,
+)
 from meshnode.runtime.ceremony import publish as publish_root
 from meshnode.runtime.home import Home
 from meshnode.runtime.institutions import all_of, writer_of
@@ -85,7 +91,7 @@ async def test_heads_that_a_restored_backup_never_signed_are_fetched_and_shown(t
         assert (log.log(writer_of(restored._key)).seq, log.disputed) == (3, {})
 
 
-async def test_two_copies_that_have_both_signed_are_told_apart(tmp_path: Path):
+async def test_of_two_copies_that_have_both_signed_everything_shows_and_the_dispute(tmp_path: Path):
     home, reader = made_home(tmp_path / "home"), made_home(tmp_path / "reader")
     institution, publisher = publisher_of(home)
     async with running(reader.root, loopback(), online=True) as other:
@@ -101,14 +107,27 @@ async def test_two_copies_that_have_both_signed_are_told_apart(tmp_path: Path):
             await found_all(reader, "a", "b", "c")
         async with offline(backup.root):
             await publish(opened(backup), tmp_path, "d")
-        async with running(backup.root, seeds, online=True):
-            with (
-                trio.fail_after(WITHIN_SECONDS),
-                pytest.raises(
-                    UsageError, match="know head 3 of your log, and it cannot be followed"
-                ),
-            ):
-                await opened(backup).catch_up()
+        async with running(backup.root, seeds, online=True) as restored:
+            with trio.fail_after(WITHIN_SECONDS):
+                assert await opened(backup).catch_up() == 1
+            for each in (backup, reader):
+                await found_all(each, "a", "b", "c", "d")
+            writer = writer_of(opened(backup)._key)
+            for peer in (other, restored):
+                assert peer.node.catalogues[institution.catalogue].disputed == {writer: 2}
+                assert len(peer.store.restored().forks) == 1
+            await publish(opened(backup), tmp_path, "e")
+            await found_all(reader, "a", "b", "c", "d", "e")
+
+            asked = Control(backup.control), institution.catalogue, writer
+            with pytest.raises(UsageError, match="2 heads of one seq") as caught:
+                await last_head(*asked, None)
+            assert "--head" in caught.value.hint
+            [main, rival] = restored.node.catalogues[institution.catalogue].log(writer).branches
+            for branch in (main, rival):
+                name = branch.name_at(3)
+                found = await last_head(*asked, None, name.digest.hex()[:12])
+                assert found == LastHead(3, name.digest)
 
 
 async def test_a_root_that_others_know_is_learned_before_the_next_is_proposed(tmp_path: Path):

@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 import threading
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import apsw
@@ -152,41 +152,59 @@ def test_a_damaged_file_and_a_newer_format_are_refused(home):
     assert caught.value.hint == "install a newer meshnode"
 
 
-def test_a_store_of_format_1_keeps_its_roots_and_takes_a_second_of_one_version(home):
-    Store(home).close()
-    old = apsw.Connection(str(home.log))
-    old.execute("DROP TABLE roots")
-    old.execute("DROP TABLE stamps")
-    old.execute(
-        "CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,"
-        " PRIMARY KEY (catalogue, version)) WITHOUT ROWID"
+def write_former(path, number: int) -> None:
+    """Write a store as format 1 or 2 was: a root followed, and a log of one head and entry."""
+    catalogue, writer = astuple(LOGS[0])
+    of_a_root = "catalogue, version" if number == 1 else "catalogue, version, raw"
+    former = apsw.Connection(str(path))
+    former.execute(
+        f"""
+        CREATE TABLE followed (catalogue BLOB PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE heads (catalogue BLOB, writer BLOB, seq INTEGER, raw BLOB NOT NULL,
+                            PRIMARY KEY (catalogue, writer, seq)) WITHOUT ROWID;
+        CREATE TABLE entries (catalogue BLOB, writer BLOB, position INTEGER, raw BLOB NOT NULL,
+                              PRIMARY KEY (catalogue, writer, position)) WITHOUT ROWID;
+        CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
+                            PRIMARY KEY ({of_a_root})) WITHOUT ROWID;
+        """
     )
-    old.execute("INSERT INTO roots VALUES (?, 1, ?)", (CATALOGUES[0], b"first"))
-    old.pragma("user_version", 1)
-    old.close()
-    store = Store(home)
-    store.commit([ev.AdoptRoot(CATALOGUES[0], 2, raw) for raw in (b"one", b"other", b"one")])
-    assert store.roots(CATALOGUES[0]) == [b"first", b"one", b"other"]
-    store.close()
+    if number == 2:
+        former.execute(
+            "CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,"
+            " PRIMARY KEY (catalogue, entry)) WITHOUT ROWID"
+        )
+    former.execute("INSERT INTO followed VALUES (?)", (catalogue,))
+    former.execute("INSERT INTO roots VALUES (?, 1, ?)", (catalogue, b"first"))
+    former.execute("INSERT INTO heads VALUES (?, ?, 1, ?)", (catalogue, writer, b"head"))
+    former.execute("INSERT INTO entries VALUES (?, ?, 0, ?)", (catalogue, writer, b"entry"))
+    former.pragma("user_version", number)
+    former.close()
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_store_of_an_older_format_takes_deny_lists_and_keeps_the_last_of_each_name(home, number):
-    Store(home).close()
-    old = apsw.Connection(str(home.log))
-    old.execute("DROP TABLE deny_lists")
-    if number == 1:
-        old.execute("DROP TABLE stamps")
-    old.pragma("user_version", number)
-    old.close()
-    store = Store(home)
+def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(home, number):
+    write_former(home.log, number)
+    log, other, catalogue = LOGS[0], LOGS[1], LOGS[0].catalogue
     kept = ev.KeepDenyList("own", b"two"), ev.KeepDenyList("theirs", b"rules")
+    store = Store(home)
+    store.commit([ev.AdoptRoot(catalogue, 2, raw) for raw in (b"one", b"other", b"one")])
+    store.commit([ev.ExtendLog(log, ((1, b"rival"),), 0, (b"its entry",), branch=1)])
+    store.commit([ev.KeepFork(log, b"evidence"), ev.KeepFork(other, b"of another")])
     store.commit([ev.KeepDenyList("own", b"one"), *kept, ev.KeepDenyList("gone", b"x")])
-    store.commit([ev.KeepDenyList("gone", b"")])
+    store.commit([ev.KeepDenyList("gone", b""), ev.StampEntry(catalogue, sha256(b"entry"), 7)])
     store.close()
     store = Store(home)
-    assert store.restored().deny_lists == kept
+    restored = store.restored()
     store.close()
+    assert restored.followed == (catalogue,)
+    assert restored.roots == ((catalogue, (b"first", b"one", b"other")),)
+    assert restored.logs == (
+        ev.StoredLog(log, (b"head",), (b"entry",)),
+        ev.StoredLog(log, (b"rival",), (b"its entry",)),
+    )
+    assert sorted(restored.forks) == [b"evidence", b"of another"]
+    assert restored.stamps == (ev.StampEntry(catalogue, sha256(b"entry"), 7),)
+    assert restored.deny_lists == kept
 
 
 def test_peers_are_answered_the_newest_head_of_each_log_and_all_roots(store: Store):
@@ -208,10 +226,33 @@ def test_peers_are_answered_the_newest_head_of_each_log_and_all_roots(store: Sto
 def test_a_log_is_answered_in_parts_that_keep_within_their_bytes(store: Store):
     entries = tuple(bytes([n]) * 200_000 for n in range(8))
     store.commit([ev.ExtendLog(LOGS[0], ((1, b"head"), (2, b"next")), 0, entries)])
-    heads, first, answered = store.log(LOGS[0], 1, 2)
-    assert (heads, first, answered) == ([b"next"], 2, list(entries[2:7]))
-    assert store.log(LOGS[0], 2, 7) == ([], 7, [entries[7]])
-    assert store.log(LOGS[1], 0, 0) == ([], 0, [])
+    part = ev.Stretch(branch=0, after_seq=1, seq=2, first=2, stop=8)
+    assert store.log(LOGS[0], [part]) == ([b"next"], list(entries[2:7]))
+    assert store.whole(LOGS[0], [part]) == ([b"next"], list(entries[2:]))
+    assert store.log(LOGS[0], [ev.Stretch(0, 2, 2, 7, 8)]) == ([], [entries[7]])
+    assert store.log(LOGS[1], [part]) == ([], [])
+
+
+def test_branches_are_kept_apart_and_read_as_one_way(store: Store):
+    store.commit(
+        [
+            ev.ExtendLog(LOGS[0], ((1, b"a1"), (2, b"a2"), (3, b"a3")), 0, (b"one", b"two")),
+            ev.ExtendLog(LOGS[0], ((3, b"b3"),), 1, (b"other",), branch=1),
+        ]
+    )
+    assert store.heads([CATALOGUES[0]]) == [b"a3", b"b3"]
+    way = [ev.Stretch(0, 1, 2, 1, 1), ev.Stretch(1, 2, 3, 1, 2)]
+    assert store.log(LOGS[0], way) == ([b"a2", b"b3"], [b"other"])
+    assert store.restored().logs == (
+        ev.StoredLog(LOGS[0], (b"a1", b"a2", b"a3"), (b"one", b"two")),
+        ev.StoredLog(LOGS[0], (b"b3",), (b"other",), 1),
+    )
+
+
+def test_of_the_evidence_about_a_log_the_last_is_kept(store: Store):
+    store.commit([ev.KeepFork(LOGS[0], b"late"), ev.KeepFork(LOGS[1], b"other")])
+    store.commit([ev.KeepFork(LOGS[0], b"early")])
+    assert sorted(store.restored().forks) == [b"early", b"other"]
 
 
 def put(store: Store, data: bytes) -> Digest:

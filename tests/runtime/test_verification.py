@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
 
+from meshnode.core import events as ev
+from meshnode.core.heads import decode_signed_head, encode_head
 from meshnode.core.identifiers import object_text
+from meshnode.core.signed import encode_signed
+from meshnode.core.signing import sign
 from meshnode.errors import StorageError
 from meshnode.runtime.home import Home
+from meshnode.runtime.store import Store
 from meshnode.runtime.verification import Report, verify_store
-from tests.runtime.homes import copy_of, published_home
+from tests.runtime.homes import copy_of, published_home, publisher_of
 
 pytestmark = pytest.mark.slow
 
@@ -118,3 +124,26 @@ async def test_a_database_that_cannot_be_read_is_named(home: Home):
 async def test_what_is_no_data_directory_is_refused(tmp_path: Path):
     with pytest.raises(StorageError, match="is not a meshnode data directory"):
         await verify_store(Home(tmp_path / "nothing"))
+
+
+async def test_both_branches_of_a_log_are_checked(home: Home):
+    """A second history of the log, signed with the same key, as a peer keeps it."""
+    store = Store(home)
+    [stored] = store.restored().logs
+    head = decode_signed_head(stored.heads[1])
+    institution, _ = publisher_of(home)
+    other = replace(head.head, issued=head.head.issued + 1)
+    key = institution.writer_key(None)
+    raw = encode_signed(sign("head", encode_head(other), [key]))
+    first = decode_signed_head(stored.heads[0]).head.size
+    store.commit([ev.ExtendLog(stored.log, ((2, raw),), first, stored.entries[first:], branch=1)])
+    store.close()
+    report = await verify_store(home)
+    assert report.faults == []
+    assert (report.heads, report.entries) == (3, 4)
+
+    database = apsw.Connection(str(home.log))
+    sql = "UPDATE entries SET raw = ? WHERE branch = 1"
+    database.execute(sql, (flipped(stored.entries[first], 20),))
+    database.close()
+    assert names(await verify_store(home)) == [("tree hash", f"entries {first} to {first}")]

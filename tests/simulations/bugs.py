@@ -23,7 +23,7 @@ from meshnode.core.merkle import leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
 from simulations.scenario import Scenario
-from tests.simulations.worlds import ERASED, HOSTILE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import ERASED, FORKED, HOSTILE, STOLEN, TROUBLED, WORN
 
 
 class ForgetsWithdrawals(Node):
@@ -34,6 +34,13 @@ class ForgetsWithdrawals(Node):
 
     def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
         return without(super().restore(restored, now), ev.HideItems)
+
+
+class KeepsNoEvidence(Node):
+    """Forgets that a log forked."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.KeepFork)
 
 
 class ConfirmsWithoutStoring(Node):
@@ -304,7 +311,7 @@ class Bug:
     world: Scenario
     invariants: tuple[str, ...]
     node: Callable[..., Node] = Node
-    patch: tuple[object, str, Callable[..., Any]] | None = None
+    patch: tuple[object, str, Any] | None = None
 
 
 BUGS = (
@@ -345,6 +352,10 @@ BUGS = (
         ("I15",),
         patch=(fetching.FetchQueue, "_choose", choose_the_same),
     ),
+    Bug(
+        "of a fork the first branch is kept", FORKED, ("I14", "I15"), patch=(log, "BRANCHES_MAX", 1)
+    ),
+    Bug("a fork leaves no evidence", FORKED, ("I17",), KeepsNoEvidence),
     Bug("what a root closed goes on showing", STOLEN, ("I5",), ShowsWhatIsClosed),
     Bug("later roots are not asked for", STOLEN, ("I17",), NeverAsksForRoots),
     Bug("a closing gives nothing back", STOLEN, ("I6",), NeverShowsAgain),

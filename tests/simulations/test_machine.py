@@ -120,8 +120,8 @@ def test_a_disk_answers_within_its_limits_and_asks_on() -> None:
     disk = Disk()
     disk.write([ev.ExtendLog(LOG, ((1, b"h"),), 0, (b"x" * 700_000, b"y" * 700_000))])
     disk.sync()
-    heads, entries = disk.tail(ev.AskLog(PeerId("p"), LOG, after_seq=-1, first=0))
-    _, rest = disk.tail(ev.AskLog(PeerId("p"), LOG, after_seq=1, first=1))
+    heads, entries = disk.read(LOG, [ev.Stretch(0, after_seq=0, seq=1, first=0, stop=2)])
+    _, rest = disk.read(LOG, [ev.Stretch(0, after_seq=1, seq=1, first=1, stop=2)])
 
     assert (heads, [len(entry) for entry in entries]) == ((b"h",), [700_000])
     assert rest == (b"y" * 700_000,)

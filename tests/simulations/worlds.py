@@ -87,3 +87,18 @@ ERASED = Scenario(
         Crash(kind="crash", at_seconds=55, for_seconds=15, who="others", share=0.3),
     ),
 )
+
+FORKED = Scenario(
+    name="forked",
+    title="Ten peers in five parts; a stolen key signs in another, and no root decides.",
+    nodes=10,
+    settle_seconds_max=200,
+    links=LinkModel(degree=4, loss=0.02),
+    workload=Workload(institutions=2, segments_each=8, interval_seconds=8, withdraw_every=3),
+    faults=(
+        Split(kind="split", at_seconds=40, for_seconds=60, sides=5),
+        Theft(kind="theft", at_seconds=50, for_seconds=10, heads=3, closes=False),
+        Crash(kind="crash", at_seconds=110, for_seconds=5, share=0.5),
+    ),
+    adversaries=(Adversary(kind="equivocator", count=2),),
+)

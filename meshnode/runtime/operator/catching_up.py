@@ -53,11 +53,11 @@ async def catch_up(peer: Peer, arguments: CatchUp) -> AsyncGenerator[Message, No
             while _lacks_roots(held, answers):
                 await watcher.receive()
         with trio.move_on_after(FETCH_SECONDS):
-            while any(kid not in held.disputed for kid in _behind(held, known)):
+            while _behind(held, known):
                 await watcher.receive()
     behind = [
-        {"writer": kid.hex(), "known": known[kid], "held": held.log(kid).seq}
-        for kid in _behind(held, known)
+        {"writer": kid.hex(), "known": name.seq, "held": held.log(kid).newest_seq}
+        for kid, name in _behind(held, known)
     ]
     yield {"result": {"answered": len(answers), "behind": behind}}
 
@@ -85,20 +85,20 @@ async def _answers(peer: Peer, catalogue: CatalogueId) -> list[ev.HeadsReceived]
     return answers
 
 
-def _known(held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]) -> dict[Kid, int]:
-    """Return the newest seq of each log of which an authentic head, which counts, was told."""
+def _known(
+    held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]
+) -> dict[tuple[Kid, ev.HeadName], None]:
+    """Return the authentic heads that were told: the newest of each branch that a peer has."""
     assert held.chain is not None
-    known: dict[Kid, int] = {}
+    known: dict[tuple[Kid, ev.HeadName], None] = {}
     for raw in (raw for answer in answers for raw in answer.raws):
         try:
             offered = decode_signed_head(raw)
         except MalformedRecordError:
             continue  # the node blames its sender
         head = offered.head
-        if head.catalogue != held.id or held.chain.head_fault(head, offered.signed, verify):
-            continue
-        if not held.is_void(offered):
-            known[head.writer] = max(head.seq, known.get(head.writer, 0))
+        if head.catalogue == held.id and not held.chain.head_fault(head, offered.signed, verify):
+            known[head.writer, offered.name] = None
     return known
 
 
@@ -108,8 +108,10 @@ def _lacks_roots(held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]) -> bo
     return any(not held.chain.holds(name.digest) for name in named)
 
 
-def _behind(held: HeldCatalogue, known: dict[Kid, int]) -> list[Kid]:
-    return [kid for kid, seq in known.items() if held.log(kid).seq < seq]
+def _behind(
+    held: HeldCatalogue, known: Iterable[tuple[Kid, ev.HeadName]]
+) -> list[tuple[Kid, ev.HeadName]]:
+    return [(kid, name) for kid, name in known if not held.is_settled(kid, name)]
 
 
 ACTIONS: dict[str, Action] = {"catch_up": (CatchUp, catch_up)}

@@ -14,11 +14,12 @@ from meshnode.control import Message
 from meshnode.core import amendments
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import Entry, SegmentAdded, UnknownEntry, decode_entry
-from meshnode.core.events import LogId
+from meshnode.core.events import LogId, Stretch
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.history import sentence
 from meshnode.core.identifiers import Kid, object_text
 from meshnode.core.merkle import inclusion_proof, leaf_hash
+from meshnode.core.roots import Writer
 from meshnode.core.trust import RootChain
 from meshnode.errors import UsageError
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex
@@ -66,9 +67,12 @@ async def roots(peer: Peer, arguments: Named) -> AsyncGenerator[Message, None]:
 async def heads(peer: Peer, arguments: Heads) -> AsyncGenerator[Message, None]:
     """Return seq and digest of every head held of one writer."""
     held, _ = _held(peer, arguments.catalogue)
-    log = LogId(held.id, Kid(arguments.writer))
-    found, _ = await trio.to_thread.run_sync(_whole_log, peer.store, log)
-    yield {"result": {"heads": [(each.head.seq, each.signed.digest.hex()) for each in found]}}
+    names = [
+        branch.name_at(seq)
+        for branch in held.log(Kid(arguments.writer)).branches
+        for seq in range(branch.base_seq + 1, branch.seq + 1)
+    ]
+    yield {"result": {"heads": [(name.seq, name.digest.hex()) for name in names]}}
 
 
 async def history(peer: Peer, arguments: History) -> AsyncGenerator[Message, None]:
@@ -122,12 +126,26 @@ def _steps(store: Store, held: HeldCatalogue, collection: str | None) -> list[di
 
 def _log_steps(store: Store, held: HeldCatalogue, kid: Kid) -> Iterator[dict[str, Any]]:
     assert held.chain is not None
-    heads, raws = _whole_log(store, LogId(held.id, kid))
     grant = held.chain.writer(kid)
-    first = 0
+    for branch in held.log(kid).branches:
+        own = list(branch.stretches(branch.base_seq, branch.seq))
+        heads, raws = _read(store, LogId(held.id, kid), own)
+        yield from _branch_steps(held, grant, heads, raws, branch.base_size)
+
+
+def _branch_steps(
+    held: HeldCatalogue,
+    grant: Writer | None,
+    heads: Sequence[SignedHead],
+    raws: Sequence[bytes],
+    start: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield the steps of one branch; `raws` are its entries from index `start`."""
+    first = start
     for offered in heads:
-        head, entries = offered.head, [decode_entry(raw) for raw in raws[first : offered.head.size]]
-        is_void = held.is_void(offered)
+        head, kid = offered.head, offered.head.writer
+        entries = [decode_entry(raw) for raw in raws[first - start : head.size - start]]
+        is_void = held.is_void(kid, offered.name)
         yield {
             "kind": "head",
             "time": head.issued,
@@ -136,6 +154,7 @@ def _log_steps(store: Store, held: HeldCatalogue, kid: Kid) -> Iterator[dict[str
             "label": grant.label if grant else "",
             "root_version": head.root_version,
             "head": offered.signed.digest.hex(),
+            "disputed": head.seq >= held.disputed.get(kid, head.seq + 1),
             "changes": [
                 {
                     "index": index,
@@ -176,9 +195,16 @@ def _proof(store: Store, held: HeldCatalogue, found: Found) -> dict[str, Any]:
     if live is None:
         raise UsageError("the log has changed meanwhile", hint="ask again")
     writer, counted = live
-    heads, raws = _whole_log(store, LogId(held.id, writer))
-    offered = next(head for head in reversed(heads) if not held.is_void(head))
-    index = _index_of(raws, counted)
+    log, last = held.log(writer), held.last_good(writer)
+    for branch in log.branches:
+        end = last if last and log.holds(last) else branch.name_at(branch.seq)
+        heads, raws = _read(store, LogId(held.id, writer), log.stretches(end, ()))
+        index = _index_of(raws, counted)
+        if index is not None:
+            break
+    else:
+        raise AssertionError("the entry that counts is in the log")
+    offered = heads[-1]
     leaves = [leaf_hash(raw) for raw in raws[: offered.head.size]]
     return {
         "entry": raws[index].hex(),
@@ -188,23 +214,15 @@ def _proof(store: Store, held: HeldCatalogue, found: Found) -> dict[str, Any]:
     }
 
 
-def _index_of(raws: Sequence[bytes], counted: SegmentAdded) -> int:
-    for index, raw in enumerate(raws):
-        if decode_entry(raw) == counted:
-            return index
-    raise AssertionError("the entry that counts is in the log")
+def _index_of(raws: Sequence[bytes], counted: SegmentAdded) -> int | None:
+    return next((n for n, raw in enumerate(raws) if decode_entry(raw) == counted), None)
 
 
-def _whole_log(store: Store, log: LogId) -> tuple[list[SignedHead], list[bytes]]:
-    heads: list[SignedHead] = []
-    entries: list[bytes] = []
-    while True:
-        after = heads[-1].head.seq if heads else -1
-        more, _, raws = store.log(log, after, len(entries))
-        if not more and not raws:
-            return heads, entries
-        heads += map(decode_signed_head, more)
-        entries += raws
+def _read(
+    store: Store, log: LogId, stretches: Sequence[Stretch]
+) -> tuple[list[SignedHead], list[bytes]]:
+    heads, entries = store.whole(log, stretches)
+    return [decode_signed_head(raw) for raw in heads], entries
 
 
 ACTIONS: dict[str, Action] = {

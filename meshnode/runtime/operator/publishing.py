@@ -64,9 +64,9 @@ async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
         "result": {
             "root_version": catalogue.chain.current.version,
             "head": held.head.raw.hex() if held.head else None,
-            "size": held.frontier.size,
-            "frontier": [node.hex() for node in held.frontier.hashes],
-            "clock": held.clock,
+            "size": held.size,
+            "frontier": [node.hex() for node in held.main.frontier.hashes],
+            "clock": held.main.clock,
             "catalogue_clock": contents.clock,
             "collections": {
                 name: ref.digest.hex() for name, (_, ref) in contents.collections.items()
@@ -105,6 +105,26 @@ async def holding(peer: Peer, arguments: Holding) -> AsyncGenerator[Message, Non
                 if found is not None and digest in peer.node.replica.objects
             ],
             "withdrawn": withdrawn,
+        }
+    }
+
+
+async def own_segments(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
+    """Return a writer's live segments, and his withdrawals as (collection, id, clock)."""
+    catalogue = peer.node.catalogues.get(arguments.catalogue)
+    if catalogue is None or not catalogue.followed:
+        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
+    live = map(catalogue.segment, catalogue.contents.segments)
+    own = [ref for ref in live if ref is not None and ref.log.writer == arguments.writer]
+    hidden = catalogue.contents.hidden.items()
+    mine = [entry for (_, writer, _), entry in hidden if writer == arguments.writer]
+    yield {
+        "result": {
+            "segments": [
+                {"collection": ref.collection, "segment": ref.digest.hex(), "clock": ref.clock}
+                for ref in own
+            ],
+            "withdrawn": [(e.collection, item, e.clock) for e in mine for item in e.ids],
         }
     }
 
@@ -174,5 +194,6 @@ def _sha256_of(path: Path) -> bytes:
 ACTIONS: dict[str, Action] = {
     "log": (Log, log),
     "holding": (Holding, holding),
+    "own_segments": (Log, own_segments),
     "submit": (Submit, submit),
 }

@@ -170,6 +170,8 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
                 "seq": log.seq,
                 "size": log.size,
                 "disputed": kid in held.disputed,
+                "disputed_since": held.disputed.get(kid),
+                "branches": len(log.branches),
             }
             for kid, log in held.logs.items()
         ],

@@ -34,7 +34,7 @@ def _happening(notice: Notice) -> Message | None:
     return None if said is None else {"time": unix_now(), **said}
 
 
-def _said(notice: Notice) -> Message | None:  # noqa: PLR0911 - one return a kind
+def _said(notice: Notice) -> Message | None:  # noqa: C901, PLR0911 - one return a kind
     """Return what the operator is told of a notice; None where it says nothing to him."""
     match notice:
         case ev.PeerConnected(peer):
@@ -46,6 +46,9 @@ def _said(notice: Notice) -> Message | None:  # noqa: PLR0911 - one return a kin
             return said | {"version": version}
         case ev.ExtendLog():
             return _adopted(notice)
+        case ev.KeepFork(log, _):
+            said = {"what": "log disputed", "catalogue": catalogue_text(log.catalogue)}
+            return said | {"writer": log.writer.hex()}
         case ev.SegmentIndexed(ref):
             return {"what": "segment indexed", **_segment(ref)}
         case ev.SegmentRefused(ref, reason):

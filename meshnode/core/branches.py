@@ -1,0 +1,140 @@
+"""One history of a log, from where it parts from another (protocol/04-log-and-trust.md, "Heads").
+
+Branches share what is common: each keeps only its own heads and entries, and the branch that it
+parted from keeps the rest. Owns the lookup by seq; whether a branch may grow is decided by `log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from meshnode.core.entries import Entry, encode_entry
+from meshnode.core.events import HeadName, Stretch
+from meshnode.core.heads import FIRST_SEQ, SignedHead
+from meshnode.core.identifiers import DIGEST_BYTES, Digest
+from meshnode.core.merkle import Frontier, leaf_hash
+
+BEFORE_FIRST = FIRST_SEQ - 1  # the seq of a log without heads
+CHECKPOINT_HEADS = 64  # between frontiers that are kept: the rest is hashed again when it is needed
+
+
+@dataclass(slots=True)
+class Branch:
+    """Invariant: `frontier` covers the entries up to `head`, and nothing more.
+
+    Heads after `base_seq` and entries from `base_size` on are its own; what is before is in `base`.
+    Every entry is kept, decoded, with its SHA-256: a later root may void it, or let it count again.
+    """
+
+    number: int = 0
+    base: Branch | None = None
+    base_seq: int = BEFORE_FIRST
+    base_size: int = 0
+    head: SignedHead | None = None  # the newest; None only of a log without heads
+    frontier: Frontier = field(default_factory=Frontier)
+    clock: int = 0  # of the last entry; strictly rising
+    entries: list[tuple[Entry, Digest]] = field(default_factory=list)
+    raws: list[bytes] = field(default_factory=list)  # own signed heads, as received
+    digests: bytearray = field(default_factory=bytearray)  # of own heads
+    sizes: list[int] = field(default_factory=list)  # of the tree at each of them
+    # At `base_seq`, and at each CHECKPOINT_HEADS-th own head after it.
+    checkpoints: list[Frontier] = field(default_factory=lambda: [Frontier()])
+
+    @staticmethod
+    def parting(base: Branch, seq: int, number: int) -> Branch:
+        """Return an empty branch that parts from `base` after its head of this seq."""
+        frontier = base.frontier_at(seq)
+        return Branch(
+            number=number,
+            base=base.part(seq),
+            base_seq=seq,
+            base_size=frontier.size,
+            frontier=frontier,
+            clock=base.clock_at(seq),
+            checkpoints=[frontier],
+        )
+
+    @property
+    def seq(self) -> int:
+        return self.base_seq + len(self.raws)
+
+    @property
+    def size(self) -> int:
+        return self.frontier.size
+
+    def part(self, seq: int) -> Branch:
+        """Return the branch that keeps the head of this seq for this one."""
+        branch = self
+        while branch.base is not None and seq <= branch.base_seq:
+            branch = branch.base
+        return branch
+
+    def holds_at(self, seq: int, digest: Digest) -> bool:
+        """Say whether the head of this seq is the one of this digest."""
+        if not BEFORE_FIRST < seq <= self.seq:
+            return False
+        branch = self.part(seq)
+        end = (seq - branch.base_seq) * DIGEST_BYTES
+        return bytes(branch.digests[end - DIGEST_BYTES : end]) == digest
+
+    def name_at(self, seq: int) -> HeadName:
+        branch = self.part(seq)
+        end = (seq - branch.base_seq) * DIGEST_BYTES
+        return HeadName(seq, Digest(bytes(branch.digests[end - DIGEST_BYTES : end])))
+
+    def raw_at(self, seq: int) -> bytes:
+        """Return the signed head of this seq, as received."""
+        branch = self.part(seq)
+        return branch.raws[seq - branch.base_seq - 1]
+
+    def size_at(self, seq: int) -> int:
+        """Return how many entries the head of this seq covers."""
+        branch = self.part(seq)
+        if seq == branch.base_seq:
+            return branch.base_size
+        return branch.sizes[seq - branch.base_seq - 1]
+
+    def clock_at(self, seq: int) -> int:
+        """Return the clock of the last entry up to the head of this seq, 0 if there is none."""
+        branch = self.part(seq)
+        own = branch.size_at(seq) - branch.base_size
+        if own:
+            return branch.entries[own - 1][0].clock
+        return branch.base.clock_at(branch.base_seq) if branch.base else 0
+
+    def frontier_at(self, seq: int) -> Frontier:
+        branch = self.part(seq)
+        if seq == branch.seq:
+            return branch.frontier
+        near = branch.checkpoints[(seq - branch.base_seq) // CHECKPOINT_HEADS]
+        stop = branch.size_at(seq) - branch.base_size
+        between = branch.entries[near.size - branch.base_size : stop]
+        return near.extend([leaf_hash(encode_entry(entry)) for entry, _ in between])
+
+    def stretches(self, after_seq: int, seq: int) -> Iterator[Stretch]:
+        """Yield where the heads after `after_seq` up to `seq` and their entries lie, in order."""
+        branch = self.part(seq)
+        if branch.base is not None and after_seq < branch.base_seq:
+            yield from branch.base.stretches(after_seq, branch.base_seq)
+        begin = max(after_seq, branch.base_seq)
+        if begin < seq:
+            yield Stretch(branch.number, begin, seq, self.size_at(begin), self.size_at(seq))
+
+    def grow(
+        self,
+        heads: Sequence[SignedHead],
+        frontiers: Sequence[Frontier],
+        entries: Sequence[tuple[Entry, Digest]],
+    ) -> None:
+        """Append heads, each with the frontier at it, and the entries that they add."""
+        for head, frontier in zip(heads, frontiers, strict=True):
+            self.raws.append(head.raw)
+            self.digests += head.signed.digest
+            self.sizes.append(frontier.size)
+            if len(self.raws) % CHECKPOINT_HEADS == 0:
+                self.checkpoints.append(frontier)
+        self.head, self.frontier = heads[-1], frontiers[-1]
+        self.entries += entries
+        if entries:
+            self.clock = entries[-1][0].clock
