@@ -11,9 +11,9 @@ import duckdb
 from benchmarks import samples
 from benchmarks.measuring import Case, Work
 from meshnode.core.rows import CheckedRow
-from meshnode.runtime.index import Index
-from meshnode.runtime.search import Query
-from meshnode.runtime.segment_worker import Expected, checked_rows
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.index.search import Query
+from meshnode.runtime.segments.worker import Expected, checked_rows
 
 ITEMS: Final = 20_000
 SEARCHES: Final = 500

@@ -30,9 +30,9 @@ import pyarrow.parquet as pq
 import shapely
 
 from benchmarks import samples
-from meshnode.runtime.batches import Batch, minimal_collection
-from meshnode.runtime.sources.api import PAGE_ITEMS
-from meshnode.runtime.sources.opening import opened
+from meshnode.runtime.maintainer.batches import Batch, minimal_collection
+from meshnode.runtime.maintainer.sources.api import PAGE_ITEMS
+from meshnode.runtime.maintainer.sources.opening import opened
 
 _GROUP_ROWS: Final = 50_000
 

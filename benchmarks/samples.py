@@ -21,7 +21,7 @@ from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.roots import encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
-from meshnode.runtime.segments import ItemPair, SegmentFile, write_segment
+from meshnode.runtime.segments.segment import ItemPair, SegmentFile, write_segment
 
 ISSUED = 1_700_000_000
 COLLECTION = "towns"

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import samples
 from benchmarks.measuring import Case, Work
-from meshnode.runtime.segment_worker import Expected, checked_rows
+from meshnode.runtime.segments.worker import Expected, checked_rows
 
 ITEMS: Final = 20_000
 

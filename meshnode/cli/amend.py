@@ -58,7 +58,12 @@ class Ceremony:
 def amend(ceremony: Ceremony, changes: Changes, *, despite_rivals: bool = False) -> bool:
     """Change a root, as far as the keys at hand allow; return whether it is in force."""
     from meshnode.core.identifiers import catalogue_text
-    from meshnode.runtime.ceremony import amendment, chain_at, publish, signed_by_those_asked
+    from meshnode.runtime.maintainer.ceremony import (
+        amendment,
+        chain_at,
+        publish,
+        signed_by_those_asked,
+    )
 
     async def work() -> tuple[Proposal, bool]:
         async with reach(ceremony.home) as control:
@@ -84,7 +89,7 @@ def write(proposal: Proposal, to: Path | None) -> Path:
     from meshnode.core.identifiers import catalogue_text
     from meshnode.core.proposals import ROOT, catalogue_of
     from meshnode.core.roots import decode_root
-    from meshnode.runtime.ceremony import require_room, write_proposal
+    from meshnode.runtime.maintainer.ceremony import require_room, write_proposal
 
     version = f"-{decode_root(proposal.payload).version}" if proposal.kind == ROOT else ""
     name = catalogue_text(catalogue_of(proposal))[-8:]
@@ -163,7 +168,7 @@ def catalogue_of(ceremony: Ceremony) -> CatalogueId:
     from meshnode.cli.catalogue import identifier
     from meshnode.core.identifiers import parse_catalogue
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
+    from meshnode.runtime.maintainer.institutions import choose
 
     if ceremony.catalogue is None:
         return choose(Home(ceremony.home), None).catalogue
@@ -173,8 +178,8 @@ def catalogue_of(ceremony: Ceremony) -> CatalogueId:
 def keys_of(ceremony: Ceremony) -> list[Ed25519PrivateKey]:
     """Open the keys that were named, else the root key of the catalogue if it is here."""
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import all_of
     from meshnode.runtime.keys import load_key
+    from meshnode.runtime.maintainer.institutions import all_of
 
     files = ceremony.keys
     if files is None:

@@ -70,9 +70,9 @@ def create(
     """
     from meshnode.core.identifiers import catalogue_text
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import create as create_institution
-    from meshnode.runtime.institutions import propose
     from meshnode.runtime.keys import read_public_key
+    from meshnode.runtime.maintainer.institutions import create as create_institution
+    from meshnode.runtime.maintainer.institutions import propose
 
     layout = Home(home)
     layout.check()
@@ -114,7 +114,7 @@ def list_(home: HomeOption, as_json: JsonOption = False) -> None:
     """
     from meshnode.core.identifiers import catalogue_text
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import all_of
+    from meshnode.runtime.maintainer.institutions import all_of
 
     async def ask() -> list[Message]:
         async with reach(home) as control:
@@ -187,7 +187,7 @@ def _tell(home: Path, action: str, *, as_json: bool, **arguments: object) -> Non
 def identifier(home: Path, text: str) -> str:
     from meshnode.core.identifiers import catalogue_text, parse_catalogue
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import all_of
+    from meshnode.runtime.maintainer.institutions import all_of
 
     for institution in all_of(Home(home)):
         if institution.name == text:

@@ -13,7 +13,7 @@ from meshnode.cli.terminal import HomeOption, JsonOption, counted, out, print_js
 
 if TYPE_CHECKING:
     from meshnode.control import Message
-    from meshnode.runtime.compacting import Rewrite
+    from meshnode.runtime.maintainer.compacting import Rewrite
 
 app = typer.Typer()
 
@@ -43,10 +43,10 @@ def compact(
 
       meshnode compact --catalogue yukon
     """
-    from meshnode.runtime.compacting import Compaction
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
-    from meshnode.runtime.publishing import Publisher
+    from meshnode.runtime.maintainer.compacting import Compaction
+    from meshnode.runtime.maintainer.institutions import choose
+    from meshnode.runtime.maintainer.publishing import Publisher
 
     layout = Home(home)
     layout.check()

@@ -46,7 +46,7 @@ def get(
 
       meshnode get ca-yt_whitehorse-2019 --asset data --to /data --json
     """
-    from meshnode.runtime.delivery import deliver
+    from meshnode.runtime.payloads.delivery import deliver
 
     if not to.is_dir():
         raise UsageError(f"{to} is not a folder", hint=f"mkdir {to}")

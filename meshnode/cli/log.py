@@ -86,7 +86,7 @@ def explain(
       meshnode explain yukon ca-yt-orthoimagery ca-yt_whitehorse-2019
     """
     from meshnode.core.identifiers import parse_catalogue
-    from meshnode.runtime.evidence import examine
+    from meshnode.runtime.verification.evidence import examine
 
     text = identifier(home, catalogue)
 
@@ -135,9 +135,9 @@ def verify(
 
       meshnode verify items.ndjson
     """
-    from meshnode.runtime.export_verification import verify_export
     from meshnode.runtime.home import Home
-    from meshnode.runtime.verification import Report, verify_store
+    from meshnode.runtime.verification.exports import verify_export
+    from meshnode.runtime.verification.stores import Report, verify_store
 
     layout = Home(home)
 

@@ -26,7 +26,7 @@ from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
     from meshnode.core.identifiers import Digest
-    from meshnode.runtime.publishing import Draft, Publisher
+    from meshnode.runtime.maintainer.publishing import Draft, Publisher
 
 KEY_CHARS_MIN = 8  # of the beginning of a key: fewer could be anybody's
 
@@ -68,7 +68,7 @@ def add(
 
       meshnode mirror add 1a9a0dac02abf7d4 https://mirror.example.org/yukon.tif
     """
-    from meshnode.runtime.drafts import mirrors
+    from meshnode.runtime.maintainer.drafts import mirrors
 
     def change(found: Message) -> Draft:
         if known := [url for url in urls if url in found["mirrors"]]:
@@ -97,7 +97,7 @@ def drop(
 
       meshnode mirror drop 1a9a0dac02abf7d4 https://old.example.org/yukon.tif
     """
-    from meshnode.runtime.drafts import mirrors
+    from meshnode.runtime.maintainer.drafts import mirrors
 
     def change(found: Message) -> Draft:
         if unknown := [url for url in urls if url not in found["mirrors"]]:
@@ -129,7 +129,7 @@ def risk(
       meshnode risk 1a9a0dac02abf7d4 3 --days 90
     """
     from meshnode.runtime.clock import unix_now
-    from meshnode.runtime.drafts import risk as risk_draft
+    from meshnode.runtime.maintainer.drafts import risk as risk_draft
 
     until_s = unix_now() + int(timedelta(days=days).total_seconds())
 
@@ -154,7 +154,7 @@ class _Signing:
         dry_run: bool,
     ) -> None:
         from meshnode.runtime.home import Home
-        from meshnode.runtime.institutions import choose
+        from meshnode.runtime.maintainer.institutions import choose
 
         self._layout = Home(home)
         self._layout.check()
@@ -163,7 +163,7 @@ class _Signing:
         self._offline, self._restored, self._dry_run = offline, restored, dry_run
 
     def sign(self, payload: str, change: Change) -> Message:
-        from meshnode.runtime.publishing import Publisher
+        from meshnode.runtime.maintainer.publishing import Publisher
 
         async def work() -> Message:
             async with reach(self._layout.root) as control:

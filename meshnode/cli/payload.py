@@ -26,8 +26,8 @@ from meshnode.control import Message
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
-    from meshnode.runtime.payloads import PayloadFiles
-    from meshnode.runtime.publishing import Draft, Publisher
+    from meshnode.runtime.maintainer.publishing import Draft, Publisher
+    from meshnode.runtime.payloads.creation import PayloadFiles
 
 app = typer.Typer(help="Publish dataset files as payloads.", no_args_is_help=True)
 
@@ -68,8 +68,8 @@ def add(
         --mirror https://data.example.org/yukon.tif
     """
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
-    from meshnode.runtime.publishing import Publisher, payload_draft
+    from meshnode.runtime.maintainer.institutions import choose
+    from meshnode.runtime.maintainer.publishing import Publisher, payload_draft
 
     layout = Home(home)
     layout.check()
@@ -130,7 +130,7 @@ async def _check(
 
 
 def _described(content: Path, bindings: list[tuple[str, str]]) -> PayloadFiles:
-    from meshnode.runtime.payloads import describe
+    from meshnode.runtime.payloads.creation import describe
 
     with progress("hashing", BarColumn(), DownloadColumn()) as bar:
         task = bar.add_task("")
@@ -145,7 +145,7 @@ async def _publish(
     publisher: Publisher, described: PayloadFiles, draft: Draft, *, offline: bool, restored: bool
 ) -> bool:
     """Sign and submit the payload's entry; say whether it is new."""
-    from meshnode.runtime.publishing import stage
+    from meshnode.runtime.maintainer.publishing import stage
 
     state = await own_state(publisher, offline=offline, restored=restored)
     if described.key.hex() in state["payloads"]:

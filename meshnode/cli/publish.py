@@ -27,8 +27,8 @@ from meshnode.control import Message
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
-    from meshnode.runtime.batches import Batch
-    from meshnode.runtime.publishing import Publisher
+    from meshnode.runtime.maintainer.batches import Batch
+    from meshnode.runtime.maintainer.publishing import Publisher
 
 REFUSED_SHOWN_MAX = 20
 
@@ -83,10 +83,10 @@ def publish(
 
       meshnode publish inventory.parquet --collection ca-yt-orthoimagery --dry-run
     """
-    from meshnode.runtime.batches import Batch, read_collection
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
-    from meshnode.runtime.publishing import Publisher
+    from meshnode.runtime.maintainer.batches import Batch, read_collection
+    from meshnode.runtime.maintainer.institutions import choose
+    from meshnode.runtime.maintainer.publishing import Publisher
 
     layout = Home(home)
     layout.check()

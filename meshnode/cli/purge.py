@@ -63,7 +63,12 @@ def propose(
 
       meshnode purge propose --reason privacy --item ca-yt-orthoimagery/ca-yt_whitehorse-2019
     """
-    from meshnode.runtime.ceremony import chain_at, publish, purge_of, signed_by_those_asked
+    from meshnode.runtime.maintainer.ceremony import (
+        chain_at,
+        publish,
+        purge_of,
+        signed_by_those_asked,
+    )
 
     if reason not in REASONS:
         raise UsageError(f"{reason!r} is no reason to purge", hint=f"one of {', '.join(REASONS)}")

@@ -31,9 +31,9 @@ from meshnode.cli.terminal import (
 from meshnode.control import Message
 
 if TYPE_CHECKING:
-    from meshnode.runtime.batches import Batch
-    from meshnode.runtime.difference import Difference
-    from meshnode.runtime.sources import Given
+    from meshnode.runtime.maintainer.batches import Batch
+    from meshnode.runtime.maintainer.difference import Difference
+    from meshnode.runtime.maintainer.sources import Given
 
 app = typer.Typer()
 
@@ -65,11 +65,11 @@ def replace(
 
       meshnode replace corrected.ndjson --dry-run
     """
-    from meshnode.runtime.batches import Batch
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
-    from meshnode.runtime.items import read_items
-    from meshnode.runtime.publishing import Publisher
+    from meshnode.runtime.maintainer.batches import Batch
+    from meshnode.runtime.maintainer.institutions import choose
+    from meshnode.runtime.maintainer.publishing import Publisher
+    from meshnode.runtime.segments.items import read_items
 
     layout = Home(home)
     layout.check()
@@ -112,7 +112,7 @@ def _known(
 ) -> Iterator[Given]:
     """Refuse items that replace nothing."""
     from meshnode.core.entries import ItemName
-    from meshnode.runtime.items import ItemText, RefusedItem
+    from meshnode.runtime.segments.items import ItemText, RefusedItem
 
     for item in items:
         if isinstance(item, ItemText):

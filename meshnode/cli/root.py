@@ -146,8 +146,8 @@ def sign(
       meshnode root sign root-2-of-jzrobmqk.proposal --key alice.key
     """
     from meshnode.core.proposals import signed_by
-    from meshnode.runtime.ceremony import read_proposal, write_proposal
     from meshnode.runtime.keys import load_key
+    from meshnode.runtime.maintainer.ceremony import read_proposal, write_proposal
 
     proposal = read_proposal(file)
     confirm(proposal, yes=yes)
@@ -170,7 +170,7 @@ def combine(
       meshnode root combine from-alice.proposal from-bob.proposal --to both.proposal
     """
     from meshnode.core.proposals import combined
-    from meshnode.runtime.ceremony import read_proposal, require_room, write_proposal
+    from meshnode.runtime.maintainer.ceremony import read_proposal, require_room, write_proposal
 
     proposal = combined([read_proposal(file) for file in files])
     require_room(to)
@@ -187,7 +187,7 @@ def show(file: FileArgument, as_json: JsonOption = False) -> None:
       meshnode root show root-2-of-jzrobmqk.proposal
     """
     from meshnode.core.proposals import summary
-    from meshnode.runtime.ceremony import read_proposal
+    from meshnode.runtime.maintainer.ceremony import read_proposal
 
     proposal = read_proposal(file)
     if not as_json:
@@ -205,8 +205,8 @@ def publish(home: HomeOption, file: FileArgument, as_json: JsonOption = False) -
       meshnode root publish root-2-of-jzrobmqk.proposal
     """
     from meshnode.core.proposals import completed
-    from meshnode.runtime import ceremony, institutions
     from meshnode.runtime.home import Home
+    from meshnode.runtime.maintainer import ceremony, institutions
 
     proposal = ceremony.read_proposal(file)
     completed(proposal)  # says what is missing before a peer is started
@@ -259,7 +259,7 @@ def _renew(options: Ceremony, passphrase: str | None) -> None:
     """Give a catalogue of one root key a new one; it lies beside the old until it is in force."""
     from meshnode.core.amendments import role_keys, set_root_role
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose, new_root_key, take_new_root_key
+    from meshnode.runtime.maintainer.institutions import choose, new_root_key, take_new_root_key
 
     institution = choose(Home(options.home), options.catalogue)
     if not institution.root_key.exists():

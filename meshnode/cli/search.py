@@ -172,7 +172,7 @@ def export(
 
       meshnode export --format geoparquet --collection ca-yt-orthoimagery --to yukon.parquet
     """
-    from meshnode.runtime.export import export_geoparquet, export_ndjson
+    from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
 
     query = _query(bbox, datetime, collection, catalogue, None)
 

@@ -41,12 +41,12 @@ from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
     from meshnode.core.entries import Reason
-    from meshnode.runtime.batches import Batch, Finding
-    from meshnode.runtime.difference import Difference
-    from meshnode.runtime.plans import Plan, Within
-    from meshnode.runtime.publishing import Publisher
-    from meshnode.runtime.sources import Given, Reading
-    from meshnode.runtime.validation import Problem
+    from meshnode.runtime.maintainer.batches import Batch, Finding
+    from meshnode.runtime.maintainer.difference import Difference
+    from meshnode.runtime.maintainer.plans import Plan, Within
+    from meshnode.runtime.maintainer.publishing import Publisher
+    from meshnode.runtime.maintainer.sources import Given, Reading
+    from meshnode.runtime.segments.validation import Problem
 
 GONE_SHOWN_MAX = 20
 GONE_SAID_MAX = 1000  # with --json, of each collection
@@ -121,15 +121,15 @@ def sync(
     if timer is not None:
         print_timer(timer, home)
         return
-    from meshnode.runtime.batches import read_collection
-    from meshnode.runtime.drafts import parse_reason
-    from meshnode.runtime.extension_schemas import ExtensionSchemas
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
-    from meshnode.runtime.publishing import Publisher
-    from meshnode.runtime.reports import reporting
-    from meshnode.runtime.sources.opening import opened
-    from meshnode.runtime.validation import check_item
+    from meshnode.runtime.maintainer.batches import read_collection
+    from meshnode.runtime.maintainer.drafts import parse_reason
+    from meshnode.runtime.maintainer.institutions import choose
+    from meshnode.runtime.maintainer.publishing import Publisher
+    from meshnode.runtime.maintainer.reports import reporting
+    from meshnode.runtime.maintainer.sources.opening import opened
+    from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
+    from meshnode.runtime.segments.validation import check_item
 
     wanted = Wanted(
         collections=list(dict.fromkeys(collection or [])),
@@ -194,7 +194,7 @@ class Wanted:
 async def published_by(control: Control, catalogue: str) -> Difference:
     """Return what is published, as the peer holds it, for a source to be compared with."""
     from meshnode.core.identifiers import Digest
-    from meshnode.runtime.difference import Difference
+    from meshnode.runtime.maintainer.difference import Difference
 
     difference = Difference()
     with progress() as bar:
@@ -216,8 +216,8 @@ async def _synchronise(
     wanted: Wanted,
 ) -> Message:
     """Read the source, sign and submit the difference; return the summary."""
-    from meshnode.runtime.batches import Batch
-    from meshnode.runtime.plans import Within, plan, require_few_gone
+    from meshnode.runtime.maintainer.batches import Batch
+    from meshnode.runtime.maintainer.plans import Within, plan, require_few_gone
 
     documents = ChainMap(
         dict(wanted.documents), reading.documents.by_id, publisher.documents(state)

@@ -53,11 +53,11 @@ def withdraw(
       meshnode withdraw ca-yt-orthoimagery ca-yt_whitehorse-2019 --reason error
     """
     from meshnode.core.entries import ItemName
-    from meshnode.runtime.drafts import parse_reason, withdrawals
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import choose
-    from meshnode.runtime.publishing import Publisher
-    from meshnode.runtime.replacing import replacements
+    from meshnode.runtime.maintainer.drafts import parse_reason, withdrawals
+    from meshnode.runtime.maintainer.institutions import choose
+    from meshnode.runtime.maintainer.publishing import Publisher
+    from meshnode.runtime.maintainer.replacing import replacements
 
     why = parse_reason(reason)
     successor = _item(by) if by else None

@@ -55,9 +55,9 @@ def create(
       meshnode writer create yukon bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
     """
     from meshnode.core.identifiers import parse_catalogue
-    from meshnode.runtime.ceremony import chain_at
     from meshnode.runtime.home import Home
-    from meshnode.runtime.institutions import WRITER_KEY, join
+    from meshnode.runtime.maintainer.ceremony import chain_at
+    from meshnode.runtime.maintainer.institutions import WRITER_KEY, join
 
     wanted = parse_catalogue(catalogue)
 
@@ -171,7 +171,7 @@ def list_(home: HomeOption, catalogue: CatalogueArgument, as_json: JsonOption = 
       meshnode writer list yukon
     """
     from meshnode.core.identifiers import parse_catalogue
-    from meshnode.runtime.ceremony import chain_at
+    from meshnode.runtime.maintainer.ceremony import chain_at
 
     wanted = parse_catalogue(identifier(home, catalogue))
 
@@ -209,7 +209,7 @@ def _standing(writer: Writer) -> str:
 async def _closing(
     control: Control, chain: RootChain, writer: Writer, at: int | None, head: str, *, nothing: bool
 ) -> Closing:
-    from meshnode.runtime.ceremony import last_head
+    from meshnode.runtime.maintainer.ceremony import last_head
 
     if nothing:
         return False

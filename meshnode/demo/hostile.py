@@ -54,10 +54,10 @@ from meshnode.core.identifiers import (
 from meshnode.core.signed import Signature, Signed
 from meshnode.core.signing import signed_bytes
 from meshnode.errors import MeshnodeError, PeerError
-from meshnode.runtime.addresses import PeerAddress, parse_peer_address
-from meshnode.runtime.mesh import Mesh, MeshSettings
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import Serving
+from meshnode.runtime.network.addresses import PeerAddress, parse_peer_address
+from meshnode.runtime.network.mesh import Mesh, MeshSettings
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
 
 WAIT_SECONDS: Final = 30.0
 LINGER_SECONDS: Final = 1.0  # gossip has no receipt: it must have left before the host closes

@@ -14,7 +14,7 @@ from meshnode.core import events as ev
 from meshnode.core import trace
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
-from meshnode.runtime.indexing import Indexing
+from meshnode.runtime.index.indexing import Indexing
 from meshnode.runtime.tickets import Tickets
 
 Tell = Callable[[ev.Event], Awaitable[None]]

@@ -12,13 +12,13 @@ from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.runtime.home import Home
-from meshnode.runtime.index import Index
+from meshnode.runtime.index.index import Index
 from meshnode.runtime.journal import Journal
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
 
 if TYPE_CHECKING:
-    from meshnode.runtime.network import Network
+    from meshnode.runtime.network.network import Network
 
 
 @dataclass(frozen=True, slots=True)

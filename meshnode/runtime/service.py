@@ -27,14 +27,14 @@ from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
 from meshnode.runtime.effects import Effects, Offline
 from meshnode.runtime.home import Home, HomeLock
-from meshnode.runtime.index import Index
-from meshnode.runtime.indexing import Indexing
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.index.indexing import Indexing
 from meshnode.runtime.journal import Journal
 from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.logs import configure_logs
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.pump import Pump
-from meshnode.runtime.segment_checker import SegmentChecker
+from meshnode.runtime.segments.checker import SegmentChecker
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
 
@@ -126,7 +126,7 @@ async def _start(
     network = None
     if online:
         # Here, since libp2p takes longer to import than a command works offline.
-        from meshnode.runtime.network import build_network
+        from meshnode.runtime.network.network import build_network
 
         secret = identity.private_bytes_raw()
         network = build_network(home, config, secret, node, store, index, pump.tell)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from meshnode.runtime.segments import read_segment_rows
+from meshnode.runtime.segments.segment import read_segment_rows
 from tests.cli.command_line import MESHNODE, SECONDS_MAX, CommandLine, Said
 from tests.cli.test_bad_input import assert_refused, town, write_items
 

@@ -25,9 +25,9 @@ from meshnode.core.signed import encode_signed
 from meshnode.core.signing import sign
 from meshnode.demo.hostile import main
 from meshnode.runtime.clock import unix_now
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import Serving
-from meshnode.runtime.streams import Stream
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.network.streams import Stream
 from tests.runtime.meshes import HEARD_WITHIN_SECONDS, Peer
 from tests.runtime.peers import Folder, Shelf, no_peers, no_provider
 

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from meshnode.demo.processes import MESHNODE, PeerProcess
-from meshnode.runtime.items import ItemText, read_items
+from meshnode.runtime.segments.items import ItemText, read_items
 from tests.e2e.pairs import Pair, publisher_and_reader
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from meshnode.runtime.json_text import written
+from meshnode.runtime.segments.json_text import written
 from tests.cli.command_line import CommandLine
 from tests.runtime.stac_samples import item
 from tests.runtime.test_sources import COLLECTION

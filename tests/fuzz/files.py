@@ -18,21 +18,21 @@ import pyarrow.parquet as pq
 from meshnode import config
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.items import ItemText, read_items
-from meshnode.runtime.json_text import JsonTextError, parse_object, parse_strict
-from meshnode.runtime.payloads import PayloadFiles, describe
-from meshnode.runtime.projection import project
-from meshnode.runtime.search import Query, page, parse_interval
-from meshnode.runtime.search import Scope as Reached
-from meshnode.runtime.torrent_check import open_torrent
-from meshnode.runtime.validation import check_item, is_refused
+from meshnode.runtime.index.search import Query, page, parse_interval
+from meshnode.runtime.index.search import Scope as Reached
+from meshnode.runtime.payloads.creation import PayloadFiles, describe
+from meshnode.runtime.payloads.torrent_check import open_torrent
+from meshnode.runtime.segments.items import ItemText, read_items
+from meshnode.runtime.segments.json_text import JsonTextError, parse_object, parse_strict
+from meshnode.runtime.segments.projection import project
+from meshnode.runtime.segments.validation import check_item, is_refused
 from simulations import scenario
 from tests.fuzz.target import Target
 from tests.runtime.homes import publisher_of
 from tests.runtime.stac_samples import COLLECTION, METADATA, TOWNS, item, pair, ref_of, segment
 
 FEW = TOWNS[:4]
-WORKER = [sys.executable, "-m", "meshnode.runtime.segment_worker"]
+WORKER = [sys.executable, "-m", "meshnode.runtime.segments.worker"]
 Answer = list[Any]
 
 

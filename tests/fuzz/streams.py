@@ -17,10 +17,10 @@ from meshnode.core.events import Check, LogId
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, catalogue_text, sha256
 from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime import operator
-from meshnode.runtime.frames import ANSWER_BYTES_MAX, read_frame
 from meshnode.runtime.home import Home
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import Serving
+from meshnode.runtime.network.frames import ANSWER_BYTES_MAX, read_frame
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.store import Store
 from tests.fuzz.target import Target
 from tests.runtime.peers import Folder, no_peers, no_provider

@@ -15,8 +15,8 @@ from typing import Any
 import trio
 
 from meshnode.control import Control, Message
-from meshnode.runtime import institutions
-from meshnode.runtime.publishing import Publisher
+from meshnode.runtime.maintainer import institutions
+from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.service import offline
 from tests.runtime.homes import follow, made_home, publish
 

@@ -23,10 +23,10 @@ from meshnode.core.events import Now
 from meshnode.core.identifiers import sha256
 from meshnode.core.node import Node
 from meshnode.errors import MeshnodeError
-from meshnode.runtime import institutions
 from meshnode.runtime.home import Home
-from meshnode.runtime.index import Index
-from meshnode.runtime.institutions import Institution
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.maintainer import institutions
+from meshnode.runtime.maintainer.institutions import Institution
 from meshnode.runtime.service import offline
 from meshnode.runtime.store import Store
 from tests.power.disk import Disk, Fate

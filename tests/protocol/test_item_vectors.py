@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meshnode.errors import PeerError
-from meshnode.runtime.json_text import parse_object
-from meshnode.runtime.projection import Extent, Projection, project
+from meshnode.runtime.segments.json_text import parse_object
+from meshnode.runtime.segments.projection import Extent, Projection, project
 from tests.protocol.generate_vectors import VECTORS
 
 ITEMS: dict[str, Any] = json.loads((VECTORS / "items.json").read_text("utf-8"))

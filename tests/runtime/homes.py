@@ -13,11 +13,11 @@ import trio
 
 from meshnode.config import Config, parse
 from meshnode.control import Control, Message
-from meshnode.runtime import institutions
-from meshnode.runtime.batches import Batch
 from meshnode.runtime.home import Home
-from meshnode.runtime.institutions import Institution
-from meshnode.runtime.publishing import Publisher
+from meshnode.runtime.maintainer import institutions
+from meshnode.runtime.maintainer.batches import Batch
+from meshnode.runtime.maintainer.institutions import Institution
+from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.service import offline
 from tests.runtime.stac_samples import item
 

@@ -10,8 +10,8 @@ import trio
 from meshnode.core import events as ev
 from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
-from meshnode.runtime.mesh import Mesh, MeshSettings
-from meshnode.runtime.streams import Stream, StreamBrokenError
+from meshnode.runtime.network.mesh import Mesh, MeshSettings
+from meshnode.runtime.network.streams import Stream, StreamBrokenError
 
 ANYWHERE = "/ip4/127.0.0.1/tcp/0"
 HEARD_WITHIN_SECONDS = 20.0  # far more than it takes: only a hang reaches it

@@ -12,9 +12,9 @@ import trio.testing
 
 from meshnode.core.events import HeadName, LogId, Stretch
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import Serving
-from meshnode.runtime.streams import StreamBrokenError
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.network.streams import StreamBrokenError
 
 End = trio.abc.HalfCloseableStream
 Pair = Callable[[], tuple[End, End]]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from meshnode.core.events import LogId, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
-from meshnode.runtime.segments import SegmentFile, write_segment
+from meshnode.runtime.segments.segment import SegmentFile, write_segment
 
 COLLECTION = "towns"
 COLLECTION_JSON = b'{"type": "Collection", "id": "towns", "title": "Towns \xe2\x80\x94 villes"}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshnode.errors import PeerError
-from meshnode.runtime.address_filter import is_forbidden, vet_mirror
+from meshnode.runtime.payloads.address_filter import is_forbidden, vet_mirror
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshnode.errors import ConfigError, UsageError
-from meshnode.runtime.addresses import (
+from meshnode.runtime.network.addresses import (
     ip_of,
     own_addresses,
     parse_listen_address,

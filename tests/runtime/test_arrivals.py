@@ -9,9 +9,9 @@ import trio.testing
 
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, sha256
-from meshnode.runtime.arrivals import WAIT_SECONDS_MAX, Arrivals
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import Serving
+from meshnode.runtime.network.arrivals import WAIT_SECONDS_MAX, Arrivals
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
 from tests.runtime.peers import ANSWERER, Folder, Line, Shelf, no_peers, no_provider
 
 BYTES = b"a segment" * 1000

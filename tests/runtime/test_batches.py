@@ -12,10 +12,10 @@ from stac_pydantic import Collection
 from meshnode.core.entries import CollectionAdded, SegmentAdded
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime import batches
-from meshnode.runtime.batches import Batch, minimal_collection, read_collection
-from meshnode.runtime.delivery import deliver
-from meshnode.runtime.segments import read_segment_items
+from meshnode.runtime.maintainer import batches
+from meshnode.runtime.maintainer.batches import Batch, minimal_collection, read_collection
+from meshnode.runtime.payloads.delivery import deliver
+from meshnode.runtime.segments.segment import read_segment_items
 from tests.runtime.homes import items_file
 from tests.runtime.stac_samples import item
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshnode.runtime.budget import REMEMBERED_MAX, Budgets
+from meshnode.runtime.network.budget import REMEMBERED_MAX, Budgets
 
 
 def test_a_budget_is_spent_and_comes_back_with_time() -> None:

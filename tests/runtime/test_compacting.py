@@ -9,12 +9,12 @@ import pytest
 
 from meshnode.core import compaction
 from meshnode.core.entries import ItemsRemoved, Reason
-from meshnode.runtime.batches import Batch
-from meshnode.runtime.compacting import Compaction, Rewrite
 from meshnode.runtime.home import Home
+from meshnode.runtime.index.search import Query
+from meshnode.runtime.maintainer.batches import Batch
+from meshnode.runtime.maintainer.compacting import Compaction, Rewrite
+from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.peer import Peer
-from meshnode.runtime.publishing import Publisher
-from meshnode.runtime.search import Query
 from meshnode.runtime.service import offline
 from tests.runtime.homes import follow, items_file, made_home, publisher_of, result_of
 from tests.runtime.stac_samples import item

@@ -12,9 +12,9 @@ import trio.testing
 
 from meshnode.core.identifiers import PeerId
 from meshnode.errors import PeerError
-from meshnode.runtime.discovery import CONNECTIONS_WANTED, DIALS_A_ROUND_MAX, discover
-from meshnode.runtime.mesh import Mesh
-from meshnode.runtime.requests import Requests
+from meshnode.runtime.network.discovery import CONNECTIONS_WANTED, DIALS_A_ROUND_MAX, discover
+from meshnode.runtime.network.mesh import Mesh
+from meshnode.runtime.network.requests import Requests
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError
-from meshnode.runtime.downloads import Download
+from meshnode.runtime.network.downloads import Download
 
 DATA = bytes(range(256)) * 100
 

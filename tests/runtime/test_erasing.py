@@ -15,15 +15,15 @@ from meshnode.core import events as ev
 from meshnode.core.events import Check, HeadName, LogId, RootName, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
 from meshnode.errors import UsageError
-from meshnode.runtime.index import Index
-from meshnode.runtime.indexing import Indexing
-from meshnode.runtime.payloads import describe
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.search import Query
-from meshnode.runtime.segment_checker import SegmentChecker
-from meshnode.runtime.serving import Serving
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.index.indexing import Indexing
+from meshnode.runtime.index.search import Query
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.payloads.creation import describe
+from meshnode.runtime.payloads.torrent_check import open_torrent
+from meshnode.runtime.segments.checker import SegmentChecker
 from meshnode.runtime.store import Store
-from meshnode.runtime.torrent_check import open_torrent
 from tests.runtime.homes import made_home
 from tests.runtime.peers import (
     ANSWERER,

@@ -16,8 +16,8 @@ import pytest
 
 from meshnode.demo.sample import sample_collections, sample_items
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime import export
-from meshnode.runtime.export import export_geoparquet, export_name, export_ndjson
+from meshnode.runtime.segments import export
+from meshnode.runtime.segments.export import export_geoparquet, export_name, export_ndjson
 
 ODD_ITEMS = [
     b'{"id":"a"}',

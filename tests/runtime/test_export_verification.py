@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from meshnode.core.events import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import UsageError
-from meshnode.runtime.export import export_geoparquet, export_ndjson
-from meshnode.runtime.export_verification import Export, verify_export
 from meshnode.runtime.home import Home
-from meshnode.runtime.verification import Fault, verify_store
+from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
+from meshnode.runtime.verification.exports import Export, verify_export
+from meshnode.runtime.verification.stores import Fault, verify_store
 from tests.runtime.homes import copy_of, published_home
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from meshnode.errors import UsageError
-from meshnode.runtime.extension_schemas import ExtensionSchemas
-from meshnode.runtime.validation import Problem, Severity
+from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
+from meshnode.runtime.segments.validation import Problem, Severity
 from tests.runtime.stac_samples import item
 
 ADDRESS = "https://schemas.example.org/eo/v1.0.0/schema.json"

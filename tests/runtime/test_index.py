@@ -15,11 +15,11 @@ from meshnode.core.events import LogId, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime import index as index_module
-from meshnode.runtime import search as search_module
-from meshnode.runtime.index import Index
-from meshnode.runtime.index_schema import FORMAT
-from meshnode.runtime.search import Query, parse_interval
+from meshnode.runtime.index import index as index_module
+from meshnode.runtime.index import search as search_module
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.index.schema import FORMAT
+from meshnode.runtime.index.search import Query, parse_interval
 
 CITY = CatalogueId(bytes([1]) * 32)
 PROVINCE = CatalogueId(bytes([2]) * 32)
@@ -327,7 +327,7 @@ def test_an_index_of_an_older_format_is_made_anew(tmp_path, monkeypatch):
     index = Index.open(tmp_path / "index.db")
     add(index, ref("s", 1), row("a"))
     index.close()
-    monkeypatch.setattr("meshnode.runtime.index_schema.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("meshnode.runtime.index.schema.FORMAT", FORMAT + 1)
 
     again = Index.open(tmp_path / "index.db")
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from meshnode.core.events import LogId, SegmentKey, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
 from meshnode.core.rows import CheckedRow
-from meshnode.runtime import search as search_module
-from meshnode.runtime.index import Index
-from meshnode.runtime.search import Query
+from meshnode.runtime.index import search as search_module
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.index.search import Query
 from tests.runtime.homes import MEMORY
 
 CATALOGUES = [CatalogueId(bytes([n]) * 32) for n in (1, 2)]

@@ -10,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshnode.errors import UsageError
-from meshnode.runtime.items import ItemText, RefusedItem, read_items
-from meshnode.runtime.json_text import JsonTextError, array_members, parse_object, parse_strict
-from meshnode.runtime.segment_format import ITEM_BYTES_MAX
+from meshnode.runtime.segments.format import ITEM_BYTES_MAX
+from meshnode.runtime.segments.items import ItemText, RefusedItem, read_items
+from meshnode.runtime.segments.json_text import (
+    JsonTextError,
+    array_members,
+    parse_object,
+    parse_strict,
+)
 from tests.runtime.stac_samples import item, segment
 
 

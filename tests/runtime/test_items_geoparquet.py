@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 
-from meshnode.runtime.items import ItemText, RefusedItem, read_items
-from meshnode.runtime.validation import check_item, is_refused
+from meshnode.runtime.segments.items import ItemText, RefusedItem, read_items
+from meshnode.runtime.segments.validation import check_item, is_refused
 
 WKB = shapely.to_wkb(shapely.Point(1.5, 2.0, 30.0))
 MOMENT = datetime(2020, 2, 3, 4, 5, 6, 780_000, tzinfo=UTC)

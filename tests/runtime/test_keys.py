@@ -10,7 +10,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from meshnode.core.identifiers import PublicKey
 from meshnode.core.signing import public_key
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime import institutions
 from meshnode.runtime.keys import (
     create_key,
     load_key,
@@ -19,6 +18,7 @@ from meshnode.runtime.keys import (
     read_public_key,
     write_public_key,
 )
+from meshnode.runtime.maintainer import institutions
 from tests.runtime.homes import made_home
 
 OPENSSL = """\

@@ -18,10 +18,10 @@ from meshnode.core.events import Verdict
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.demo.relay import Relay
 from meshnode.errors import ConfigError, PeerError, UsageError
-from meshnode.runtime.mesh import Mesh, MeshSettings
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import Serving
-from meshnode.runtime.streams import Stream
+from meshnode.runtime.network.mesh import Mesh, MeshSettings
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.network.streams import Stream
 from tests.runtime.meshes import Peer, accept, echo
 from tests.runtime.peers import Folder, Shelf, no_provider
 

@@ -17,10 +17,10 @@ from multiaddr import Multiaddr
 
 from meshnode.core import events as ev
 from meshnode.core.identifiers import PeerId
-from meshnode.runtime.containment import HANDSHAKES_PER_ADDRESS_MAX
-from meshnode.runtime.gossipsub import HEADS_TOPIC
-from meshnode.runtime.mesh import SYNC_PROTOCOL
-from meshnode.runtime.streams import Stream
+from meshnode.runtime.network.containment import HANDSHAKES_PER_ADDRESS_MAX
+from meshnode.runtime.network.gossipsub import HEADS_TOPIC
+from meshnode.runtime.network.mesh import SYNC_PROTOCOL
+from meshnode.runtime.network.streams import Stream
 from tests.runtime.meshes import Peer
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 
 from meshnode.core.filelist import decode_file_list
 from meshnode.errors import UsageError
-from meshnode.runtime.payloads import describe, piece_size_for
+from meshnode.runtime.payloads.creation import describe, piece_size_for
 
 MIB = 1 << 20
 

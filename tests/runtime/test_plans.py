@@ -21,15 +21,15 @@ from meshnode.core.entries import (
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.core.limits import CLOCK_MAX, ENTRY_BYTES_MAX, ITEM_IDS_MAX
 from meshnode.errors import UsageError
-from meshnode.runtime import publishing
-from meshnode.runtime.batches import Batch
-from meshnode.runtime.difference import Difference, Standing
-from meshnode.runtime.drafts import parse_reason, withdrawals
 from meshnode.runtime.home import Home
-from meshnode.runtime.institutions import Institution
-from meshnode.runtime.items import ItemText, RefusedItem
-from meshnode.runtime.plans import Plan, Within, plan, require_few_gone
-from meshnode.runtime.publishing import Draft
+from meshnode.runtime.maintainer import publishing
+from meshnode.runtime.maintainer.batches import Batch
+from meshnode.runtime.maintainer.difference import Difference, Standing
+from meshnode.runtime.maintainer.drafts import parse_reason, withdrawals
+from meshnode.runtime.maintainer.institutions import Institution
+from meshnode.runtime.maintainer.plans import Plan, Within, plan, require_few_gone
+from meshnode.runtime.maintainer.publishing import Draft
+from meshnode.runtime.segments.items import ItemText, RefusedItem
 from meshnode.runtime.service import offline
 from tests.runtime.homes import (
     follow,

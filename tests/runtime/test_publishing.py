@@ -20,11 +20,11 @@ from meshnode.control import Control, Message, NotRunningError
 from meshnode.core.events import LogId, Stretch
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime import publishing
-from meshnode.runtime.batches import Batch
 from meshnode.runtime.home import Home
-from meshnode.runtime.institutions import writer_of
-from meshnode.runtime.publishing import Publisher, stage
+from meshnode.runtime.maintainer import publishing
+from meshnode.runtime.maintainer.batches import Batch
+from meshnode.runtime.maintainer.institutions import writer_of
+from meshnode.runtime.maintainer.publishing import Publisher, stage
 from meshnode.runtime.service import offline
 from tests.runtime.homes import (
     follow,
@@ -97,7 +97,7 @@ async def test_a_crash_before_the_journal_is_written_publishes_nothing(
         await follow(home, institution)
         with monkeypatch.context() as patch, pytest.raises(CrashError):
             patch.setattr(publishing, step, crash)
-            patch.setattr("meshnode.runtime.batches.stage", publishing.stage)
+            patch.setattr("meshnode.runtime.maintainer.batches.stage", publishing.stage)
             await publish(publisher, tmp_path, "a")
         assert not institution.journal.exists()
         assert (await log_of(publisher))[0] == 0

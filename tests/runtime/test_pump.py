@@ -18,7 +18,7 @@ from meshnode.core.node import Node
 from meshnode.errors import StorageError
 from meshnode.runtime.bulletin import NOTICES_MAX, Bulletin
 from meshnode.runtime.effects import Effects, Tell
-from meshnode.runtime.indexing import Indexing
+from meshnode.runtime.index.indexing import Indexing
 from meshnode.runtime.pump import BATCH_EVENTS_MAX, Pump
 from meshnode.runtime.tickets import Tickets
 

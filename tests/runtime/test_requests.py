@@ -15,10 +15,10 @@ from meshnode.core import events as ev
 from meshnode.core.events import Check, LogId
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
 from meshnode.errors import StorageError
-from meshnode.runtime.frames import CHUNK_BYTES, FrameError, read_frame, write_frame
-from meshnode.runtime.requests import Requests
-from meshnode.runtime.serving import IN_FLIGHT_MAX, Serving
-from meshnode.runtime.streams import StreamBrokenError
+from meshnode.runtime.network.frames import CHUNK_BYTES, FrameError, read_frame, write_frame
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import IN_FLIGHT_MAX, Serving
+from meshnode.runtime.network.streams import StreamBrokenError
 from tests.runtime.peers import (
     ANSWERER,
     ASKER,

@@ -13,20 +13,20 @@ from meshnode.core.amendments import set_meta
 from meshnode.core.identifiers import Kid
 from meshnode.core.roots import LastHead
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.ceremony import (
+from meshnode.runtime.home import Home
+from meshnode.runtime.keys import load_key
+from meshnode.runtime.maintainer.ceremony import (
     amendment,
     chain_at,
     last_head,
     signed_by_those_asked,
 )
-from meshnode.runtime.ceremony import publish as publish_root
-from meshnode.runtime.home import Home
-from meshnode.runtime.institutions import all_of, writer_of
-from meshnode.runtime.keys import load_key
+from meshnode.runtime.maintainer.ceremony import publish as publish_root
+from meshnode.runtime.maintainer.institutions import all_of, writer_of
+from meshnode.runtime.maintainer.publishing import Publisher
+from meshnode.runtime.maintainer.signing_record import NAME, SigningRecord, recall, remember
 from meshnode.runtime.peer import Peer
-from meshnode.runtime.publishing import Publisher
 from meshnode.runtime.service import offline, running
-from meshnode.runtime.signing_record import NAME, SigningRecord, recall, remember
 from tests.runtime.homes import (
     WITHIN_SECONDS,
     copy_of,

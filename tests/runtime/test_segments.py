@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.hilbert import _index, hilbert_index
-from meshnode.runtime.projection import Box, Extent, Projection
-from meshnode.runtime.segment_format import ITEM_BYTES_MAX
-from meshnode.runtime.segments import read_segment_items, write_segment
-from meshnode.runtime.validation import check_item, is_refused
+from meshnode.runtime.segments.format import ITEM_BYTES_MAX
+from meshnode.runtime.segments.hilbert import _index, hilbert_index
+from meshnode.runtime.segments.projection import Box, Extent, Projection
+from meshnode.runtime.segments.segment import read_segment_items, write_segment
+from meshnode.runtime.segments.validation import check_item, is_refused
 from tests.runtime.stac_samples import COLLECTION, COLLECTION_JSON, item, pair, segment, square
 
 

@@ -15,8 +15,8 @@ import trio
 from meshnode.core.events import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError
-from meshnode.runtime.segment_checker import SegmentChecker, SegmentRefusedError
-from meshnode.runtime.segments import SegmentFile
+from meshnode.runtime.segments.checker import SegmentChecker, SegmentRefusedError
+from meshnode.runtime.segments.segment import SegmentFile
 from tests.runtime.stac_samples import TOWNS, item, pair, ref_of, rewritten, segment, with_column
 
 

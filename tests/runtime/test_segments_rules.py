@@ -7,8 +7,8 @@ import pytest
 
 from meshnode.core.events import SegmentRef
 from meshnode.errors import PeerError
-from meshnode.runtime.segment_worker import Expected, Row, checked_rows
-from meshnode.runtime.segments import write_segment
+from meshnode.runtime.segments.segment import write_segment
+from meshnode.runtime.segments.worker import Expected, Row, checked_rows
 from tests.runtime.stac_samples import (
     COLLECTION,
     COLLECTION_JSON,

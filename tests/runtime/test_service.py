@@ -15,9 +15,10 @@ from meshnode.config import Config
 from meshnode.control import Control, NotRunningError
 from meshnode.core.identifiers import sha256
 from meshnode.errors import ConfigError, MeshnodeError, StorageError, UsageError
-from meshnode.runtime import indexing, segment_checker
 from meshnode.runtime.home import HomeLock
-from meshnode.runtime.index import Index
+from meshnode.runtime.index import indexing
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.segments import checker as segment_checker
 from meshnode.runtime.service import offline, running, serve
 from tests.runtime import homes
 from tests.runtime.homes import WITHIN_SECONDS, follow, ids_found, loopback, made_home, publish

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from meshnode.errors import UsageError
-from meshnode.runtime.items import ItemText, RefusedItem
-from meshnode.runtime.json_text import written
-from meshnode.runtime.sources import client as clients
-from meshnode.runtime.sources.client import Client, Request
-from meshnode.runtime.sources.opening import opened
-from meshnode.runtime.sources.responses import Responses
+from meshnode.runtime.maintainer.sources import client as clients
+from meshnode.runtime.maintainer.sources.client import Client, Request
+from meshnode.runtime.maintainer.sources.opening import opened
+from meshnode.runtime.maintainer.sources.responses import Responses
+from meshnode.runtime.segments.items import ItemText, RefusedItem
+from meshnode.runtime.segments.json_text import written
 from tests.runtime.homes import items_file
 from tests.runtime.stac_samples import item
 from tests.runtime.web import Answer, Folder, StacApi, Web, serving

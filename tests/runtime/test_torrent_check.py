@@ -12,8 +12,13 @@ import pytest
 from meshnode.core.filelist import FileList, PayloadFile, in_order
 from meshnode.core.identifiers import Digest
 from meshnode.errors import PeerError, UsageError
-from meshnode.runtime.payloads import PayloadFiles, describe
-from meshnode.runtime.torrent_check import CheckedTorrent, PayloadClaim, check_torrent, open_torrent
+from meshnode.runtime.payloads.creation import PayloadFiles, describe
+from meshnode.runtime.payloads.torrent_check import (
+    CheckedTorrent,
+    PayloadClaim,
+    check_torrent,
+    open_torrent,
+)
 
 
 @pytest.fixture

@@ -25,12 +25,12 @@ from meshnode.core.filelist import FileList
 from meshnode.core.identifiers import Digest
 from meshnode.demo.mirror import serve_directory
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
-from meshnode.runtime import address_filter
-from meshnode.runtime.payloads import describe
-from meshnode.runtime.torrent_check import CheckedTorrent, open_torrent
-from meshnode.runtime.torrent_session import TorrentSettings
-from meshnode.runtime.torrents import Torrents
-from meshnode.runtime.transfers import Progress, State
+from meshnode.runtime.payloads import address_filter
+from meshnode.runtime.payloads.creation import describe
+from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
+from meshnode.runtime.payloads.torrent_session import TorrentSettings
+from meshnode.runtime.payloads.torrents import Torrents
+from meshnode.runtime.payloads.transfers import Progress, State
 
 pytestmark = pytest.mark.slow
 
@@ -371,9 +371,9 @@ async def test_what_was_left_early_goes_on_from_there(tmp_path, content, torrent
 KILLED = """
 import sys, trio
 from pathlib import Path
-from meshnode.runtime.torrent_session import TorrentSettings
-from meshnode.runtime.torrents import Torrents
-from meshnode.runtime.torrent_check import open_torrent
+from meshnode.runtime.payloads.torrent_session import TorrentSettings
+from meshnode.runtime.payloads.torrents import Torrents
+from meshnode.runtime.payloads.torrent_check import open_torrent
 from meshnode.core.filelist import decode_file_list
 
 async def main(home, torrent, files, mirror):

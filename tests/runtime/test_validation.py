@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from meshnode.runtime.validation import Severity, check_item, is_refused
+from meshnode.runtime.segments.validation import Severity, check_item, is_refused
 from tests.runtime.stac_samples import COLLECTION, item, square
 
 

@@ -19,12 +19,12 @@ from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, objec
 from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
+from meshnode.runtime.payloads.torrent_check import CheckedTorrent, PayloadClaim, check_torrent
+from meshnode.runtime.payloads.transfers import Progress
 from meshnode.runtime.peer import Peer
-from meshnode.runtime.torrent_check import CheckedTorrent, PayloadClaim, check_torrent
-from meshnode.runtime.transfers import Progress
 
 if TYPE_CHECKING:
-    from meshnode.runtime.network import Network
+    from meshnode.runtime.network.network import Network
 
 PROVIDERS_ASKED_MAX = 32  # peers asked whether they serve a payload
 

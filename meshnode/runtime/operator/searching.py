@@ -14,10 +14,10 @@ from meshnode.control import Message
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import catalogue_text, object_text
 from meshnode.errors import UsageError
+from meshnode.runtime.index.search import Found, Query, parse_interval
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.operator.standing import currency
 from meshnode.runtime.peer import Peer
-from meshnode.runtime.search import Found, Query, parse_interval
 
 PAGE_ITEMS = 1000  # a page is read by one worker thread and sent as one message
 

@@ -1,0 +1,333 @@
+"""The index: every row of every live segment, and which row of an item is the visible one.
+
+Derived from the log and the segments; deleting the file loses nothing. Implements the order of
+protocol decision 6: of the rows of one (catalogue, collection, id) the greatest (clock, writer,
+SHA-256 of the item bytes) is visible, unless a withdrawal has a greater clock. Owns no decision on
+which segments count.
+
+All calls block and belong in a worker thread. Any number may run at once: writes wait for each
+other, reads see the last finished write. `close` ends reads that nobody waits for any more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import apsw
+import zstandard
+
+from meshnode.core.events import SegmentKey, SegmentRef, Withdrawal
+from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.rows import CheckedRow
+from meshnode.errors import StorageError
+from meshnode.runtime.index import rows as index_rows
+from meshnode.runtime.index import search
+from meshnode.runtime.index.readers import Readers
+from meshnode.runtime.index.rows import number, select
+from meshnode.runtime.index.schema import open_writer, storage_errors
+from meshnode.runtime.index.search import Clause, Found, Query, Scope
+from meshnode.runtime.sqlite import transaction
+
+PAGE_BYTES_MAX = 16 << 20  # of items in one answer; a longer page ends early
+
+_INDEXED = """
+SELECT catalogue, name, digest, clock FROM segment
+JOIN collection ON collection.key = segment.collection WHERE live ORDER BY 1, 2, 3
+"""
+_LIVE_SEGMENT = "SELECT key FROM segment WHERE collection = ? AND digest = ? AND live"
+_WITHDRAW = """
+INSERT INTO tombstone VALUES (?1,?2,?3,?4)
+ON CONFLICT DO UPDATE SET clock = max(clock, ?3), sealed = max(sealed, ?4)
+"""
+_IS_SEALED = """
+SELECT EXISTS (
+  SELECT 1 FROM tombstone
+  JOIN item ON item.collection = tombstone.collection AND item.id = tombstone.id
+  JOIN segment ON segment.key = item.segment
+  WHERE sealed > 0 AND item.clock < sealed AND digest = ?)
+"""
+_HIDE = "UPDATE item SET visible = 0 WHERE collection = ? AND id = ? AND clock < ? AND visible"
+_FORGET = """
+CREATE TEMP TABLE forgotten AS SELECT key FROM collection WHERE catalogue = ?;
+DELETE FROM item WHERE segment IN
+  (SELECT key FROM segment WHERE live AND collection IN (SELECT key FROM forgotten));
+DELETE FROM segment WHERE live AND collection IN (SELECT key FROM forgotten);
+DELETE FROM tombstone WHERE collection IN (SELECT key FROM forgotten);
+DELETE FROM collection WHERE key IN (SELECT key FROM forgotten)
+  AND key NOT IN (SELECT collection FROM segment);
+DROP TABLE forgotten;
+"""
+
+
+Writing = Callable[[], AbstractContextManager[apsw.Connection]]
+
+
+class Index:
+    """Invariant: of an item the row that counts is visible, and no other."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mutex = threading.Lock()
+        self._writer = open_writer(path)
+        self._readers = Readers(path)
+        with self._writing() as database:
+            for (unfinished,) in select(database, "SELECT key FROM segment WHERE NOT live"):
+                index_rows.remove(database, unfinished)
+
+    @classmethod
+    def open(cls, path: Path) -> Index:
+        """Open the index, made if it is not there; a segment that was half added is gone.
+
+        Raises:
+            StorageError: a newer format, a damaged file, or the disk refused.
+        """
+        return cls(path)
+
+    def close(self) -> None:
+        """Close it: reads that still run are interrupted, a write is waited for."""
+        self._readers.close()
+        with self._mutex:
+            self._writer.close()
+
+    # --- What it holds ----------------------------------------------------------------------------
+    def indexed(self) -> tuple[tuple[SegmentKey, int], ...]:
+        """Return every live segment with the clock it was indexed at."""
+        with self._reading() as database:
+            return tuple(
+                (SegmentKey(CatalogueId(catalogue), name, Digest(digest)), clock)
+                for catalogue, name, digest, clock in select(database, _INDEXED)
+            )
+
+    def counts(self) -> dict[tuple[CatalogueId, str], int]:
+        """Return how many items of each (catalogue, collection) are visible, if any."""
+        sql = "SELECT catalogue, name, items FROM collection WHERE items > 0 ORDER BY 1, 2"
+        with self._reading() as database:
+            return {(CatalogueId(c), name): items for c, name, items in select(database, sql)}
+
+    # --- What the node asks for -------------------------------------------------------------------
+    @contextmanager
+    def adding(self, ref: SegmentRef) -> Iterator[Adding]:
+        """Add a segment: all its rows are visible when the block ends, none if it raises.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        adding = self.begin(ref)
+        try:
+            yield adding
+            adding.publish()
+        except BaseException:
+            adding.abandon()
+            raise
+
+    def begin(self, ref: SegmentRef) -> Adding:
+        """Begin what `adding` does, for callers whose steps run in different threads."""
+        with self._writing() as database:
+            return Adding(self._writing, index_rows.begin(database, ref))
+
+    def drop(self, key: SegmentKey) -> None:
+        """Take a live segment out; rows it had beaten come back. An unknown one: no effect."""
+        with self._writing() as database:
+            collection = index_rows.collection_key(database, key.catalogue, key.collection)
+            for (segment,) in select(database, _LIVE_SEGMENT, collection, key.digest):
+                index_rows.remove(database, segment)
+
+    def hide(
+        self,
+        catalogue: CatalogueId,
+        collection: str,
+        ids: Sequence[str],
+        clock: int,
+        erases: bool = False,
+    ) -> None:
+        """Hide rows of these items whose clock is smaller, also those added later.
+
+        `erases`: no segment that holds one of them is served (see `is_sealed`).
+        """
+        with self._writing() as database:
+            key = index_rows.collection_key(database, catalogue, collection)
+            sealed = clock if erases else 0
+            database.executemany(_WITHDRAW, [(key, id_, clock, sealed) for id_ in ids])
+            database.executemany(_HIDE, [(key, id_, clock) for id_ in ids])
+
+    def set_hidden(self, catalogue: CatalogueId, withdrawals: Sequence[Withdrawal]) -> None:
+        """Make exactly these the withdrawals of a catalogue; what none hides any more shows."""
+        with self._writing() as database:
+            index_rows.set_hidden(database, catalogue, withdrawals)
+
+    def is_sealed(self, digest: Digest) -> bool:
+        """Say whether an indexed segment holds a row that nobody may be served any more."""
+        with self._reading() as database:
+            return bool(number(database, _IS_SEALED, digest))
+
+    def segments_with(
+        self, catalogue: CatalogueId, collection: str, ids: Sequence[str], clock: int
+    ) -> tuple[Digest, ...]:
+        """Return the segments that hold a row of these items with a smaller clock."""
+        with self._writing() as database:
+            key = index_rows.collection_key(database, catalogue, collection)
+            return index_rows.segments_with(database, key, ids, clock)
+
+    def erase(
+        self, catalogue: CatalogueId, collection: str, ids: Sequence[str], clock: int
+    ) -> None:
+        """Erase rows of these items with a smaller clock: no byte of them stays in the file."""
+        with self._writing() as database:
+            key = index_rows.collection_key(database, catalogue, collection)
+            index_rows.erase(database, key, ids, clock)
+        self.forget_deleted()
+
+    def forget_deleted(self) -> None:
+        """Empty the journal, in which rows that were deleted may still stand."""
+        with self._mutex, storage_errors(f"cannot write {self._path}"):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def forget(self, catalogue: CatalogueId) -> None:
+        """Take out all that is live of a catalogue, and its withdrawals."""
+        with self._writing() as database:
+            database.execute(_FORGET, (catalogue,))
+
+    # --- Searching --------------------------------------------------------------------------------
+    def search(self, query: Query) -> list[Found]:
+        """Return one page, newest first: up to `limit` items and PAGE_BYTES_MAX, one at least.
+
+        The results are at an end when a page is empty.
+
+        Raises:
+            UsageError: `query.after` is no token of ours.
+            StorageError: the file is damaged or unreadable.
+        """
+        with self._reading() as database:
+            reached = _scope(database, query)
+            if not reached.keys:
+                return []
+            clause = search.page(query, reached, is_near=_is_near(database, query))
+            return list(_read(database, clause))
+
+    def scan(self, query: Query) -> Iterator[Found]:
+        """Return all matches, page by page; what is written meanwhile may be seen or missed."""
+        while found := self.search(query):
+            yield from found
+            query = replace(query, after=found[-1].token)
+
+    def count(self, query: Query) -> int:
+        """Count all matches, whatever `limit` and `after` say."""
+        with self._reading() as database:
+            reached = _scope(database, query)
+            if not (query.ids or query.bbox or query.interval):
+                return reached.items
+            clause = search.total(query, reached, is_near=_is_near(database, query))
+            return number(database, clause.sql, *clause.values)
+
+    def item(self, catalogue: CatalogueId | None, collection: str | None, id_: str) -> list[Found]:
+        """Return the visible items of this id, one a catalogue and collection; None is any."""
+        catalogues = () if catalogue is None else (catalogue,)
+        collections = () if collection is None else (collection,)
+        return list(self.scan(Query((id_,), collections, catalogues, limit=search.LIMIT_MAX)))
+
+    def walk(self, catalogue: CatalogueId, collection: str, after: str, limit: int) -> list[Found]:
+        """Return visible items of a collection in the order of their ids, beyond the id `after`.
+
+        Up to `limit` items and PAGE_BYTES_MAX, one at least; the walk ends with an empty list.
+        """
+        with self._reading() as database:
+            return list(_read(database, search.walk(catalogue, collection, after, limit)))
+
+    # --- Connections ------------------------------------------------------------------------------
+    @contextmanager
+    def _writing(self) -> Iterator[apsw.Connection]:
+        """One transaction: all of the block or nothing."""
+        failing = storage_errors(f"cannot write {self._path}")
+        with self._mutex, failing, transaction(self._writer) as database:
+            yield database
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        """One snapshot, on a connection that nobody else uses meanwhile."""
+        failing = storage_errors(f"cannot read {self._path}")
+        with failing, self._readers.one() as database, transaction(database):
+            yield database
+
+
+class Adding:
+    """A segment on its way in: batches, then `publish` or `abandon`, one call at a time.
+
+    The rows added so far are on disk but unseen, and no lock is held between the calls. When it is
+    published it takes the place of the same segment indexed at another clock.
+    """
+
+    def __init__(self, writing: Writing, segment: int) -> None:
+        self._writing = writing
+        self._segment = segment
+        self._bodies = index_rows.Bodies()
+
+    def add(self, rows: Sequence[CheckedRow]) -> None:
+        """Add rows; their ids are new to the segment.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        compressed = [(row, self._bodies.compress(row.item)) for row in rows]
+        with self._writing() as database:
+            index_rows.insert(database, self._segment, self._bodies.sample, compressed)
+
+    def publish(self) -> None:
+        """Make the rows that count visible.
+
+        Raises:
+            StorageError: the disk refused; nothing is visible.
+        """
+        with self._writing() as database:
+            index_rows.publish(database, self._segment)
+
+    def abandon(self) -> None:
+        """Take back what was added; what a full disk keeps goes at the next start."""
+        with suppress(StorageError), self._writing() as database:
+            index_rows.remove(database, self._segment)
+
+
+def _scope(database: apsw.Connection, query: Query) -> Scope:
+    clause = search.scope(query)
+    rows = select(database, clause.sql, *clause.values)
+    return Scope(
+        keys=tuple(key for key, _, _ in rows),
+        items=sum(items for _, items, _ in rows),
+        reach_us=max((reach_us for _, _, reach_us in rows), default=0),
+    )
+
+
+def _is_near(database: apsw.Connection, query: Query) -> bool:
+    """Say whether the query's box holds so few items that sorting them is the shortest way."""
+    if query.bbox is None:
+        return False
+    clause = search.near(query.bbox)
+    sql = f"SELECT count(*) FROM ({clause.sql} LIMIT ?)"  # noqa: S608 - its values are bound
+    return number(database, sql, *clause.values, search.NEAR_MAX + 1) <= search.NEAR_MAX
+
+
+def _read(database: apsw.Connection, page: Clause) -> Iterator[Found]:
+    """Read the items that a page names, within PAGE_BYTES_MAX but one at least."""
+    segments: dict[int, tuple[Digest, Kid, zstandard.ZstdDecompressor]] = {}
+    room = PAGE_BYTES_MAX
+    for key, moment_us, catalogue, name, id_, segment, clock in select(
+        database, page.sql, *page.values
+    ):
+        if segment not in segments:
+            segments[segment] = _segment(database, segment)
+        digest, writer, zstd = segments[segment]
+        [(body,)] = select(database, "SELECT zstd FROM body WHERE key = ?", key)
+        item = zstd.decompress(body)
+        if len(item) > room and room < PAGE_BYTES_MAX:
+            return
+        room -= len(item)
+        yield Found(CatalogueId(catalogue), name, id_, item, digest, writer, clock, moment_us)
+
+
+def _segment(database: apsw.Connection, key: int) -> tuple[Digest, Kid, zstandard.ZstdDecompressor]:
+    sql = "SELECT digest, writer, sample FROM segment WHERE key = ?"
+    [(digest, writer, sample)] = select(database, sql, key)
+    return Digest(digest), Kid(writer), index_rows.decompressor(sample)

@@ -1,0 +1,257 @@
+"""Rows of the index within one write: put in, taken out, and the one that counts made visible.
+
+Every function works in a transaction that its caller opened on the writing connection. A body is
+compressed against the first item of its segment, because the items of a segment resemble each
+other (zstd with a raw-content dictionary, RFC 8878 section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import zstandard
+
+from meshnode.core.events import SegmentRef, Withdrawal
+from meshnode.core.identifiers import CatalogueId, Digest, sha256
+from meshnode.core.rows import CheckedRow
+from meshnode.runtime.index.search import MOMENT_NONE
+
+SAMPLE_BYTES_MAX = 64 * 1024  # of the first item; each search of the segment reads it again
+ZSTD_LEVEL = 3
+
+_INSERT_ITEM = "INSERT INTO item VALUES (?,?,?,?,?,0,?,?,?,?,?,?,?)"
+_COLLECTION_OF = "SELECT collection FROM segment WHERE key = ?"
+# Items of a segment for which another segment or a withdrawal has a say.
+_TOUCH_CONTESTED = """
+INSERT INTO touched
+  SELECT mine.id FROM item AS mine WHERE mine.segment = ?1 AND (
+    EXISTS (SELECT 1 FROM item AS other
+            WHERE other.collection = mine.collection AND other.id = mine.id
+            AND other.segment <> ?1)
+    OR EXISTS (SELECT 1 FROM tombstone
+               WHERE tombstone.collection = mine.collection AND tombstone.id = mine.id))
+"""
+_SHOW_UNCONTESTED = """
+UPDATE item SET visible = 1 WHERE segment = ? AND id NOT IN (SELECT id FROM touched)
+"""
+_LIVE_ROWS = """
+SELECT item.key, item.clock, writer, digest FROM item JOIN segment ON segment.key = item.segment
+WHERE item.collection = ? AND id = ? AND live
+"""
+_SHOW_ONLY = """
+UPDATE item SET visible = (key = ?3)
+WHERE collection = ?1 AND id = ?2 AND visible <> (key = ?3)
+"""
+_FORMER_SELF = """
+SELECT old.key FROM segment AS old
+JOIN segment AS new ON old.collection = new.collection AND old.digest = new.digest
+WHERE new.key = ? AND old.live
+"""
+_OURS = "collection IN (SELECT key FROM collection WHERE catalogue = ?1)"
+_WITHDRAWN = """
+INSERT INTO withdrawn VALUES (?1,?2,?3,?4)
+ON CONFLICT DO UPDATE SET clock = max(clock, ?3), sealed = max(sealed, ?4)
+"""
+# The items of a catalogue whose withdrawals were others, or none, before or after.
+_CHANGED_WITHDRAWALS = f"""
+SELECT DISTINCT collection, id FROM (
+  SELECT * FROM (SELECT * FROM tombstone WHERE {_OURS} EXCEPT SELECT * FROM withdrawn)
+  UNION ALL
+  SELECT * FROM (SELECT * FROM withdrawn EXCEPT SELECT * FROM tombstone WHERE {_OURS}))
+"""  # noqa: S608 - a constant
+_DELETE_WITHDRAWALS = f"DELETE FROM tombstone WHERE {_OURS}"  # noqa: S608 - a constant
+_SEGMENTS_WITH = """
+SELECT DISTINCT digest FROM item JOIN segment ON segment.key = item.segment
+WHERE item.collection = ? AND id = ? AND item.clock < ? ORDER BY 1
+"""
+_ROWS_OF = "SELECT key, segment FROM item WHERE collection = ? AND id = ? AND clock < ?"
+_BODY = """
+SELECT zstd, sample FROM body JOIN item USING (key) JOIN segment ON segment.key = item.segment
+WHERE body.key = ?
+"""
+
+
+class Bodies:
+    """Compresses the items of one segment."""
+
+    def __init__(self) -> None:
+        self.sample = b""
+        self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+
+    def compress(self, item: bytes) -> bytes:
+        if not self.sample:
+            self.sample = item[:SAMPLE_BYTES_MAX]
+            dictionary = _dictionary(self.sample)
+            self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary)
+        return self._zstd.compress(item)
+
+
+def decompressor(sample: bytes) -> zstandard.ZstdDecompressor:
+    """Return what reads the bodies of the segment with this sample."""
+    return zstandard.ZstdDecompressor(dict_data=_dictionary(sample))
+
+
+def collection_key(database: apsw.Connection, catalogue: CatalogueId, name: str) -> int:
+    names = (catalogue, name)
+    insert = "INSERT INTO collection (catalogue, name) VALUES (?,?) ON CONFLICT DO NOTHING"
+    database.execute(insert, names)
+    return number(database, "SELECT key FROM collection WHERE catalogue = ? AND name = ?", *names)
+
+
+def begin(database: apsw.Connection, ref: SegmentRef) -> int:
+    """Make a segment that is not live yet; return its key."""
+    collection = collection_key(database, ref.log.catalogue, ref.collection)
+    database.execute(
+        "INSERT INTO segment VALUES (NULL,?,?,?,?,0,x'')",
+        (collection, ref.digest, ref.log.writer, ref.clock),
+    )
+    return database.last_insert_rowid()
+
+
+def insert(
+    database: apsw.Connection,
+    segment: int,
+    sample: bytes,
+    rows: Sequence[tuple[CheckedRow, bytes]],
+) -> None:
+    """Add rows with their compressed bodies to a segment that is not live yet."""
+    query = "SELECT collection, clock FROM segment WHERE key = ?"
+    [(collection, clock)] = select(database, query, segment)
+    first = number(database, "SELECT ifnull(max(key), 0) + 1 FROM item")
+    items = [
+        (key, collection, row.id, segment, row.clock or clock, _moment(row), *_span(row), *row.bbox)
+        for key, (row, _) in enumerate(rows, first)
+    ]
+    bodies = [(key, body) for key, (_, body) in enumerate(rows, first)]
+    database.executemany(_INSERT_ITEM, items)
+    database.executemany("INSERT INTO body VALUES (?,?)", bodies)
+    database.execute("UPDATE segment SET sample = ? WHERE key = ?", (sample, segment))
+
+
+def publish(database: apsw.Connection, segment: int) -> None:
+    """Make a segment live in place of its former self, and show those of its rows that count."""
+    for (former,) in select(database, _FORMER_SELF, segment):
+        remove(database, former)
+    database.execute("UPDATE segment SET live = 1 WHERE key = ?", (segment,))
+    database.execute(_TOUCH_CONTESTED, (segment,))
+    database.execute(_SHOW_UNCONTESTED, (segment,))
+    _mark_touched(database, number(database, _COLLECTION_OF, segment))
+
+
+def remove(database: apsw.Connection, segment: int) -> None:
+    """Take a segment out; rows it had beaten come back."""
+    collection = number(database, _COLLECTION_OF, segment)
+    database.execute(_TOUCH_CONTESTED, (segment,))
+    database.execute("DELETE FROM item WHERE segment = ?", (segment,))
+    database.execute("DELETE FROM segment WHERE key = ?", (segment,))
+    _mark_touched(database, collection)
+
+
+def set_hidden(
+    database: apsw.Connection, catalogue: CatalogueId, withdrawals: Sequence[Withdrawal]
+) -> None:
+    """Make exactly these the withdrawals of a catalogue, and show the rows that count then."""
+    database.execute("DELETE FROM withdrawn")
+    for hidden in withdrawals:
+        collection = collection_key(database, catalogue, hidden.collection)
+        sealed = hidden.clock if hidden.erases else 0
+        rows = [(collection, id_, hidden.clock, sealed) for id_ in hidden.ids]
+        database.executemany(_WITHDRAWN, rows)
+    changed = select(database, _CHANGED_WITHDRAWALS, catalogue)
+    database.execute(_DELETE_WITHDRAWALS, (catalogue,))
+    database.execute("INSERT INTO tombstone SELECT * FROM withdrawn")
+    for collection, id_ in changed:
+        _mark(database, collection, id_)
+
+
+def segments_with(
+    database: apsw.Connection, collection: int, ids: Sequence[str], clock: int
+) -> tuple[Digest, ...]:
+    """Return the segments that hold a row of these items with a smaller clock."""
+    found = (select(database, _SEGMENTS_WITH, collection, id_, clock) for id_ in ids)
+    digests = dict.fromkeys(Digest(digest) for rows in found for (digest,) in rows)
+    return tuple(digests)
+
+
+def erase(database: apsw.Connection, collection: int, ids: Sequence[str], clock: int) -> None:
+    """Delete rows of these items with a smaller clock, and every trace of them in other rows."""
+    for id_ in ids:
+        for key, segment in select(database, _ROWS_OF, collection, id_, clock):
+            item = _item(database, key)
+            [(sample,)] = select(database, "SELECT sample FROM segment WHERE key = ?", segment)
+            database.execute("DELETE FROM item WHERE key = ?", (key,))
+            if item.startswith(sample):
+                _compress_anew(database, segment)
+
+
+def _compress_anew(database: apsw.Connection, segment: int) -> None:
+    """Take another item of a segment as the one that its bodies are compressed against."""
+    keys = select(database, "SELECT key FROM item WHERE segment = ? ORDER BY key", segment)
+    bodies = Bodies()
+    for (key,) in keys:
+        compressed = bodies.compress(_item(database, key))
+        database.execute("INSERT INTO anew VALUES (?,?)", (key, compressed))
+    database.execute("UPDATE segment SET sample = ? WHERE key = ?", (bodies.sample, segment))
+    database.execute("UPDATE body SET zstd = anew.zstd FROM anew WHERE anew.key = body.key")
+    database.execute("DELETE FROM anew")
+
+
+def select(
+    database: apsw.Connection, sql: str, *values: int | float | str | bytes
+) -> list[tuple[Any, ...]]:
+    return database.execute(sql, values).fetchall()
+
+
+def number(database: apsw.Connection, sql: str, *values: int | float | str | bytes) -> int:
+    """Return the one number that a statement selects."""
+    [(value,)] = select(database, sql, *values)
+    assert isinstance(value, int)
+    return value
+
+
+def _mark_touched(database: apsw.Connection, collection: int) -> None:
+    for (id_,) in select(database, "SELECT id FROM touched"):
+        _mark(database, collection, id_)
+    database.execute("DELETE FROM touched")
+
+
+def _mark(database: apsw.Connection, collection: int, id_: str) -> None:
+    """Show the row of an item that counts, and no other."""
+    rows = select(database, _LIVE_ROWS, collection, id_)
+    greatest = max((row[1:3] for row in rows), default=(0, b""))
+    tied = [row for row in rows if row[1:3] == greatest]
+    if len(tied) > 1:
+        tied.sort(key=lambda row: (_item_digest(database, row[0]), row[3]))
+    withdrawn = "SELECT ifnull(max(clock), 0) FROM tombstone WHERE collection = ? AND id = ?"
+    is_shown = tied and greatest[0] >= number(database, withdrawn, collection, id_)
+    database.execute(_SHOW_ONLY, (collection, id_, tied[-1][0] if is_shown else 0))
+
+
+def _item_digest(database: apsw.Connection, key: int) -> Digest:
+    return sha256(_item(database, key))
+
+
+def _item(database: apsw.Connection, key: int) -> bytes:
+    [(body, sample)] = select(database, _BODY, key)
+    return decompressor(sample).decompress(body)
+
+
+def _dictionary(sample: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(sample, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+def _moment(row: CheckedRow) -> int:
+    """Return what the item is ordered by: its datetime, else its end, else its start."""
+    for moment in (row.datetime_us, row.end_us, row.start_us):
+        if moment is not None:
+            return moment
+    return MOMENT_NONE
+
+
+def _span(row: CheckedRow) -> tuple[int | None, int | None]:
+    """Return the first and last microsecond; a missing end is the datetime."""
+    first = row.datetime_us if row.start_us is None else row.start_us
+    last = row.datetime_us if row.end_us is None else row.end_us
+    return first, last

@@ -1,0 +1,1 @@
+"""What the people who hold keys do: prepare, sign and publish. The daemon never loads it."""

@@ -1,0 +1,306 @@
+"""From drafts of entries to a signed head that a peer holds: signing, journal, submission.
+
+Runs in the command line, as the maintainer: the daemon never sees a private key. The order is what
+makes a crash harmless: the objects are staged and fsynced, then the signed head is journalled and
+fsynced, then it is submitted, and only an acknowledgement removes the journal. A retry submits the
+same bytes (protocol/04-log-and-trust.md).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+
+import msgpack
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from meshnode.control import Control, Message
+from meshnode.core.authoring import LogState, extend
+from meshnode.core.entries import Entry, InfoHash, ObjectRef, PayloadAdded, encode_entry
+from meshnode.core.heads import decode_signed_head
+from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, sha256
+from meshnode.core.limits import CLOCK_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
+from meshnode.core.merkle import Frontier
+from meshnode.core.signing import sign
+from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.clock import unix_now
+from meshnode.runtime.files import sync_directory, write_durably
+from meshnode.runtime.home import Home
+from meshnode.runtime.maintainer.institutions import Institution, writer_of
+from meshnode.runtime.maintainer.signing_record import recall, remember
+from meshnode.runtime.payloads.creation import PayloadFiles
+
+_WHEN_REFUSED = (
+    "publish again: the same bytes are submitted first. If no peer ever takes them (another head "
+    "has this place in the log), move {0} away and publish again; a peer that saw this head will "
+    "show the log as disputed"
+)
+
+Draft = Callable[[int], Entry]  # an entry that only lacks its clock
+
+
+class Publisher:
+    """One maintainer's session with his own log: at most one process a catalogue has it.
+
+    Use as a context manager, which holds the catalogue's lock.
+    """
+
+    def __init__(
+        self, home: Home, institution: Institution, key: Ed25519PrivateKey, control: Control
+    ) -> None:
+        self.staging = home.staging(institution.catalogue)
+        self._objects = home.objects
+        self._institution = institution
+        self._key = key
+        self._control = control
+
+    @contextmanager
+    def session(self) -> Iterator[Publisher]:
+        """Hold the catalogue's lock.
+
+        Raises:
+            UsageError: another publisher is at work.
+        """
+        descriptor = self._lock()
+        try:
+            yield self
+            if not self._institution.journal.exists():
+                shutil.rmtree(self.staging, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+    async def catch_up(self) -> int:
+        """Let the peer learn the newest heads from others; return how many of these answered.
+
+        Raises:
+            UsageError: others know heads of our own log that do not follow what is held here.
+        """
+        text = catalogue_text(self._institution.catalogue)
+        said = await self._control.ask("catch_up", catalogue=text)
+        own = writer_of(self._key).hex()
+        for log in said["behind"]:
+            if log["writer"] == own:
+                raise UsageError(
+                    f"other peers know head {log['known']} of your log, and it cannot be followed "
+                    f"from head {log['held']}, which this data directory has",
+                    hint="wait and try again; if it stays so, two copies of the key have signed: "
+                    "meshnode writer close --help",
+                )
+        return int(said["answered"])
+
+    def require_own(self, state: Message, answered: int, *, offline: bool, restored: bool) -> None:
+        """Refuse to sign after heads that this data directory may not know, or never signed.
+
+        Args:
+            state: of the log, after catching up and recovering.
+            answered: how many peers were asked for newer heads.
+            offline: the operator knows that no other copy of the key has signed since.
+            restored: the operator knows that the heads from elsewhere are his own.
+
+        Raises:
+            UsageError: that is so, and the operator has not said that it is right.
+        """
+        if not state["head"]:
+            return
+        seq = decode_signed_head(bytes.fromhex(state["head"])).head.seq
+        directory, writer = self._institution.directory, writer_of(self._key)
+        record = recall(directory, writer)
+        if not record.is_original and not answered and not (offline or restored):
+            raise UsageError(
+                "this data directory is not the one that signed last (a restored backup, or a "
+                "copy), and no peer can be asked for newer heads",
+                hint="let it meet a peer first (meshnode run); or --offline, if you know that no "
+                "other copy of the key has signed since",
+            )
+        if seq > record.seq and not restored and not (offline and not record.is_original):
+            raise UsageError(
+                f"the log has heads {record.seq + 1} to {seq}, which were not signed in this data "
+                "directory: a restored backup, or the key is used elsewhere too",
+                hint="look at them: meshnode log. If they are yours: --restored. If they are not, "
+                "somebody has your key: meshnode writer close --help",
+            )
+        remember(directory, writer, seq)
+
+    async def recover(self) -> AsyncGenerator[Message, None]:
+        """Submit what an earlier run signed and saw no answer to; then start with clean staging."""
+        if self._institution.journal.exists():
+            async with aclosing(self._submit(self._read_journal())) as messages:
+                async for message in messages:
+                    yield message
+        shutil.rmtree(self.staging, ignore_errors=True)
+        try:
+            self.staging.mkdir(parents=True)
+            sync_directory(self.staging.parent)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.staging}: {error.strerror}") from error
+
+    async def state(self) -> Message:
+        """Return what the peer holds of the catalogue, as the `log` action says it."""
+        return await self._control.ask(
+            "log",
+            catalogue=catalogue_text(self._institution.catalogue),
+            writer=writer_of(self._key).hex(),
+        )
+
+    async def own_segments(self) -> Message:
+        """Return the live segments and the withdrawals of this writer, as the peer counts them."""
+        return await self._control.ask(
+            "own_segments",
+            catalogue=catalogue_text(self._institution.catalogue),
+            writer=writer_of(self._key).hex(),
+        )
+
+    def documents(self, state: Message) -> dict[str, bytes]:
+        """Return the collection documents in force by id, as far as this peer holds them."""
+        held = {}
+        for collection, digest in state["collections"].items():
+            path = self._objects / digest[:2] / digest
+            if path.is_file():
+                held[collection] = path.read_bytes()
+        return held
+
+    async def publish(
+        self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest]
+    ) -> AsyncGenerator[Message, None]:
+        """Sign a head over the drafts, journal it, submit it; yield the peer's messages.
+
+        More drafts than a head may have become several heads, each signed when the one before is
+        held: an interruption leaves whole heads. All that is staged goes with the first.
+        """
+        refused: list[object] = []
+        for part in _heads(drafts):
+            async with aclosing(self._extend(state, part, staged)) as messages:
+                async for message in messages:
+                    if "result" in message:
+                        refused += message["result"].get("refused", [])
+                    else:
+                        yield message
+            state, staged = await self.state(), ()
+        yield {"result": {"refused": refused}}
+
+    async def _extend(
+        self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest]
+    ) -> AsyncGenerator[Message, None]:
+        # The log's own clock is ahead of the catalogue's if entries of the log do not count.
+        clock = max(state["catalogue_clock"], state["clock"])
+        entries = [draft(clock + number) for number, draft in enumerate(drafts, 1)]
+        head, first, raws = extend(
+            _log_state(self._institution.catalogue, state, self._key),
+            entries,
+            issued=unix_now(),
+            next_by=None,
+            sign=lambda payload: sign("head", payload, [self._key]),
+        )
+        submission = {
+            "heads": [head.hex()],
+            "first": first,
+            "entries": [raw.hex() for raw in raws],
+            "staged": [digest.hex() for digest in staged],
+        }
+        write_durably(self._institution.journal, msgpack.packb(submission), mode=0o600)
+        async with aclosing(self._submit(submission)) as messages:
+            async for message in messages:
+                yield message
+
+    def _lock(self) -> int:
+        path = self._institution.lock
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot open {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise UsageError(
+                f"another process publishes to {self._institution.name!r}", hint="wait for its end"
+            ) from error
+        return descriptor
+
+    async def _submit(self, submission: Message) -> AsyncGenerator[Message, None]:
+        text = catalogue_text(self._institution.catalogue)
+        journal = self._institution.journal
+        try:
+            async with aclosing(
+                self._control.follow("submit", catalogue=text, **submission)
+            ) as said:
+                async for message in said:
+                    if "adopted" in message.get("event", {}):
+                        self._remember(submission)
+                        journal.unlink()
+                    yield message
+        except UsageError as error:
+            raise UsageError(
+                f"{error}; the signed head is kept in {journal}", hint=_WHEN_REFUSED.format(journal)
+            ) from error
+
+    def _remember(self, submission: Message) -> None:
+        head = decode_signed_head(bytes.fromhex(submission["heads"][-1])).head
+        remember(self._institution.directory, head.writer, head.seq)
+
+    def _read_journal(self) -> Message:
+        path = self._institution.journal
+        try:
+            return dict(msgpack.unpackb(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise StorageError(
+                f"the journal {path} cannot be read: {error}",
+                hint="it holds a signed head that may be known to others: keep it, ask for help",
+            ) from error
+
+
+def _log_state(catalogue: CatalogueId, state: Message, key: Ed25519PrivateKey) -> LogState:
+    head = state["head"]
+    hashes = tuple(Digest(bytes.fromhex(text)) for text in state["frontier"])
+    return LogState(
+        catalogue=catalogue,
+        writer=writer_of(key),
+        root_version=state["root_version"],
+        head=decode_signed_head(bytes.fromhex(head)) if head else None,
+        frontier=Frontier(state["size"], hashes),
+        clock=state["clock"],
+    )
+
+
+def _heads(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """Divide drafts into parts that each fit under one head."""
+    part: list[Draft] = []
+    size_bytes = 0
+    for draft in drafts:
+        more_bytes = len(encode_entry(draft(CLOCK_MAX)))
+        if len(part) == HEAD_ENTRIES_MAX or size_bytes + more_bytes > HEAD_ENTRY_BYTES_MAX:
+            yield part
+            part, size_bytes = [], 0
+        part.append(draft)
+        size_bytes += more_bytes
+    if part:
+        yield part
+
+
+def payload_draft(
+    described: PayloadFiles, collection: str, mirrors: Sequence[str], risk: int
+) -> Draft:
+    """Return the entry of a payload; its file list and torrent are staged beside it."""
+    return lambda clock: PayloadAdded(
+        clock=clock,
+        collection=collection,
+        key=described.key,
+        files=ObjectRef(sha256(described.file_list), len(described.file_list)),
+        size_bytes=described.files.size_bytes,
+        piece_size_bytes=described.piece_size_bytes,
+        infohash=InfoHash(described.infohash_v2, described.infohash_v1),
+        torrent=ObjectRef(sha256(described.torrent), len(described.torrent)),
+        mirrors=tuple(mirrors),
+        risk=risk,
+    )
+
+
+def stage(directory: Path, data: bytes) -> Digest:
+    """Write an object where a submission takes it from; return its name."""
+    digest = sha256(data)
+    write_durably(directory / digest.hex(), data)
+    return digest

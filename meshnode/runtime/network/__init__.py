@@ -1,0 +1,1 @@
+"""The mesh and the streams between peers: libp2p, contained."""

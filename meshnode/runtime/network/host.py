@@ -1,0 +1,81 @@
+"""A py-libp2p host as this mesh wants it: noise and yamux over TCP, and no will of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+from libp2p import new_host
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm
+from libp2p.rcmgr import ResourceManager
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
+
+from meshnode.runtime.network.containment import contain
+
+HANDSHAKE_SECONDS_MAX: Final = 5.0
+CLOSE_SECONDS_MAX: Final = 3.0
+CONNECTIONS_MAX: Final = 300
+
+
+def new_mesh_host(
+    keys: KeyPair, listen: Sequence[str], announce: Sequence[str]
+) -> tuple[BasicHost, Swarm]:
+    """Return a contained host that does not run yet, and its swarm; addresses are multiaddrs."""
+    noise = Noise(keys, noise_privkey=create_noise_key_pair().private_key)
+    host = new_host(
+        key_pair=keys,
+        sec_opt={NOISE: noise},  # the library's default also offers plain text
+        muxer_opt={TProtocol(YAMUX): Yamux},
+        listen_addrs=[Multiaddr(text) for text in listen],
+        announce_addrs=[Multiaddr(text) for text in announce] or None,
+        disable_identify_address_discovery=True,
+        connection_config=_connection_config(),
+        # Its breakers and rate limits count all peers as one: a few bad ones lock out the rest.
+        resource_manager=ResourceManager(
+            enable_memory_limits=False,
+            enable_circuit_breaker=False,
+            enable_graceful_degradation=False,
+            enable_rate_limiting=False,
+        ),
+    )
+    swarm = host.get_network()
+    assert isinstance(host, BasicHost)
+    assert isinstance(swarm, Swarm)
+    swarm.retry_config = RetryConfig(max_retries=0)  # the mesh redials, at a pace of its own
+    contain(host, swarm)
+    return host, swarm
+
+
+async def close_host(host: BasicHost, swarm: Swarm) -> None:
+    """Leave no socket open, also of a host that died in the middle of things."""
+    with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+        async with trio.open_nursery() as nursery:  # side by side: each sleeps a while
+            for conn in swarm.get_connections():
+                nursery.start_soon(conn.muxed_conn.close)
+        await host.close()
+
+
+def _connection_config() -> ConnectionConfig:
+    return ConnectionConfig(
+        max_connections=CONNECTIONS_MAX,
+        high_watermark=CONNECTIONS_MAX,
+        min_connections=0,
+        low_watermark=0,
+        inbound_upgrade_timeout=HANDSHAKE_SECONDS_MAX,
+        enable_health_monitoring=True,  # else a peer that was stopped is connected for ever
+        health_initial_delay=1.0,
+        health_warmup_window=3.0,
+        health_check_interval=4.0,
+        ping_timeout=4.0,
+        abort_connection_on_ping_failure=True,
+    )

@@ -1,0 +1,114 @@
+"""The online half of a peer: the mesh, the requests over it, and the payload engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from meshnode.config import Config
+from meshnode.core import events as ev
+from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.node import Node
+from meshnode.runtime.effects import Tell
+from meshnode.runtime.home import Home
+from meshnode.runtime.index.index import Index
+from meshnode.runtime.network.arrivals import Arrivals
+from meshnode.runtime.network.discovery import discover
+from meshnode.runtime.network.mesh import Mesh, MeshSettings
+from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.payloads.torrent_session import TorrentSettings
+from meshnode.runtime.payloads.torrents import Torrents
+from meshnode.runtime.pump import now
+from meshnode.runtime.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a peer that is online has more than one that works offline."""
+
+    mesh: Mesh
+    requests: Requests
+    arrivals: Arrivals
+    torrents: Torrents
+    discovers: bool
+
+    async def start(self, nursery: trio.Nursery, rng: random.Random) -> None:
+        """Start the adapters; they listen when this returns."""
+        await nursery.start(self.mesh.run)
+        await nursery.start(self.torrents.run)
+        if self.discovers:
+            nursery.start_soon(discover, self.mesh, self.requests, rng)
+
+    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
+        await self.mesh.publish(raw, topic)
+
+    async def stop_payload(self, key: Digest, *, erase: bool) -> None:
+        await self.torrents.stop(key, erase=erase)
+
+    async def serve_payload(self, key: Digest) -> None:
+        await self.torrents.resume(key)
+
+    async def perform(self, request: ev.Request) -> ev.Event:
+        event = await self.requests.perform(request)
+        if isinstance(event, ev.ObjectStored):
+            self.arrivals.came(event.digest)
+        return event
+
+
+def build_network(
+    home: Home, config: Config, identity: bytes, node: Node, store: Store, index: Index, tell: Tell
+) -> Network:
+    """Connect the adapters that reach other machines to the node and the store.
+
+    `identity` is the peer's Ed25519 seed of 32 bytes.
+
+    Raises:
+        ConfigError, UsageError: an address in the settings is none.
+    """
+
+    def judge(raw: bytes) -> ev.Verdict:
+        refusal = node.judge(raw, now())
+        return refusal.verdict if refusal else ev.Verdict.ACCEPT
+
+    payload = config.payload
+    settings = TorrentSettings(
+        listen=payload.listen,
+        download_bytes_per_second=payload.download_bytes_per_second,
+        upload_bytes_per_second=payload.upload_bytes_per_second,
+        allow_local_addresses=payload.allow_local_addresses,
+    )
+    # The engine would take a relative path for one below a folder of its own.
+    torrents = Torrents(settings, home.payloads.absolute())
+    mesh: Mesh
+
+    def reached(asker: PeerId, offered: tuple[str, ...]) -> Sequence[str]:
+        return mesh.exchange(asker, offered)
+
+    def provider(key: bytes) -> int | None:
+        served = torrents.holds(Digest(key)) and not node.withholds(Digest(key))
+        return torrents.port if served else None
+
+    async def withholds(digest: Digest) -> bool:
+        return node.withholds(digest) or await trio.to_thread.run_sync(index.is_sealed, digest)
+
+    arrivals = Arrivals(node.expects)
+    serving = Serving(
+        store,
+        reached,
+        provider,
+        node.newest_roots,
+        withholds,
+        node.denies,
+        arrivals.wait,
+        node.stretches,
+    )
+    addresses = MeshSettings(
+        listen=config.network.listen, seeds=config.network.seeds, announce=config.network.announce
+    )
+    mesh = Mesh(addresses, identity, judge, tell, serving.serve)
+    requests = Requests(mesh.open_stream, store, mesh.addresses)
+    return Network(mesh, requests, arrivals, torrents, config.network.discover)

@@ -1,0 +1,247 @@
+"""Answering other peers: one stream a question, within each peer's budget.
+
+Implements the answering side of protocol/05-sync.md. A question that is not understood is refused;
+a peer that asks for more than its share hears `busy` or is served more slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, Final, Protocol
+
+import trio
+
+from meshnode.core.events import HeadName, LogId, RootName, Stretch
+from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
+from meshnode.errors import PeerError, StorageError
+from meshnode.runtime.network.budget import Budgets
+from meshnode.runtime.network.frames import (
+    CHUNK_BYTES,
+    REQUEST_BYTES_MAX,
+    FrameError,
+    expect_bytes,
+    expect_int,
+    expect_list,
+    expect_text,
+    read_frame,
+    write_frame,
+)
+from meshnode.runtime.network.requests import (
+    ADDRESS_CHARACTERS_MAX,
+    CLAIMED_MAX,
+    DEADLINE_SECONDS,
+    KNOWN_MAX,
+    PEERS_MAX,
+    RESET_SECONDS_MAX,
+)
+from meshnode.runtime.network.streams import Stream
+
+IN_FLIGHT_MAX: Final = 32  # questions of one peer that are being answered
+BYTES_PER_SECOND: Final = float(64 << 20)  # for one peer
+CATALOGUES_MAX: Final = 1024  # in one question
+NUMBER_MAX: Final = 2**53 - 1
+
+
+FindStretches = Callable[[LogId, HeadName, Sequence[HeadName]], Sequence[Stretch]]
+
+
+class Library(Protocol):
+    """What this peer can serve. Called in worker threads; may raise StorageError."""
+
+    def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]: ...
+
+    def roots(self, catalogue: CatalogueId, after: int) -> list[bytes]:
+        """Return signed roots of versions above `after`, rising: about 1 MiB at most."""
+        ...
+
+    def log(self, log: LogId, stretches: Sequence[Stretch]) -> tuple[list[bytes], list[bytes]]:
+        """Return the signed heads and entries of these stretches: about 1 MiB at most."""
+        ...
+
+    def open_object(self, digest: Digest) -> BinaryIO | None: ...
+
+
+def _holds_no_log(
+    _log: LogId, _wanted: HeadName, _known: Sequence[HeadName]
+) -> tuple[Stretch, ...]:
+    return ()
+
+
+async def _never(_digest: Digest) -> bool:
+    return False
+
+
+class Serving:
+    """Answers what peers ask.
+
+    Args:
+        peers: told where the asker says it can be dialled, returns where others were reached.
+        provider: returns the BitTorrent port if this peer serves the payload `key`.
+        newest_roots: names the newest roots of these catalogues that others should know of.
+        withholds: says whether an object is served to nobody.
+        denies: says whether nothing of a catalogue is told to anybody.
+        arrives: waits a moment for an object that is on its way here; says whether it came.
+        stretches: finds where the way to a head lies, from the newest known one on it.
+        deadline_seconds: for each wait: the question, and each frame of the answer.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        peers: Callable[[PeerId, tuple[str, ...]], Sequence[str]],
+        provider: Callable[[bytes], int | None],
+        newest_roots: Callable[[Sequence[CatalogueId]], Sequence[RootName]] = lambda _: (),
+        withholds: Callable[[Digest], Awaitable[bool]] = _never,
+        denies: Callable[[CatalogueId], bool] = lambda _: False,
+        arrives: Callable[[Digest], Awaitable[bool]] = _never,
+        stretches: FindStretches = _holds_no_log,
+        deadline_seconds: float = DEADLINE_SECONDS,
+    ) -> None:
+        self._library = library
+        self._peers = peers
+        self._provider = provider
+        self._newest_roots = newest_roots
+        self._withholds = withholds
+        self._denies = denies
+        self._arrives = arrives
+        self._stretches = stretches
+        self._deadline_seconds = deadline_seconds
+        self._in_flight: dict[PeerId, int] = {}
+        self._budgets: Budgets[PeerId] = Budgets(BYTES_PER_SECOND, BYTES_PER_SECOND)
+
+    async def serve(self, peer: PeerId, stream: Stream) -> None:
+        """Answer the one question of a stream; whatever the peer does, this only returns."""
+        try:
+            with trio.fail_after(self._deadline_seconds):
+                question = await read_frame(stream, REQUEST_BYTES_MAX)
+            with self._place(peer) as free:
+                await (self._answer(peer, stream, question) if free else self._say(stream, "busy"))
+            with trio.fail_after(self._deadline_seconds):
+                await stream.close()
+        except (PeerError, trio.TooSlowError):
+            with trio.move_on_after(RESET_SECONDS_MAX), suppress(PeerError):
+                await stream.reset()
+
+    async def _answer(self, peer: PeerId, stream: Stream, question: object) -> None:
+        try:
+            answer = await self._look_up(peer, question)
+        except FrameError:
+            await self._say(stream, "refused")
+        except StorageError:
+            await self._say(stream, "busy")  # ours to repair; the peer may ask elsewhere
+        else:
+            if isinstance(answer, _Object):
+                await self._send_object(peer, stream, answer)
+            else:
+                await self._say(stream, *answer)
+
+    async def _look_up(self, peer: PeerId, question: object) -> list[object] | _Object:
+        """Find what is asked for. Raises FrameError, StorageError."""
+        match question:
+            case ["heads", named]:
+                asked_for = map(_catalogue, expect_list(named, CATALOGUES_MAX))
+                catalogues = [name for name in asked_for if not self._denies(name)]
+                heads = await trio.to_thread.run_sync(self._library.heads, catalogues)
+                names = self._newest_roots(catalogues)
+                return ["heads", heads, [[n.catalogue, n.version, n.digest] for n in names]]
+            case ["roots", name, after]:
+                asked = _catalogue(name), expect_int(after, 0, NUMBER_MAX)
+                if self._denies(asked[0]):
+                    return ["none"]
+                roots = await trio.to_thread.run_sync(self._library.roots, *asked)
+                return ["roots", roots] if roots else ["none"]
+            case ["log", name, writer, wanted, known]:
+                log = LogId(_catalogue(name), Kid(expect_bytes(writer, KID_BYTES)))
+                held = [_head(value) for value in expect_list(known, KNOWN_MAX)]
+                return await self._way(log, _head(wanted), held)
+            case ["object", name, offset]:
+                digest = Digest(expect_bytes(name, DIGEST_BYTES))
+                return await self._open(digest, expect_int(offset, 0, NUMBER_MAX))
+            case ["peers", claimed]:
+                return ["peers", list(self._peers(peer, _addresses(claimed)))[:PEERS_MAX]]
+            case ["provider", key]:
+                return ["provider", self._provider(expect_bytes(key, DIGEST_BYTES))]
+            case _:
+                raise FrameError("not a question of this protocol")
+
+    async def _way(self, log: LogId, wanted: HeadName, known: Sequence[HeadName]) -> list[object]:
+        """Answer with the way to a head, from the newest of `known` on it."""
+        if self._denies(log.catalogue):
+            return ["none"]
+        stretches = self._stretches(log, wanted, known)
+        if not stretches:
+            return ["none"]
+        heads, entries = await trio.to_thread.run_sync(self._library.log, log, stretches)
+        return ["log", heads, stretches[0].first, entries]
+
+    async def _open(self, digest: Digest, offset: int) -> list[object] | _Object:
+        file = await self._find(digest)
+        if file is None and await self._arrives(digest):
+            file = await self._find(digest)
+        return ["none"] if file is None else _Object(file, offset)
+
+    async def _find(self, digest: Digest) -> BinaryIO | None:
+        if await self._withholds(digest):
+            return None
+        return await trio.to_thread.run_sync(self._library.open_object, digest)
+
+    async def _send_object(self, peer: PeerId, stream: Stream, held: _Object) -> None:
+        with held.file:
+            await self._say(stream, "object", await trio.to_thread.run_sync(held.seek))
+            while chunk := await trio.to_thread.run_sync(held.file.read, CHUNK_BYTES):
+                await trio.sleep(self._budgets.overdraw(peer, len(chunk), trio.current_time()))
+                with trio.fail_after(self._deadline_seconds):
+                    await write_frame(stream, chunk)
+
+    async def _say(self, stream: Stream, *answer: object) -> None:
+        with trio.fail_after(self._deadline_seconds):
+            await write_frame(stream, list(answer))
+
+    @contextmanager
+    def _place(self, peer: PeerId) -> Iterator[bool]:
+        """Count a question of the peer; False if it has too many already."""
+        before = self._in_flight.get(peer, 0)
+        if before >= IN_FLIGHT_MAX:
+            yield False
+            return
+        self._in_flight[peer] = before + 1
+        try:
+            yield True
+        finally:
+            self._in_flight[peer] -= 1
+            if not self._in_flight[peer]:
+                del self._in_flight[peer]
+
+
+class _Object:
+    """An open object and where to begin."""
+
+    def __init__(self, file: BinaryIO, offset: int) -> None:
+        self.file = file
+        self._offset = offset
+
+    def seek(self) -> int:
+        """Go to the offset and return the object's size in bytes."""
+        size = self.file.seek(0, 2)
+        self.file.seek(self._offset)
+        return size
+
+
+def _catalogue(name: object) -> CatalogueId:
+    return CatalogueId(expect_bytes(name, DIGEST_BYTES))
+
+
+def _head(value: object) -> HeadName:
+    match expect_list(value, 2):
+        case [seq, digest]:
+            return HeadName(
+                expect_int(seq, 1, NUMBER_MAX), Digest(expect_bytes(digest, DIGEST_BYTES))
+            )
+        case _:
+            raise FrameError("not the name of a head")
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    claimed = expect_list(value, CLAIMED_MAX)
+    return tuple(expect_text(address, ADDRESS_CHARACTERS_MAX) for address in claimed)

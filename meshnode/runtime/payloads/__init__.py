@@ -1,0 +1,1 @@
+"""Dataset files by BitTorrent, from mirrors and peers at once."""

@@ -1,0 +1,39 @@
+"""What the BitTorrent engine says of one torrent, told to its transfer as plain values."""
+
+from __future__ import annotations
+
+import libtorrent as lt
+
+from meshnode.errors import PeerError, StorageError
+from meshnode.runtime.payloads.transfers import Transfer
+
+
+def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
+    """Copy an alert's fields out of it."""
+    match alert:
+        case lt.torrent_checked_alert():
+            transfer.note_checked()
+        case lt.cache_flushed_alert():
+            transfer.note_flushed()
+        case lt.torrent_finished_alert():
+            transfer.woken.set()
+        case lt.peer_ban_alert():
+            address, port = alert.endpoint
+            transfer.note_ban((str(address), int(port)))
+        case lt.url_seed_alert():
+            # The alert's own text says "Success" for an HTTP error, and its code is not usable.
+            transfer.note_fault(str(alert.server_url()))
+        case lt.file_error_alert():
+            transfer.note_failure(_disk_error(alert))
+        case lt.torrent_error_alert():
+            transfer.note_failure(PeerError(f"torrent: {alert.message()}"))
+        case _:
+            pass
+
+
+def _disk_error(alert: lt.file_error_alert) -> StorageError:
+    """Name the payload's file and what the system said of it."""
+    return StorageError(
+        f"cannot write {alert.filename()}: {alert.error.message()}",
+        hint="free disk space, then ask again: what came is kept",
+    )

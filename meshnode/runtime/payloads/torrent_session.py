@@ -1,0 +1,89 @@
+"""Settings of the BitTorrent engine, and a session opened with them.
+
+Private by design: sources are named by the mesh and the catalogue, so that nothing is announced to
+trackers, to the DHT or to the local network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import libtorrent as lt
+
+from meshnode.runtime.payloads.address_filter import forbidden_ranges
+
+MIRRORS_MAX: Final = 16  # protocol/04-log-and-trust.md, limits
+_ALERTS_MAX: Final = 20_000
+_ALERTS: Final = (
+    lt.alert.category_t.error_notification
+    | lt.alert.category_t.status_notification
+    | lt.alert.category_t.storage_notification
+    | lt.alert.category_t.peer_notification
+)
+_BLOCKED: Final = 1  # the flag of a forbidden range in an ip_filter
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentSettings:
+    """Settings of the engine. Rates are of payload and protocol together; 0 means no limit.
+
+    `stall_seconds`: a download to which no source sent a byte for so long fails.
+    """
+
+    listen: str = "127.0.0.1:0"
+    download_bytes_per_second: int = 0
+    upload_bytes_per_second: int = 0
+    allow_local_addresses: bool = False
+    stall_seconds: float = 120.0
+
+
+def open_session(settings: TorrentSettings) -> lt.session:
+    parameters = lt.session_params()
+    parameters.settings = _session_settings(settings)  # type: ignore[assignment]
+    session = lt.session(parameters)
+    everybody = lt.ip_filter()
+    own_class = 1 << lt.session.global_peer_class_id
+    everybody.add_rule("0.0.0.0", "255.255.255.255", own_class)  # noqa: S104 - a range, no bind
+    everybody.add_rule("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", own_class)
+    session.set_peer_class_filter(everybody)  # else rate limits spare local peers
+    if not settings.allow_local_addresses:
+        forbidden = lt.ip_filter()
+        for first, last in forbidden_ranges():
+            forbidden.add_rule(first, last, _BLOCKED)
+        session.set_ip_filter(forbidden)
+    return session
+
+
+def _session_settings(settings: TorrentSettings) -> dict[str, object]:
+    return {
+        "listen_interfaces": settings.listen,
+        "max_retry_port_bind": 0,
+        "listen_system_port_fallback": False,  # a port that is taken is told, not replaced
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "dht_bootstrap_nodes": "",
+        "enable_incoming_utp": False,
+        "enable_outgoing_utp": False,
+        "enable_ip_notifier": False,
+        "allow_multiple_connections_per_ip": True,  # peers behind one address
+        "active_downloads": -1,
+        "active_seeds": -1,
+        "active_limit": -1,
+        "close_redundant_connections": False,
+        "ssrf_mitigation": not settings.allow_local_addresses,
+        "validate_https_trackers": True,  # web seeds too
+        "max_web_seed_connections": MIRRORS_MAX,
+        # What a slow mirror has begun, nobody else fetches: small requests let all finish together.
+        "urlseed_max_request_bytes": 4 << 20,
+        "urlseed_timeout": 8,
+        "urlseed_wait_retry": 10,
+        "min_reconnect_time": 5,
+        "download_rate_limit": settings.download_bytes_per_second,
+        "upload_rate_limit": settings.upload_bytes_per_second,
+        "alert_queue_size": _ALERTS_MAX,
+        "alert_mask": int(_ALERTS),
+        "user_agent": "meshnode",
+    }

@@ -1,0 +1,1 @@
+"""Segments: items in, Parquet out, and the checks of what others wrote."""

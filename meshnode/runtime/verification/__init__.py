@@ -1,0 +1,1 @@
+"""Independent checks of stores and exports, for anybody, offline."""
