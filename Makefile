@@ -28,7 +28,7 @@ demo: $(USER_READY)
 	$(BIN)/meshnode demo
 
 test: $(DEV_READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 check: $(DEV_READY)
 	$(BIN)/ruff format --check .

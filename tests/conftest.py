@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 SHARED = Path(__file__).resolve().parents[1] / "../shared"
 
 settings.register_profile("dev", max_examples=100, deadline=None)
-settings.register_profile("ci", max_examples=1_000, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=300, deadline=None, derandomize=True)
 settings.register_profile(
     "deep", max_examples=20_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
