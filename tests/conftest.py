@@ -1,12 +1,16 @@
 """What all tests share: Hypothesis profiles, and the data beside the project."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 SHARED = Path(__file__).resolve().parents[1] / "../shared"
+
+# Tests started in the background inherit an ignored SIGINT; what Ctrl-C does is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("dev", max_examples=100, deadline=None)
 settings.register_profile("ci", max_examples=300, deadline=None, derandomize=True)
