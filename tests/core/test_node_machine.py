@@ -526,10 +526,11 @@ def _is_part(stored: ev.StoredLog, copy: LogCopy) -> bool:
         return False
     begin = copy.heads.index(stored.heads[0])
     end = begin + len(stored.heads)
+    if list(stored.heads) != copy.heads[begin:end]:
+        return False
     first, stop = ([0, *copy.sizes])[begin], copy.sizes[end - 1]
-    same = list(stored.heads) == copy.heads[begin:end]
     is_whole = list(stored.entries) == copy.entries[first:stop]
-    return same and is_whole and (stored.first == first or not stored.entries)
+    return is_whole and (stored.first == first or not stored.entries)
 
 
 def _mutated(raw: bytes, data: st.DataObject) -> bytes:
