@@ -145,7 +145,7 @@ async def _publish(
     publisher: Publisher, described: PayloadFiles, draft: Draft, *, offline: bool, restored: bool
 ) -> bool:
     """Sign and submit the payload's entry; say whether it is new."""
-    from meshnode.runtime.maintainer.publishing import stage
+    from meshnode.runtime.maintainer.staging import stage
 
     state = await own_state(publisher, offline=offline, restored=restored)
     if described.key.hex() in state["payloads"]:

@@ -12,7 +12,8 @@ import trio
 from meshnode.control import Control
 from meshnode.errors import UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer.publishing import payload_draft, stage
+from meshnode.runtime.maintainer.publishing import payload_draft
+from meshnode.runtime.maintainer.staging import stage
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.service import running
 from tests.runtime.homes import (

@@ -21,10 +21,10 @@ from meshnode.core.events import LogId, Stretch
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer import publishing
 from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.institutions import writer_of
-from meshnode.runtime.maintainer.publishing import Publisher, stage
+from meshnode.runtime.maintainer.publishing import Publisher
+from meshnode.runtime.maintainer.staging import stage
 from meshnode.runtime.service import offline
 from tests.runtime.homes import (
     follow,
@@ -87,7 +87,9 @@ async def log_of(publisher: Publisher) -> tuple[int, str | None]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["stage", "write_durably"])
+@pytest.mark.parametrize(
+    "step", ["batches.stage", "staging.write_durably", "publishing.write_durably"]
+)
 async def test_a_crash_before_the_journal_is_written_publishes_nothing(
     home: Home, tmp_path: Path, monkeypatch, step: str
 ):
@@ -96,8 +98,7 @@ async def test_a_crash_before_the_journal_is_written_publishes_nothing(
     async with offline(home.root):
         await follow(home, institution)
         with monkeypatch.context() as patch, pytest.raises(CrashError):
-            patch.setattr(publishing, step, crash)
-            patch.setattr("meshnode.runtime.maintainer.batches.stage", publishing.stage)
+            patch.setattr(f"meshnode.runtime.maintainer.{step}", crash)
             await publish(publisher, tmp_path, "a")
         assert not institution.journal.exists()
         assert (await log_of(publisher))[0] == 0

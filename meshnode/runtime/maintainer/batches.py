@@ -15,18 +15,17 @@ from typing import Any
 from pydantic_core import to_json
 from stac_pydantic import Collection
 
-from meshnode.core.entries import CollectionAdded, ItemName, ObjectRef, SegmentAdded
+from meshnode.core.entries import CollectionAdded, ItemName, ObjectRef
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import UsageError
-from meshnode.runtime.files import sync_directory
 from meshnode.runtime.maintainer.difference import Difference, Standing
-from meshnode.runtime.maintainer.publishing import Draft, stage
+from meshnode.runtime.maintainer.publishing import Draft
+from meshnode.runtime.maintainer.staging import segment_draft, stage, stage_segment, staged_in
 from meshnode.runtime.segments.items import ItemText, RefusedItem, read_items
 from meshnode.runtime.segments.segment import (
     PLAN_ITEM_BYTES_MAX,
     PLAN_ROWS_MAX,
     SegmentFile,
-    write_segment,
 )
 from meshnode.runtime.segments.validation import Problem, Severity, check_item
 
@@ -136,11 +135,11 @@ class Batch:
             digest = stage(self.directory, document)
             drafts.append(_collection_draft(collection, ObjectRef(digest, len(document))))
         new = (each for each in self.segments if each.file.digest.hex() not in held)
-        return drafts + [_segment_draft(segment) for segment in new]
+        return drafts + [segment_draft(each.collection, each.file) for each in new]
 
     @property
     def staged(self) -> list[Digest]:
-        return [Digest(bytes.fromhex(path.name)) for path in sorted(self.directory.iterdir())]
+        return staged_in(self.directory)
 
     def _take(self, item: ItemText | RefusedItem) -> None:
         if isinstance(item, RefusedItem):
@@ -194,10 +193,7 @@ class Batch:
 
     def _write(self, collection: str) -> None:
         group = self._groups.pop(collection)
-        path = self.directory / "segment"
-        file = write_segment(path, collection, self._document(collection), group.pairs)
-        path.rename(self.directory / file.digest.hex())
-        sync_directory(self.directory)
+        file = stage_segment(self.directory, collection, self._document(collection), group.pairs)
         self.segments.append(StagedSegment(collection, file))
 
     def _document(self, collection: str) -> bytes:
@@ -233,21 +229,6 @@ def minimal_collection(collection: str) -> bytes:
 
 def _collection_draft(collection: str, document: ObjectRef) -> Draft:
     return lambda clock: CollectionAdded(clock=clock, collection=collection, object=document)
-
-
-def _segment_draft(segment: StagedSegment) -> Draft:
-    file = segment.file
-    return lambda clock: SegmentAdded(
-        clock=clock,
-        collection=segment.collection,
-        segment=file.digest,
-        size_bytes=file.size_bytes,
-        rows=file.rows,
-        format=file.format,
-        bbox=file.bbox_e7,
-        span=file.span_s,
-        replaces=(),
-    )
 
 
 def read_collection(path: Path) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ by `core.compaction`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,17 +16,16 @@ from pydantic_core import from_json
 
 from meshnode.control import Message
 from meshnode.core.compaction import OwnSegment, Plan, Row, plan
-from meshnode.core.entries import Reason, SegmentAdded, SegmentRemoved
+from meshnode.core.entries import Reason, SegmentRemoved
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import StorageError
-from meshnode.runtime.files import sync_directory
 from meshnode.runtime.maintainer.publishing import Draft
+from meshnode.runtime.maintainer.staging import segment_draft, stage_segment
 from meshnode.runtime.segments.segment import (
     PLAN_ITEM_BYTES_MAX,
     PLAN_ROWS_MAX,
     ItemPair,
     SegmentFile,
-    write_segment,
 )
 
 _READ_ROWS = 256  # at a time
@@ -84,7 +83,7 @@ class Compaction:
         fresh = [file for file in files if file.digest not in old]
         if not fresh:
             return [_removal(collection, digest) for digest in gone]
-        return [_addition(collection, file, gone) for file in fresh]
+        return [segment_draft(collection, file, gone) for file in fresh]
 
     def _digests(self, collection: str) -> list[Digest]:
         own = (each for each in self.own["segments"] if each["collection"] == collection)
@@ -129,27 +128,10 @@ class Compaction:
     def _write(self, collection: str, group: Mapping[Row, bytes], directory: Path) -> SegmentFile:
         pairs: list[ItemPair] = [(item, from_json(item)) for item in group.values()]
         clocks = [row.clock for row in group]
-        path = directory / "segment"
         document = self.documents[collection]
-        file = write_segment(path, collection, document, pairs, clocks=clocks)
-        path.rename(directory / file.digest.hex())
-        sync_directory(directory)
+        file = stage_segment(directory, collection, document, pairs, clocks=clocks)
         self.staged.append(file.digest)
         return file
-
-
-def _addition(collection: str, file: SegmentFile, old: Iterable[Digest]) -> Draft:
-    return lambda clock: SegmentAdded(
-        clock=clock,
-        collection=collection,
-        segment=file.digest,
-        size_bytes=file.size_bytes,
-        rows=file.rows,
-        format=file.format,
-        bbox=file.bbox_e7,
-        span=file.span_s,
-        replaces=tuple(old),
-    )
 
 
 def _removal(collection: str, digest: Digest) -> Draft:

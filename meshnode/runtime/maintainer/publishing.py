@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from pathlib import Path
 
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -297,10 +296,3 @@ def payload_draft(
         mirrors=tuple(mirrors),
         risk=risk,
     )
-
-
-def stage(directory: Path, data: bytes) -> Digest:
-    """Write an object where a submission takes it from; return its name."""
-    digest = sha256(data)
-    write_durably(directory / digest.hex(), data)
-    return digest

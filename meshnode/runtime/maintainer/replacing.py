@@ -13,17 +13,15 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from meshnode.control import Control, Message
-from meshnode.core.entries import Reason, SegmentAdded, SegmentRemoved
+from meshnode.core.entries import Reason, SegmentRemoved
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import CLOCK_MAX
-from meshnode.runtime.files import sync_directory
 from meshnode.runtime.maintainer.batches import minimal_collection
 from meshnode.runtime.maintainer.publishing import Draft, Publisher
+from meshnode.runtime.maintainer.staging import segment_draft, stage_segment, staged_in
 from meshnode.runtime.segments.segment import (
     ItemPair,
-    SegmentFile,
     read_segment_rows,
-    write_segment,
 )
 
 
@@ -64,11 +62,8 @@ class Replacing:
             clocks.append(clock)
         if not pairs:
             return lambda clock: SegmentRemoved(clock, self.collection, old.digest, self.reason)
-        path = self.staging / "segment"
-        file = write_segment(path, self.collection, self.document, pairs, clocks=clocks)
-        path.rename(self.staging / file.digest.hex())
-        sync_directory(self.staging)
-        return lambda clock: _added(clock, self.collection, file, old.digest)
+        file = stage_segment(self.staging, self.collection, self.document, pairs, clocks=clocks)
+        return segment_draft(self.collection, file, [old.digest])
 
     def _kept(self, old: Held) -> Iterator[tuple[ItemPair, int]]:
         for raw, own_clock in read_segment_rows(old.path):
@@ -108,19 +103,4 @@ async def replacements(
         for each in said["segments"]
     ]
     drafts = [replacing.draft(old) for old in held]
-    staged = [Digest(bytes.fromhex(path.name)) for path in sorted(publisher.staging.iterdir())]
-    return drafts, staged
-
-
-def _added(clock: int, collection: str, file: SegmentFile, old: Digest) -> SegmentAdded:
-    return SegmentAdded(
-        clock=clock,
-        collection=collection,
-        segment=file.digest,
-        size_bytes=file.size_bytes,
-        rows=file.rows,
-        format=file.format,
-        bbox=file.bbox_e7,
-        span=file.span_s,
-        replaces=(old,),
-    )
+    return drafts, staged_in(publisher.staging)
