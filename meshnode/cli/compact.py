@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli.access import reach
-from meshnode.cli.passphrase import PassphraseFileOption, asked
-from meshnode.cli.publish import OfflineOption, RestoredOption, follow_messages, own_state
+from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Signing
 from meshnode.cli.terminal import HomeOption, JsonOption, counted, out, print_json, run_async
 
 if TYPE_CHECKING:
@@ -21,9 +20,7 @@ app = typer.Typer()
 @app.command(rich_help_panel="Publish")
 def compact(
     home: HomeOption,
-    catalogue: Annotated[
-        str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
-    ] = None,
+    catalogue: CatalogueOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be rewritten; sign nothing.")
     ] = False,
@@ -43,30 +40,24 @@ def compact(
 
       meshnode compact --catalogue yukon
     """
-    from meshnode.runtime.home import Home
     from meshnode.runtime.maintainer.compacting import Compaction
-    from meshnode.runtime.maintainer.institutions import choose
-    from meshnode.runtime.maintainer.publishing import Publisher
 
-    layout = Home(home)
-    layout.check()
-    institution = choose(layout, catalogue)
-    key = institution.writer_key(asked(passphrase_file))
+    signing = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    institution = signing.institution
 
     async def work() -> list[Rewrite]:
-        async with reach(home) as control:
-            with Publisher(layout, institution, key, control).session() as publisher:
-                state = await own_state(
-                    publisher, offline=offline, restored=restored, signs=not dry_run
-                )
-                own, documents = await publisher.own_segments(), publisher.documents(state)
-                compaction = Compaction(layout.objects, own, documents)
-                rewrites = compaction.rewrites()
-                if rewrites and not dry_run:
-                    staging = publisher.staging
-                    drafts = [d for each in rewrites for d in compaction.drafts(each, staging)]
-                    await follow_messages(publisher.publish(state, drafts, compaction.staged))
-                return rewrites
+        async with signing.session() as session:
+            state, publisher = await session.state(), session.publisher
+            own, documents = await publisher.own_segments(), publisher.documents(state)
+            compaction = Compaction(signing.layout.objects, own, documents)
+            rewrites = compaction.rewrites()
+            if rewrites and not dry_run:
+                staging = publisher.staging
+                drafts = [d for each in rewrites for d in compaction.drafts(each, staging)]
+                await session.publish(state, drafts, compaction.staged)
+            return rewrites
 
     rewrites = run_async(work)
     if as_json:

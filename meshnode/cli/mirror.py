@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli.access import reach
-from meshnode.cli.passphrase import PassphraseFileOption, asked
-from meshnode.cli.publish import OfflineOption, RestoredOption, follow_messages, own_state
+from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Signing
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -26,7 +24,7 @@ from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
     from meshnode.core.identifiers import Digest
-    from meshnode.runtime.maintainer.publishing import Draft, Publisher
+    from meshnode.runtime.maintainer.publishing import Draft
 
 KEY_CHARS_MIN = 8  # of the beginning of a key: fewer could be anybody's
 
@@ -38,10 +36,6 @@ PayloadArgument = Annotated[
 ]
 UrlsArgument = Annotated[
     list[str], typer.Argument(help="URL of the same file, or of its folder, ending in /.")
-]
-CatalogueOption = Annotated[
-    str | None,
-    typer.Option("--catalogue", help="Which of the catalogues made here; needed if several."),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be signed, sign nothing.")
@@ -75,8 +69,10 @@ def add(
             raise UsageError(f"{known[0]} is a mirror of this payload already")
         return mirrors(found["collection"], _digest(found), urls, ())
 
-    how = _Signing(home, catalogue, passphrase_file, offline, restored, dry_run)
-    _say(how.sign(payload, change), f"{counted(len(urls), 'mirror')} added", as_json=as_json)
+    how = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    _say(_sign(how, payload, change), f"{counted(len(urls), 'mirror')} added", as_json=as_json)
 
 
 @app.command()
@@ -105,8 +101,10 @@ def drop(
             raise UsageError(f"{unknown[0]} is no mirror of this payload", hint=f"known: {known}")
         return mirrors(found["collection"], _digest(found), (), urls)
 
-    how = _Signing(home, catalogue, passphrase_file, offline, restored, dry_run)
-    _say(how.sign(payload, change), f"{counted(len(urls), 'mirror')} dropped", as_json=as_json)
+    how = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    _say(_sign(how, payload, change), f"{counted(len(urls), 'mirror')} dropped", as_json=as_json)
 
 
 @risks.command(rich_help_panel="Publish")
@@ -136,53 +134,27 @@ def risk(
     def change(found: Message) -> Draft:
         return risk_draft(found["collection"], _digest(found), level, until_s)
 
-    how = _Signing(home, catalogue, passphrase_file, offline, restored, dry_run)
+    how = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
     until = datetime.fromtimestamp(until_s, UTC).date()
-    _say(how.sign(payload, change), f"risk {level} until {until}", as_json=as_json)
+    _say(_sign(how, payload, change), f"risk {level} until {until}", as_json=as_json)
 
 
-class _Signing:
-    """Signs one entry about a payload of a catalogue made here."""
+def _sign(how: Signing, payload: str, change: Change) -> Message:
+    """Sign one entry about a payload of the catalogue."""
 
-    def __init__(
-        self,
-        home: Path,
-        catalogue: str | None,
-        passphrase_file: Path | None,
-        offline: bool,
-        restored: bool,
-        dry_run: bool,
-    ) -> None:
-        from meshnode.runtime.home import Home
-        from meshnode.runtime.maintainer.institutions import choose
+    async def work() -> Message:
+        async with how.session() as session:
+            answer = await session.control.ask("payloads", catalogue=how.institution.text)
+            found = _one_of(answer["payloads"], payload)
+            draft = change(found)
+            state = await session.state()
+            if not how.dry_run:
+                await session.publish(state, [draft])
+            return {"payload": found["key"], "published": not how.dry_run}
 
-        self._layout = Home(home)
-        self._layout.check()
-        self._institution = choose(self._layout, catalogue)
-        self._key = self._institution.writer_key(asked(passphrase_file))
-        self._offline, self._restored, self._dry_run = offline, restored, dry_run
-
-    def sign(self, payload: str, change: Change) -> Message:
-        from meshnode.runtime.maintainer.publishing import Publisher
-
-        async def work() -> Message:
-            async with reach(self._layout.root) as control:
-                publisher = Publisher(self._layout, self._institution, self._key, control)
-                with publisher.session():
-                    answer = await control.ask("payloads", catalogue=self._institution.text)
-                    found = _one_of(answer["payloads"], payload)
-                    draft = change(found)
-                    await self._publish(publisher, draft)
-                    return {"payload": found["key"], "published": not self._dry_run}
-
-        return run_async(work)
-
-    async def _publish(self, publisher: Publisher, draft: Draft) -> None:
-        state = await own_state(
-            publisher, offline=self._offline, restored=self._restored, signs=not self._dry_run
-        )
-        if not self._dry_run:
-            await follow_messages(publisher.publish(state, [draft], []))
+    return run_async(work)
 
 
 def _one_of(payloads: list[Message], text: str) -> Message:

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, DownloadColumn
 
 from meshnode.cli.access import running
 from meshnode.cli.passphrase import PassphraseFileOption, asked
-from meshnode.cli.publish import OfflineOption, RestoredOption, follow_messages, own_state
 from meshnode.cli.search import found_by
+from meshnode.cli.signing import OfflineOption, RestoredOption, follow_messages, own_state
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,

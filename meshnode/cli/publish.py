@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli.access import reach
-from meshnode.cli.passphrase import PassphraseFileOption, asked
+from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Session, Signing
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -28,20 +26,10 @@ from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
     from meshnode.runtime.maintainer.batches import Batch
-    from meshnode.runtime.maintainer.publishing import Publisher
 
 REFUSED_SHOWN_MAX = 20
 
 app = typer.Typer()
-
-OfflineOption = Annotated[
-    bool,
-    typer.Option("--offline", help="Ask no peer for newer heads: no other copy has signed since."),
-]
-RestoredOption = Annotated[
-    bool,
-    typer.Option("--restored", help="Heads that were not signed in this data directory are mine."),
-]
 
 
 @app.command(rich_help_panel="Publish")
@@ -51,9 +39,7 @@ def publish(
         list[Path],
         typer.Argument(help="STAC items: NDJSON, an Item, an ItemCollection or STAC-GeoParquet."),
     ],
-    catalogue: Annotated[
-        str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
-    ] = None,
+    catalogue: CatalogueOption = None,
     collection: Annotated[
         str | None, typer.Option(help="The collection of all items, if they do not say it.")
     ] = None,
@@ -83,30 +69,24 @@ def publish(
 
       meshnode publish inventory.parquet --collection ca-yt-orthoimagery --dry-run
     """
-    from meshnode.runtime.home import Home
     from meshnode.runtime.maintainer.batches import Batch, read_collection
-    from meshnode.runtime.maintainer.institutions import choose
-    from meshnode.runtime.maintainer.publishing import Publisher
 
-    layout = Home(home)
-    layout.check()
-    institution = choose(layout, catalogue)
-    key = institution.writer_key(asked(passphrase_file))
+    signing = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    institution = signing.institution
 
     documents = [read_collection(path) for path in collection_json or []]
 
     async def work() -> Message:
-        async with reach(home) as control:
-            with Publisher(layout, institution, key, control).session() as publisher:
-                state = await own_state(
-                    publisher, offline=offline, restored=restored, signs=not dry_run
-                )
-                held = publisher.documents(state)
-                batch = Batch(publisher.staging, collection, held | dict(documents))
-                _read(batch, files)
-                may_publish = not dry_run and (skip_invalid or not batch.refused)
-                done = await _publish(publisher, state, batch, may_publish=may_publish)
-                return {"catalogue": institution.text, "name": institution.name, **done}
+        async with signing.session() as session:
+            state, publisher = await session.state(), session.publisher
+            held = publisher.documents(state)
+            batch = Batch(publisher.staging, collection, held | dict(documents))
+            _read(batch, files)
+            may_publish = not dry_run and (skip_invalid or not batch.refused)
+            done = await _publish(session, state, batch, may_publish=may_publish)
+            return {"catalogue": institution.text, "name": institution.name, **done}
 
     summary = run_async(work)
     if as_json:
@@ -115,22 +95,6 @@ def publish(
         _print_summary(summary)
     if refused := summary["refused_count"]:
         complain(refused, summary["items"], skip_invalid=skip_invalid)
-
-
-async def own_state(
-    publisher: Publisher, *, offline: bool, restored: bool, signs: bool = True
-) -> Message:
-    """Bring the log up to date, finish what an earlier run began, and return how it stands.
-
-    Raises:
-        UsageError: signing now would risk a fork, or go on after heads of somebody else.
-    """
-    answered = 0 if offline else await publisher.catch_up()
-    await follow_messages(publisher.recover())
-    state = await publisher.state()
-    if signs:
-        publisher.require_own(state, answered, offline=offline, restored=restored)
-    return state
 
 
 def complain(refused: int, good: int, *, skip_invalid: bool) -> None:
@@ -150,9 +114,7 @@ def _read(batch: Batch, files: list[Path]) -> None:
         batch.read(files, lambda count: bar.advance(task, count))
 
 
-async def _publish(
-    publisher: Publisher, state: Message, batch: Batch, *, may_publish: bool
-) -> Message:
+async def _publish(session: Session, state: Message, batch: Batch, *, may_publish: bool) -> Message:
     """Sign and submit what is new; return the summary."""
     drafts = batch.drafts(state["collections"], state["segments"])
     summary = {
@@ -169,24 +131,9 @@ async def _publish(
         "published": False,
     }
     if drafts and may_publish:
-        result = await follow_messages(publisher.publish(state, drafts, batch.staged))
+        result = await session.publish(state, drafts, batch.staged)
         summary |= {"published": True, "refused_segments": result.get("refused", [])}
     return summary
-
-
-async def follow_messages(messages: AsyncGenerator[Message, None]) -> Message:
-    """Show how far the peer is with a submission; return its result."""
-    result: Message = {}
-    with progress() as bar:
-        task = bar.add_task("indexing", total=None)
-        async with aclosing(messages):
-            async for message in messages:
-                event = message.get("event", {})
-                if "segments" in event:
-                    done = event["segments"] - event["to_index"]
-                    bar.update(task, total=event["segments"], completed=done)
-                result = message.get("result", result)
-    return result
 
 
 def print_refused(summary: Message) -> None:

@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli.access import reach
-from meshnode.cli.passphrase import PassphraseFileOption, asked
-from meshnode.cli.publish import (
-    OfflineOption,
-    RestoredOption,
-    complain,
-    follow_messages,
-    own_state,
-    print_refused,
-)
-from meshnode.cli.sync import published_by
+from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.publish import complain, print_refused
+from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Signing
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -42,9 +34,7 @@ app = typer.Typer()
 def replace(
     home: HomeOption,
     files: Annotated[list[Path], typer.Argument(help="The corrected items, as for `publish`.")],
-    catalogue: Annotated[
-        str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
-    ] = None,
+    catalogue: CatalogueOption = None,
     collection: Annotated[
         str | None, typer.Option(help="The collection of all items, if they do not say it.")
     ] = None,
@@ -65,38 +55,32 @@ def replace(
 
       meshnode replace corrected.ndjson --dry-run
     """
-    from meshnode.runtime.home import Home
     from meshnode.runtime.maintainer.batches import Batch
-    from meshnode.runtime.maintainer.institutions import choose
-    from meshnode.runtime.maintainer.publishing import Publisher
     from meshnode.runtime.segments.items import read_items
 
-    layout = Home(home)
-    layout.check()
-    institution = choose(layout, catalogue)
-    key = institution.writer_key(asked(passphrase_file))
+    signing = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    institution = signing.institution
 
     async def work() -> Message:
-        async with reach(home) as control:
-            with Publisher(layout, institution, key, control).session() as publisher:
-                state = await own_state(
-                    publisher, offline=offline, restored=restored, signs=not dry_run
-                )
-                difference = await published_by(control, institution.text)
-                batch = Batch(publisher.staging, collection, publisher.documents(state), difference)
-                given = (item for path in files for item in read_items(path))
-                batch.take(_known(given, difference, collection), lambda count: None)
-                drafts = batch.drafts(state["collections"], ())
-                published = bool(drafts) and not dry_run and not batch.refused
-                if published:
-                    await follow_messages(publisher.publish(state, drafts, batch.staged))
-                return {
-                    "catalogue": institution.text,
-                    "name": institution.name,
-                    "published": published,
-                    "entries": len(drafts),
-                    **_summary(batch),
-                }
+        async with signing.session() as session:
+            state, publisher = await session.state(), session.publisher
+            difference = await session.published()
+            batch = Batch(publisher.staging, collection, publisher.documents(state), difference)
+            given = (item for path in files for item in read_items(path))
+            batch.take(_known(given, difference, collection), lambda count: None)
+            drafts = batch.drafts(state["collections"], ())
+            published = bool(drafts) and not dry_run and not batch.refused
+            if published:
+                await session.publish(state, drafts, batch.staged)
+            return {
+                "catalogue": institution.text,
+                "name": institution.name,
+                "published": published,
+                "entries": len(drafts),
+                **_summary(batch),
+            }
 
     summary = run_async(work)
     if as_json:

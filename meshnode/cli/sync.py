@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,16 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from meshnode.cli.access import reach
-from meshnode.cli.passphrase import PassphraseFileOption, asked
-from meshnode.cli.publish import (
-    OfflineOption,
-    RestoredOption,
-    complain,
-    follow_messages,
-    own_state,
-    print_refused,
-)
+from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.publish import complain, print_refused
+from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Session, Signing
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -36,15 +28,13 @@ from meshnode.cli.terminal import (
     size_text,
 )
 from meshnode.cli.timers import Timer, print_timer
-from meshnode.control import Control, Message
+from meshnode.control import Message
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
     from meshnode.core.entries import Reason
     from meshnode.runtime.maintainer.batches import Batch, Finding
-    from meshnode.runtime.maintainer.difference import Difference
     from meshnode.runtime.maintainer.plans import Plan, Within
-    from meshnode.runtime.maintainer.publishing import Publisher
     from meshnode.runtime.maintainer.sources import Given, Reading
     from meshnode.runtime.segments.validation import Problem
 
@@ -64,9 +54,7 @@ def sync(
             "STAC-GeoParquet (file or URL), or - for standard input."
         ),
     ],
-    catalogue: Annotated[
-        str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
-    ] = None,
+    catalogue: CatalogueOption = None,
     collection: Annotated[
         list[str] | None,
         typer.Option(help="Only this collection (repeatable); all that the source has if none."),
@@ -121,11 +109,8 @@ def sync(
     if timer is not None:
         print_timer(timer, home)
         return
-    from meshnode.runtime.home import Home
     from meshnode.runtime.maintainer.batches import read_collection
     from meshnode.runtime.maintainer.drafts import parse_reason
-    from meshnode.runtime.maintainer.institutions import choose
-    from meshnode.runtime.maintainer.publishing import Publisher
     from meshnode.runtime.maintainer.reports import reporting
     from meshnode.runtime.maintainer.sources.opening import opened
     from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
@@ -140,23 +125,18 @@ def sync(
         signs=not dry_run,
         check=ExtensionSchemas(schemas).check if schemas else check_item,
     )
-    layout = Home(home)
-    layout.check()
-    institution = choose(layout, catalogue)
-    key = institution.writer_key(asked(passphrase_file))
+    signing = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    institution = signing.institution
 
     async def work() -> Message:
-        async with reach(home) as control:
+        async with signing.session() as session:
             with (
-                Publisher(layout, institution, key, control).session() as publisher,
-                opened(source, wanted.collections, layout.sources) as reading,
+                opened(source, wanted.collections, signing.layout.sources) as reading,
                 reporting(report) as tell,
             ):
-                state = await own_state(
-                    publisher, offline=offline, restored=restored, signs=not dry_run
-                )
-                difference = await published_by(control, institution.text)
-                done = await _synchronise(publisher, state, reading, difference, tell, wanted)
+                done = await _synchronise(session, reading, tell, wanted)
                 return {"catalogue": institution.text, "name": institution.name, **done}
 
     summary = {"source": source, **run_async(work)}
@@ -191,27 +171,9 @@ class Wanted:
     check: Callable[[dict[str, Any], str], list[Problem]]
 
 
-async def published_by(control: Control, catalogue: str) -> Difference:
-    """Return what is published, as the peer holds it, for a source to be compared with."""
-    from meshnode.core.identifiers import Digest
-    from meshnode.runtime.maintainer.difference import Difference
-
-    difference = Difference()
-    with progress() as bar:
-        task = bar.add_task("comparing with what is published", total=None)
-        async with aclosing(control.follow("published", catalogue=catalogue)) as messages:
-            async for message in messages:
-                rows = message.get("event", {}).get("published", ())
-                difference.hold((c, id_, Digest(bytes.fromhex(d))) for c, id_, d in rows)
-                bar.advance(task, len(rows))
-    return difference
-
-
 async def _synchronise(
-    publisher: Publisher,
-    state: Message,
+    session: Session,
     reading: Reading,
-    difference: Difference,
     tell: Callable[[Finding], None],
     wanted: Wanted,
 ) -> Message:
@@ -219,6 +181,8 @@ async def _synchronise(
     from meshnode.runtime.maintainer.batches import Batch
     from meshnode.runtime.maintainer.plans import Within, plan, require_few_gone
 
+    publisher, state = session.publisher, await session.state()
+    difference = await session.published()
     documents = ChainMap(
         dict(wanted.documents), reading.documents.by_id, publisher.documents(state)
     )
@@ -235,7 +199,7 @@ async def _synchronise(
         require_few_gone(planned)
     published = may_publish and bool(planned.drafts)
     if published:
-        await follow_messages(publisher.publish(state, planned.drafts, batch.staged))
+        await session.publish(state, planned.drafts, batch.staged)
     return {
         "published": published,
         **_summary(batch, planned, within),

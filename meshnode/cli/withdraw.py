@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli.access import reach
-from meshnode.cli.passphrase import PassphraseFileOption, asked
-from meshnode.cli.publish import OfflineOption, RestoredOption, follow_messages, own_state
-from meshnode.cli.sync import published_by
+from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Signing
 from meshnode.cli.terminal import HomeOption, JsonOption, counted, out, print_json, run_async
 from meshnode.errors import UsageError
 
@@ -28,9 +26,7 @@ def withdraw(
         str,
         typer.Option(help="retired, superseded, error, duplicate, privacy, legal or licence."),
     ],
-    catalogue: Annotated[
-        str | None, typer.Option(help="Which of the catalogues made here; needed if several.")
-    ] = None,
+    catalogue: CatalogueOption = None,
     by: Annotated[
         str | None, typer.Option(help="COLLECTION/ITEM that takes their place, if one does.")
     ] = None,
@@ -53,38 +49,32 @@ def withdraw(
       meshnode withdraw ca-yt-orthoimagery ca-yt_whitehorse-2019 --reason error
     """
     from meshnode.core.entries import ItemName
-    from meshnode.runtime.home import Home
     from meshnode.runtime.maintainer.drafts import parse_reason, withdrawals
-    from meshnode.runtime.maintainer.institutions import choose
-    from meshnode.runtime.maintainer.publishing import Publisher
     from meshnode.runtime.maintainer.replacing import replacements
 
     why = parse_reason(reason)
     successor = _item(by) if by else None
     ids = tuple(dict.fromkeys(items))
-    layout = Home(home)
-    layout.check()
-    institution = choose(layout, catalogue)
-    key = institution.writer_key(asked(passphrase_file))
+    signing = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    institution = signing.institution
 
     async def work() -> tuple[int, int]:
-        async with reach(home) as control:
-            with Publisher(layout, institution, key, control).session() as publisher:
-                state = await own_state(
-                    publisher, offline=offline, restored=restored, signs=not dry_run
-                )
-                published = await published_by(control, institution.text)
-                for name in [*(ItemName(collection, id_) for id_ in ids), successor]:
-                    if name is not None and not published.is_published(name):
-                        raise _not_shown(name)
-                drafts = list(withdrawals(collection, ids, why, successor))
-                replaced, staged = await replacements(
-                    control, publisher, institution.text, state, collection, ids, why
-                )
-                drafts += replaced
-                if not dry_run:
-                    await follow_messages(publisher.publish(state, drafts, staged))
-                return len(drafts), len(replaced)
+        async with signing.session() as session:
+            state, publisher = await session.state(), session.publisher
+            published = await session.published()
+            for name in [*(ItemName(collection, id_) for id_ in ids), successor]:
+                if name is not None and not published.is_published(name):
+                    raise _not_shown(name)
+            drafts = list(withdrawals(collection, ids, why, successor))
+            replaced, staged = await replacements(
+                session.control, publisher, institution.text, state, collection, ids, why
+            )
+            drafts += replaced
+            if not dry_run:
+                await session.publish(state, drafts, staged)
+            return len(drafts), len(replaced)
 
     entries, replaced = run_async(work)
     if as_json:
