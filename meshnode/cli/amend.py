@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from meshnode.core.trust import RootChain
 
 Changes = Callable[[Control, "RootChain"], Awaitable[Sequence["Change"]]]
+Proposing = Callable[[Control], Awaitable["Proposal"]]
 
 WhichOption = Annotated[
     str | None,
@@ -58,19 +59,26 @@ class Ceremony:
 def amend(ceremony: Ceremony, changes: Changes, *, despite_rivals: bool = False) -> bool:
     """Change a root, as far as the keys at hand allow; return whether it is in force."""
     from meshnode.core.identifiers import catalogue_text
-    from meshnode.runtime.maintainer.ceremony import (
-        amendment,
-        chain_at,
-        publish,
-        signed_by_those_asked,
-    )
+    from meshnode.runtime.maintainer.ceremony import amendment, chain_at
+
+    async def make(control: Control) -> Proposal:
+        identifier = catalogue_of(ceremony)
+        await control.ask("catch_up", catalogue=catalogue_text(identifier))
+        chain = await chain_at(control, identifier, despite_rivals=despite_rivals)
+        return amendment(chain, await changes(control, chain))
+
+    return propose(ceremony, make)
+
+
+def propose(ceremony: Ceremony, make: Proposing) -> bool:
+    """Show a proposal, sign it with the keys at hand, and put it in force if that is enough, else
+    write it to a file; return whether it is in force.
+    """
+    from meshnode.runtime.maintainer.ceremony import publish, signed_by_those_asked
 
     async def work() -> tuple[Proposal, bool]:
         async with reach(ceremony.home) as control:
-            identifier = catalogue_of(ceremony)
-            await control.ask("catch_up", catalogue=catalogue_text(identifier))
-            chain = await chain_at(control, identifier, despite_rivals=despite_rivals)
-            proposal = amendment(chain, await changes(control, chain))
+            proposal = await make(control)
             confirm(proposal, yes=ceremony.yes)
             proposal = signed_by_those_asked(proposal, keys_of(ceremony))
             if is_complete(proposal):

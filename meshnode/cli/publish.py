@@ -124,16 +124,23 @@ async def _publish(session: Session, state: Message, batch: Batch, *, may_publis
         "entries": len(drafts),
         "warnings": batch.warnings,
         "collections_made": batch.made_documents,
-        "refused_count": batch.refused_count,
-        "refused": [
-            {"where": item.where, "id": item.id, "reason": item.reason} for item in batch.refused
-        ],
+        **refusals(batch),
         "published": False,
     }
     if drafts and may_publish:
         result = await session.publish(state, drafts, batch.staged)
         summary |= {"published": True, "refused_segments": result.get("refused", [])}
     return summary
+
+
+def refusals(batch: Batch) -> Message:
+    """Return the members of a summary that `print_refused` shows items by."""
+    return {
+        "refused_count": batch.refused_count,
+        "refused": [
+            {"where": item.where, "id": item.id, "reason": item.reason} for item in batch.refused
+        ],
+    }
 
 
 def print_refused(summary: Message) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli import root
-from meshnode.cli.access import reach
+from meshnode.cli import amend, root
 from meshnode.cli.amend import (
     Ceremony,
     KeysOption,
@@ -16,14 +15,10 @@ from meshnode.cli.amend import (
     WhichOption,
     YesOption,
     catalogue_of,
-    confirm,
-    is_complete,
-    keys_of,
-    say,
-    write,
 )
 from meshnode.cli.passphrase import PassphraseFileOption
-from meshnode.cli.terminal import HomeOption, JsonOption, run_async
+from meshnode.cli.terminal import HomeOption, JsonOption
+from meshnode.control import Control
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,12 +58,7 @@ def propose(
 
       meshnode purge propose --reason privacy --item ca-yt-orthoimagery/ca-yt_whitehorse-2019
     """
-    from meshnode.runtime.maintainer.ceremony import (
-        chain_at,
-        publish,
-        purge_of,
-        signed_by_those_asked,
-    )
+    from meshnode.runtime.maintainer.ceremony import chain_at, purge_of
 
     if reason not in REASONS:
         raise UsageError(f"{reason!r} is no reason to purge", hint=f"one of {', '.join(REASONS)}")
@@ -77,20 +67,10 @@ def propose(
         raise UsageError("nothing is named", hint="--item COLLECTION/ID, or --object ID")
     options = Ceremony(home, catalogue, key, passphrase_file, to, yes, as_json)
 
-    async def work() -> tuple[Proposal, bool]:
-        async with reach(home) as control:
-            chain = await chain_at(control, catalogue_of(options))
-            proposal = purge_of(chain, reason, objects, items)
-            confirm(proposal, yes=yes)
-            proposal = signed_by_those_asked(proposal, keys_of(options))
-            if is_complete(proposal):
-                await publish(control, proposal)
-                return proposal, True
-            return proposal, False
+    async def make(control: Control) -> Proposal:
+        return purge_of(await chain_at(control, catalogue_of(options)), reason, objects, items)
 
-    proposal, is_published = run_async(work)
-    file = None if is_published else write(proposal, to)
-    say(proposal, file, is_published=is_published, as_json=as_json)
+    amend.propose(options, make)
 
 
 @app.command()

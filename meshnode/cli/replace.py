@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshnode.cli.passphrase import PassphraseFileOption
-from meshnode.cli.publish import complain, print_refused
+from meshnode.cli.publish import complain, print_refused, refusals
 from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Signing
 from meshnode.cli.terminal import (
     HomeOption,
@@ -114,10 +114,7 @@ def _summary(batch: Batch) -> Message:
         "items": batch.taken,
         "size_bytes": sum(segment.file.size_bytes for segment in batch.segments),
         "collections_made": [],
-        "refused_count": batch.refused_count,
-        "refused": [
-            {"where": item.where, "id": item.id, "reason": item.reason} for item in batch.refused
-        ],
+        **refusals(batch),
     }
 
 

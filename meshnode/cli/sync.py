@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.passphrase import PassphraseFileOption
-from meshnode.cli.publish import complain, print_refused
+from meshnode.cli.publish import complain, print_refused, refusals
 from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Session, Signing
 from meshnode.cli.terminal import (
     HomeOption,
@@ -249,10 +249,7 @@ def _summary(batch: Batch, planned: Plan, within: Within) -> Message:
         "withdrawn_count": sum(len(ids) for ids in planned.gone.values()),
         "warnings": batch.warnings,
         "collections_made": batch.made_documents,
-        "refused_count": batch.refused_count,
-        "refused": [
-            {"where": item.where, "id": item.id, "reason": item.reason} for item in batch.refused
-        ],
+        **refusals(batch),
     }
 
 
