@@ -19,7 +19,7 @@ from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, objec
 from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
-from meshnode.runtime.payloads.torrent_check import CheckedTorrent, PayloadClaim, check_torrent
+from meshnode.runtime.payloads.torrent_check import CheckedTorrent, check_torrent, claim_of
 from meshnode.runtime.payloads.transfers import Progress
 from meshnode.runtime.peer import Peer
 
@@ -201,15 +201,7 @@ def _torrent(peer: Peer, offer: Offer) -> CheckedTorrent:
     raw = peer.read_object(offer.payload.torrent.digest)
     if raw is None:
         raise UsageError("the payload's torrent is not here yet", hint="try again in a moment")
-    payload = offer.payload
-    claim = PayloadClaim(
-        payload.key,
-        payload.size_bytes,
-        payload.piece_size_bytes,
-        payload.infohash.v2,
-        payload.infohash.v1,
-    )
-    return check_torrent(raw, claim, offer.files)
+    return check_torrent(raw, claim_of(offer.payload), offer.files)
 
 
 def _located(network: Network, offer: Offer, index: int) -> dict[str, Any]:

@@ -178,12 +178,6 @@ class Torrents:
         if torrent is not None and key not in self._transfers:
             await self._resume(torrent, directory)
 
-    async def add_peers(self, key: Digest, peers: Sequence[Endpoint]) -> None:
-        """Tell a running download of more peers; a forbidden address is skipped."""
-        transfer = self._transfers.get(key)
-        if transfer is not None:
-            self._introduce(transfer, peers)
-
     # --- downloading ------------------------------------------------------------------------------
     async def _open(self, torrent: CheckedTorrent) -> Transfer:
         """Return the torrent's transfer, added to the session if it was not there.
