@@ -13,7 +13,7 @@ from meshnode.core import events as ev
 from meshnode.core.events import Check
 from meshnode.core.identifiers import Digest, PeerId
 from simulations.adversaries import Adversaries
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 from simulations.network import Network
 from simulations.settings import DiskModel
 from simulations.swarm.gossip import Gossip
@@ -148,7 +148,7 @@ class Performer:
         if event is not None:
             machine.tell(event)
 
-    def _apply(self, machine: Machine, work: IndexWork) -> ev.Event | None:
+    def _apply(self, machine: Machine, work: ev.IndexWork) -> ev.Event | None:
         match work:
             case ev.IndexSegment(ref):
                 return self._index_segment(machine, ref)

@@ -22,16 +22,6 @@ from simulations.world import EPOCH_UNIX, Action, World
 
 BATCH_EVENTS_MAX = 256  # as in the runtime
 
-IndexWork = (
-    ev.IndexSegment
-    | ev.DropSegment
-    | ev.HideItems
-    | ev.SetHidden
-    | ev.ForgetCatalogue
-    | ev.PurgeObject
-    | ev.PurgeItems
-)
-
 
 class Watcher(Protocol):
     """Sees all that a peer does, as it does it."""
@@ -44,7 +34,7 @@ class Watcher(Protocol):
 
     def started(self, machine: Machine, effect: ev.Started) -> None: ...
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None: ...
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None: ...
 
     def restored(self, machine: Machine) -> None: ...
 
@@ -79,7 +69,7 @@ class Machine:
     node: Node = field(init=False)
     disk: Disk = field(default_factory=Disk)
     index: Index = field(default_factory=Index)
-    index_queue: deque[IndexWork] = field(default_factory=deque)
+    index_queue: deque[ev.IndexWork] = field(default_factory=deque)
     inbox: deque[ev.Event] = field(default_factory=deque)
     # Questions for objects that are on their way here, by a number each.
     questions: dict[Digest, dict[int, Action]] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from meshnode.core import events as ev
 from meshnode.core import trace
 from meshnode.core.identifiers import PeerId
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 
 # Virtual second, peer, kind, ids.
 Sink = Callable[[float, PeerId, str, str], None]
@@ -85,7 +85,7 @@ class Recorder:
         if isinstance(effect, ev.Answer):
             self.answered(effect)
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         if isinstance(work, ev.IndexSegment):
             since = self._named_at.setdefault(work.ref.key, machine.world.now)
             seconds = machine.world.now - since

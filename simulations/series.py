@@ -10,7 +10,7 @@ from meshnode.core import events as ev
 from meshnode.core.events import SegmentKey
 from meshnode.core.identifiers import PeerId
 from simulations.ledger import Ledger
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 from simulations.network import Network
 from simulations.swarm.gossip import Gossip
 from simulations.world import World
@@ -78,7 +78,7 @@ class Series:
     def started(self, machine: Machine, effect: ev.Started) -> None:
         """What starts is counted by its end."""
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         if isinstance(work, ev.IndexSegment) and work.ref.key in machine.index.segments:
             self._shown[work.ref.key] = self._shown.get(work.ref.key, 0) + 1
         elif isinstance(work, ev.DropSegment):

@@ -556,21 +556,13 @@ class Answer:
     refusal: str = ""
 
 
+# What changes the index and the objects under it: carried out one after the other.
+IndexWork = (
+    IndexSegment | DropSegment | HideItems | SetHidden | ForgetCatalogue | PurgeObject | PurgeItems
+)
+
 Started = (
-    Announce
-    | Request
-    | IndexSegment
-    | DropSegment
-    | HideItems
-    | SetHidden
-    | ForgetCatalogue
-    | PurgeObject
-    | PurgeItems
-    | StopPayload
-    | ServePayload
-    | PurgePayload
-    | Blame
-    | Answer
+    Announce | Request | IndexWork | StopPayload | ServePayload | PurgePayload | Blame | Answer
 )
 
 Effect = Durable | Started

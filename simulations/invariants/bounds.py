@@ -12,7 +12,7 @@ from typing import Final
 from meshnode.core import events as ev
 from meshnode.core.identifiers import PeerId
 from simulations.invariants.verdicts import Verdicts
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 
 IN_FLIGHT_MAX: Final = 8  # requests of one kind
 INDEXING_MAX: Final = 2
@@ -74,7 +74,7 @@ class Bounds:
             case _:
                 pass
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         if isinstance(work, ev.IndexSegment):
             self._of(machine).indexing -= 1
 

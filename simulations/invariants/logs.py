@@ -11,7 +11,7 @@ from meshnode.core.identifiers import CatalogueId, PeerId
 from meshnode.core.limits import BRANCHES_MAX
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Logs:
     def started(self, machine: Machine, effect: ev.Started) -> None:
         """What starts changes no log."""
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         """The index changes no log."""
 
     def restored(self, machine: Machine) -> None:

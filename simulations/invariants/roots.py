@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from meshnode.core import events as ev
 from meshnode.core.identifiers import CatalogueId
 from simulations.invariants.verdicts import Verdicts
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 
 PROTECTED: Final = b"\xa1\x01\x32"  # {1: -19}
 KIND, VERSION, KEYS, ROLE = 0, 2, 6, 7  # places in a root (protocol/records.cddl)
@@ -42,7 +42,7 @@ class Roots:
     def started(self, machine: Machine, effect: ev.Started) -> None:
         """What starts adopts no root."""
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         """The index adopts no root."""
 
     def restored(self, machine: Machine) -> None:

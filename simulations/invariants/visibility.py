@@ -9,7 +9,7 @@ from meshnode.core.events import SegmentKey
 from meshnode.core.identifiers import CatalogueId
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger, Withdrawal
-from simulations.machine import IndexWork, Machine
+from simulations.machine import Machine
 
 
 class Visibility:
@@ -32,7 +32,7 @@ class Visibility:
             held = effect.ref.digest in machine.disk.objects
             self._verdicts.hold("I2", machine, held, "indexes a segment it does not hold")
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         if isinstance(work, ev.IndexSegment) and work.ref.key in machine.index.segments:
             self._check_shown(machine, work.ref.key)
         if not machine.index_queue and not machine.syncing:

@@ -13,7 +13,7 @@ from meshnode.core.events import LogId, Ticket
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
 from meshnode.core.node import Node
 from simulations.disk import Disk
-from simulations.machine import Clock, IndexWork, Machine
+from simulations.machine import Clock, Machine
 from simulations.world import EPOCH_UNIX, World
 
 CATALOGUE = CatalogueId(bytes([1]) * 32)
@@ -38,7 +38,7 @@ class Notes:
     def started(self, machine: Machine, effect: ev.Started) -> None:
         self.said.append(f"started {type(effect).__name__}")
 
-    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         self.said.append("index changed")
 
     def restored(self, machine: Machine) -> None:

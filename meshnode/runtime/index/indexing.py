@@ -25,16 +25,6 @@ CHECKS_MAX = 3  # a hostile segment costs this many times the limits of a check
 
 _log = structlog.get_logger()
 
-IndexEffect = (
-    ev.IndexSegment
-    | ev.DropSegment
-    | ev.HideItems
-    | ev.SetHidden
-    | ev.ForgetCatalogue
-    | ev.PurgeObject
-    | ev.PurgeItems
-)
-
 
 class Objects(Protocol):
     """Where segments lie. Called in worker threads; may raise StorageError."""
@@ -65,9 +55,9 @@ class Indexing:
         self._objects = objects
         self._tell = tell
         # Unbounded: the node has at most two segments in work, and hides what a log names.
-        self._send, self._receive = trio.open_memory_channel[IndexEffect | trio.Event](math.inf)
+        self._send, self._receive = trio.open_memory_channel[ev.IndexWork | trio.Event](math.inf)
 
-    def queue(self, effect: IndexEffect | trio.Event) -> None:
+    def queue(self, effect: ev.IndexWork | trio.Event) -> None:
         """Queue a change; an event is set when all that was queued before it is done."""
         self._send.send_nowait(effect)
 
@@ -81,7 +71,7 @@ class Indexing:
             except StorageError as error:
                 await self._tell(ev.StorageFailed(str(error)))
 
-    async def _perform(self, effect: IndexEffect) -> None:
+    async def _perform(self, effect: ev.IndexWork) -> None:
         match effect:
             case ev.IndexSegment(ref):
                 await self._index_segment(ref)
