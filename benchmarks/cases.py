@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks import index, records, segments, simulator
+from benchmarks import index, keys, records, segments, simulator
 from benchmarks.measuring import Case
 
 CASES: Final[dict[str, Case]] = {
-    case.name: case for case in (*records.CASES, *segments.CASES, *index.CASES, *simulator.CASES)
+    case.name: case
+    for case in (*records.CASES, *keys.CASES, *segments.CASES, *index.CASES, *simulator.CASES)
 }

@@ -115,13 +115,14 @@ def together(*values: object) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A nested array whose parts are fields of the record around it."""
+    """A nested array whose parts are fields of the record around it; `read` returns them all."""
 
     shapes: tuple[Shape, ...]
+    read: Callable[[object], tuple[Any, ...]]
 
 
 def group(*shapes: Shape) -> Group:
-    return Group(shapes)
+    return Group(shapes, row(together, *shapes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Layout(Generic[T]):
         arguments: list[Any] = []
         for part, given in zip(self.parts, value[2:], strict=True):
             if isinstance(part, Group):
-                arguments += row(together, *part.shapes)(given)
+                arguments += part.read(given)
             else:
                 arguments.append(part(given))
         record = self.make(*arguments)
