@@ -115,6 +115,10 @@ def _status() -> int:
         return _misused(error)
     except BrokenPipeError:
         return _unread()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # click makes a 1 of it
+            return _unread()
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print_error(StorageError(f"{where}{error.strerror or error}"))

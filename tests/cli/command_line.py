@@ -107,6 +107,25 @@ class CommandLine:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def unread(self, *arguments: str) -> Said:
+        """Run a command whose output goes into a pipe that nobody reads any more."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            done = subprocess.run(
+                [*MESHNODE, *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=writer,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=SECONDS_MAX,
+                check=False,
+            )
+        finally:
+            os.close(writer)
+        return Said(done.returncode, "", done.stderr)
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*MESHNODE, *arguments],

@@ -18,7 +18,7 @@ import trio.lowlevel
 
 from meshnode.control import Control, Message, NotRunningError
 from meshnode.core.events import LogId, Stretch
-from meshnode.core.identifiers import sha256
+from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer.batches import Batch
@@ -27,6 +27,7 @@ from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.maintainer.staging import stage
 from meshnode.runtime.service import offline
 from tests.runtime.homes import (
+    WITHIN_SECONDS,
     follow,
     ids_found,
     items_file,
@@ -141,6 +142,23 @@ async def test_a_head_whose_acknowledgement_was_lost_is_not_signed_again(
         assert await log_of(publisher) == before
         assert not institution.journal.exists()
         assert await ids_found(home) == ["a"]
+
+
+@pytest.mark.slow
+async def test_objects_stored_for_a_command_that_died_count_when_it_is_repeated(
+    home: Home, tmp_path: Path
+):
+    """The peer gives up a request when the asker is gone, maybe before the node hears of it all."""
+    institution, publisher = publisher_of(home)
+
+    async with offline(home.root) as peer:
+        await follow(home, institution)
+        await publish_and_crash(home, tmp_path, "a", arrives=False)
+        for staged in list(publisher.staging.iterdir()):
+            peer.store.complete(Digest(bytes.fromhex(staged.name)), staged)
+        with trio.fail_after(WITHIN_SECONDS):
+            await publish(publisher, tmp_path, "b")
+        assert await ids_found(home) == ["a", "b"]
 
 
 @pytest.mark.slow

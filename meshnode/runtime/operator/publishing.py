@@ -154,12 +154,16 @@ async def submit(peer: Peer, arguments: Submit) -> AsyncGenerator[Message, None]
 
 
 async def _store(peer: Peer, catalogue: CatalogueId, digest: Digest) -> None:
-    if peer.store.object_path(digest).exists():
+    """Store a staged object; one that was stored by a request that ended before the node heard of
+    it is told now.
+    """
+    if digest in peer.node.replica.objects:
         return
-    staged = peer.home.staging(catalogue) / digest.hex()
-    if await trio.to_thread.run_sync(_sha256_of, staged) != digest:
-        raise UsageError(f"the staged object {staged} is not what its name says")
-    await trio.to_thread.run_sync(peer.store.complete, digest, staged)
+    if not peer.store.object_path(digest).exists():
+        staged = peer.home.staging(catalogue) / digest.hex()
+        if await trio.to_thread.run_sync(_sha256_of, staged) != digest:
+            raise UsageError(f"the staged object {staged} is not what its name says")
+        await trio.to_thread.run_sync(peer.store.complete, digest, staged)
     await peer.tell(ev.ObjectStored(digest))
 
 
