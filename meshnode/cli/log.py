@@ -184,12 +184,18 @@ def _show_step(step: Message, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(step, ensure_ascii=False) + "\n")
         return
-    when = datetime.fromtimestamp(step["time"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    when = _time_text(step["time"])
     signer = f"{step['label']} ({step['writer'][:16]}…)" if "writer" in step else "root keys"
     out.print(Text(f"{when}  {step['kind']} {step['seq']}  ").append(signer, "bold"))
     if step.get("disputed"):
         named = f"there is another history since; this is head {step['head'][:16]}…"
         out.print(Text(f"    DISPUTED: {named}", "yellow"))
+    if step.get("next_by"):
+        out.print(f"    promises the next head by {_time_text(step['next_by'])}")
     for change in step["changes"]:
         void = "" if change.get("counts", True) else "(does not count) "
         out.print(cut_line(f"    {void}{change['says']}"))
+
+
+def _time_text(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

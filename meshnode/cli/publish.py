@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshnode.cli.passphrase import PassphraseFileOption
-from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Session, Signing
+from meshnode.cli.signing import (
+    CatalogueOption,
+    NextWithinOption,
+    OfflineOption,
+    RestoredOption,
+    Session,
+    Signing,
+)
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -53,6 +60,7 @@ def publish(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, sign and publish nothing.")
     ] = False,
+    next_within: NextWithinOption = None,
     offline: OfflineOption = False,
     restored: RestoredOption = False,
     passphrase_file: PassphraseFileOption = None,
@@ -72,7 +80,13 @@ def publish(
     from meshnode.runtime.maintainer.batches import Batch, read_collection
 
     signing = Signing(
-        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+        home,
+        catalogue,
+        passphrase_file,
+        offline=offline,
+        restored=restored,
+        dry_run=dry_run,
+        next_within_days=next_within,
     )
     institution = signing.institution
 
@@ -127,7 +141,7 @@ async def _publish(session: Session, state: Message, batch: Batch, *, may_publis
         **refusals(batch),
         "published": False,
     }
-    if drafts and may_publish:
+    if may_publish and (drafts or session.signing.renews_promise):
         result = await session.publish(state, drafts, batch.staged)
         summary |= {"published": True, "refused_segments": result.get("refused", [])}
     return summary
@@ -163,8 +177,10 @@ def _print_summary(summary: Message) -> None:
     items, segments = counted(summary["items"], "item"), counted(summary["segments"], "segment")
     entries = counted(summary["entries"], "entry", "entries")
     out.print(f"{items} in {segments}, {size}")
-    if summary["published"]:
+    if summary["published"] and summary["entries"]:
         out.print(f"published in {summary['name']}: {entries} signed, indexed here")
+    elif summary["published"]:
+        out.print(f"nothing is new in {summary['name']}; signed anew, as promised")
     elif not summary["entries"]:
         out.print("nothing is new: all of it is published already")
     else:

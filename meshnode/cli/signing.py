@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from meshnode.runtime.maintainer.difference import Difference
     from meshnode.runtime.maintainer.publishing import Draft, Publisher
 
+NEXT_WITHIN_DAYS_MAX = 366
+_DAY_S = 86_400
+
 CatalogueOption = Annotated[
     str | None,
     typer.Option("--catalogue", help="Which of the catalogues made here; needed if several."),
@@ -31,6 +34,17 @@ OfflineOption = Annotated[
 RestoredOption = Annotated[
     bool,
     typer.Option("--restored", help="Heads that were not signed in this data directory are mine."),
+]
+NextWithinOption = Annotated[
+    int | None,
+    typer.Option(
+        "--next-within",
+        metavar="DAYS",
+        min=0,
+        max=NEXT_WITHIN_DAYS_MAX,
+        help="Promise to sign again within so many days, also if nothing changes: peers that hear "
+        "of nothing by then show the catalogue as possibly frozen. 0: no promise any more.",
+    ),
 ]
 
 
@@ -69,7 +83,8 @@ class Session:
         self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest] = ()
     ) -> Message:
         """Sign and submit these entries, and show how far the peer is; return its result."""
-        return await follow_messages(self.publisher.publish(state, drafts, staged))
+        within_s = self.signing.next_within_s
+        return await follow_messages(self.publisher.publish(state, drafts, staged, within_s))
 
 
 class Signing:
@@ -88,6 +103,7 @@ class Signing:
         offline: bool,
         restored: bool,
         dry_run: bool,
+        next_within_days: int | None = None,
     ) -> None:
         from meshnode.runtime.home import Home
         from meshnode.runtime.maintainer.institutions import choose
@@ -97,6 +113,12 @@ class Signing:
         self.institution = choose(self.layout, catalogue)
         self._key = self.institution.writer_key(asked(passphrase_file))
         self.offline, self.restored, self.dry_run = offline, restored, dry_run
+        self.next_within_s = None if next_within_days is None else next_within_days * _DAY_S
+
+    @property
+    def renews_promise(self) -> bool:
+        """Say whether a head is to be signed even if it adds nothing."""
+        return self.next_within_s is not None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

@@ -13,7 +13,14 @@ from rich.text import Text
 
 from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.publish import complain, print_refused, refusals
-from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Session, Signing
+from meshnode.cli.signing import (
+    CatalogueOption,
+    NextWithinOption,
+    OfflineOption,
+    RestoredOption,
+    Session,
+    Signing,
+)
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -90,6 +97,7 @@ def sync(
     timer: Annotated[
         Timer | None, typer.Option(help="Print how this very command runs every night, and end.")
     ] = None,
+    next_within: NextWithinOption = None,
     offline: OfflineOption = False,
     restored: RestoredOption = False,
     passphrase_file: PassphraseFileOption = None,
@@ -126,7 +134,13 @@ def sync(
         check=ExtensionSchemas(schemas).check if schemas else check_item,
     )
     signing = Signing(
-        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+        home,
+        catalogue,
+        passphrase_file,
+        offline=offline,
+        restored=restored,
+        dry_run=dry_run,
+        next_within_days=next_within,
     )
     institution = signing.institution
 
@@ -197,7 +211,7 @@ async def _synchronise(
     may_publish = wanted.signs and (wanted.skip_invalid or not batch.refused)
     if may_publish and not wanted.may_prune_many:
         require_few_gone(planned)
-    published = may_publish and bool(planned.drafts)
+    published = may_publish and (bool(planned.drafts) or session.signing.renews_promise)
     if published:
         await session.publish(state, planned.drafts, batch.staged)
     return {
@@ -276,8 +290,10 @@ def _print_summary(summary: Message, *, prunes: bool) -> None:
         out.print(f"left aside, of other collections: {counted(summary['outside'], 'item')}")
     entries = counted(summary["entries"], "entry", "entries")
     size = size_text(summary["size_bytes"])
-    if summary["published"]:
+    if summary["published"] and summary["entries"]:
         out.print(f"published in {summary['name']}: {entries} signed, {size} of segments")
+    elif summary["published"]:
+        out.print(f"nothing changed in {summary['name']}; signed anew, as promised")
     elif not summary["entries"]:
         out.print("nothing changed")
     else:

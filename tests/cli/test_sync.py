@@ -27,15 +27,33 @@ def exported(person: CommandLine) -> list[str]:
     return sorted(person.run("export", "--to", "-").out.splitlines())
 
 
+def history(person: CommandLine) -> list[str]:
+    """Return what was signed, the newest first."""
+    said = person.run("log", "towns", "--json")
+    assert said.status == 0, said
+    return said.out.splitlines()
+
+
 def lines(path: Path) -> list[str]:
     return sorted(path.read_text().splitlines())
 
 
 def test_a_source_that_did_not_change_adds_nothing_to_the_log(towns: CommandLine) -> None:
-    before = towns.run("log", "--json").out
+    before = history(towns)
     said = towns.run("sync", "towns.ndjson", "--prune")
     assert said.out.splitlines()[-1] == "nothing changed"
-    assert towns.run("log", "--json").out == before
+    assert history(towns) == before
+
+
+def test_a_promise_is_signed_anew_even_if_nothing_changed(towns: CommandLine) -> None:
+    before = history(towns)
+    assert towns.run("sync", "towns.ndjson", "--next-within", "2", "--dry-run").status == 0
+    assert history(towns) == before
+    said = towns.run("sync", "towns.ndjson", "--next-within", "2")
+    assert said.out.splitlines()[-1] == "nothing changed in towns; signed anew, as promised"
+    assert history(towns)[1:] == before
+    shown = towns.run("log", "towns", "--limit", "1").out.splitlines()
+    assert shown[1].startswith("    promises the next head by ")
 
 
 def test_a_dry_run_shows_the_difference_and_signs_nothing(towns: CommandLine) -> None:

@@ -18,6 +18,7 @@ import trio.lowlevel
 
 from meshnode.control import Control, Message, NotRunningError
 from meshnode.core.events import LogId, Stretch
+from meshnode.core.heads import Head, decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
@@ -85,6 +86,29 @@ def home(tmp_path: Path) -> Home:
 async def log_of(publisher: Publisher) -> tuple[int, str | None]:
     state = await publisher.state()
     return state["size"], state["head"]
+
+
+async def sign_anew(publisher: Publisher, next_within_s: int) -> Head:
+    """Sign a head that adds nothing but this promise."""
+    with publisher.session():
+        await result_of(publisher.recover())
+        await result_of(publisher.publish(await publisher.state(), [], [], next_within_s))
+    return await newest_head(publisher)
+
+
+async def newest_head(publisher: Publisher) -> Head:
+    return decode_signed_head(bytes.fromhex((await publisher.state())["head"])).head
+
+
+async def promised(publisher: Publisher) -> int | None:
+    return (await newest_head(publisher)).next_by
+
+
+async def freshness(home: Home, monkeypatch, at: int) -> tuple[list[str], int | None]:
+    """Return what `status` says of the only catalogue at this unix second."""
+    monkeypatch.setattr("meshnode.runtime.operator.standing.unix_now", lambda: at)
+    [said] = (await Control(home.control).ask("status"))["catalogues"]
+    return said["freshness"], said["frozen_since"]
 
 
 @pytest.mark.slow
@@ -159,6 +183,36 @@ async def test_objects_stored_for_a_command_that_died_count_when_it_is_repeated(
         with trio.fail_after(WITHIN_SECONDS):
             await publish(publisher, tmp_path, "b")
         assert await ids_found(home) == ["a", "b"]
+
+
+@pytest.mark.slow
+async def test_the_promise_of_a_next_head_stays_until_it_is_renewed_or_lifted(
+    home: Home, tmp_path: Path
+):
+    institution, publisher = publisher_of(home)
+    async with offline(home.root):
+        await follow(home, institution)
+        await publish(publisher, tmp_path, "a")
+        assert await promised(publisher) is None
+        first = await sign_anew(publisher, 3_600)
+        assert first.next_by == first.issued + 3_600
+        await publish(publisher, tmp_path, "b")
+        assert await promised(publisher) == first.next_by
+        renewed = await sign_anew(publisher, 7_200)
+        assert (renewed.size, renewed.next_by) == (first.size + 1, renewed.issued + 7_200)
+        assert (await sign_anew(publisher, 0)).next_by is None
+
+
+@pytest.mark.slow
+async def test_a_catalogue_whose_promise_is_past_is_possibly_frozen(home: Home, monkeypatch):
+    institution, publisher = publisher_of(home)
+    async with offline(home.root):
+        await follow(home, institution)
+        head = await sign_anew(publisher, 3_600)
+        assert head.next_by is not None
+        assert await freshness(home, monkeypatch, head.next_by) == (["current"], None)
+        past = await freshness(home, monkeypatch, head.next_by + 1)
+        assert past == (["possibly frozen"], head.next_by)
 
 
 @pytest.mark.slow

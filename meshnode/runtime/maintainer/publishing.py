@@ -163,16 +163,23 @@ class Publisher:
         return held
 
     async def publish(
-        self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest]
+        self,
+        state: Message,
+        drafts: Sequence[Draft],
+        staged: Sequence[Digest],
+        next_within_s: int | None = None,
     ) -> AsyncGenerator[Message, None]:
         """Sign a head over the drafts, journal it, submit it; yield the peer's messages.
 
         More drafts than a head may have become several heads, each signed when the one before is
-        held: an interruption leaves whole heads. All that is staged goes with the first.
+        held: an interruption leaves whole heads. All that is staged goes with the first. Without
+        drafts the head only renews the promise: `next_within_s`, within how many seconds the next
+        head follows. 0: no promise; None: the one that was made last stays.
         """
         refused: list[object] = []
-        for part in _heads(drafts):
-            async with aclosing(self._extend(state, part, staged)) as messages:
+        for part in list(_heads(drafts)) or [[]]:
+            following = self._extend(state, part, staged, next_within_s)
+            async with aclosing(following) as messages:
                 async for message in messages:
                     if "result" in message:
                         refused += message["result"].get("refused", [])
@@ -182,16 +189,21 @@ class Publisher:
         yield {"result": {"refused": refused}}
 
     async def _extend(
-        self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest]
+        self,
+        state: Message,
+        drafts: Sequence[Draft],
+        staged: Sequence[Digest],
+        next_within_s: int | None,
     ) -> AsyncGenerator[Message, None]:
         # The log's own clock is ahead of the catalogue's if entries of the log do not count.
         clock = max(state["catalogue_clock"], state["clock"])
         entries = [draft(clock + number) for number, draft in enumerate(drafts, 1)]
+        log, issued = _log_state(self._institution.catalogue, state, self._key), unix_now()
         head, first, raws = extend(
-            _log_state(self._institution.catalogue, state, self._key),
+            log,
             entries,
-            issued=unix_now(),
-            next_by=None,
+            issued=issued,
+            next_by=_next_by(log, issued, next_within_s),
             sign=lambda payload: sign("head", payload, [self._key]),
         )
         submission = {
@@ -263,6 +275,14 @@ def _log_state(catalogue: CatalogueId, state: Message, key: Ed25519PrivateKey) -
         frontier=Frontier(state["size"], hashes),
         clock=state["clock"],
     )
+
+
+def _next_by(log: LogState, issued: int, within_s: int | None) -> int | None:
+    """Return when the next head is promised, in unix seconds; None: no promise."""
+    if within_s is not None:
+        return issued + within_s if within_s else None
+    promised = log.head.head.next_by if log.head else None
+    return promised if promised is not None and promised > issued else None
 
 
 def _heads(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

@@ -149,6 +149,7 @@ def _branch_steps(
         yield {
             "kind": "head",
             "time": head.issued,
+            "next_by": head.next_by,
             "seq": head.seq,
             "writer": kid.hex(),
             "label": grant.label if grant else "",
