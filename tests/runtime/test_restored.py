@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import aclosing
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import trio
 
 from meshnode.control import Control
 from meshnode.core.amendments import set_meta
-from meshnode.core.identifiers import Kid
+from meshnode.core.events import HeadName
+from meshnode.core.identifiers import Digest, Kid
 from meshnode.core.roots import LastHead
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
@@ -178,13 +180,49 @@ async def test_the_original_signs_on_without_asking(tmp_path: Path):
         publisher.require_own(await publisher.state(), 0, offline=False, restored=False)
 
 
+async def test_a_log_that_lost_heads_signed_here_is_not_signed_again(tmp_path: Path):
+    """Only the store was restored: the key's folder remembers more than the log holds."""
+    (tmp_path / "made").mkdir()
+    made = await trio.to_thread.run_sync(published_home, tmp_path / "made", ["a"])
+    lost = [made.root / name for name in ("log.db", "log.db-wal") if (made.root / name).exists()]
+    backup = {path: path.read_bytes() for path in lost}
+    async with offline(made.root):
+        await publish(opened(made), tmp_path, "b")
+    for path, content in backup.items():
+        path.write_bytes(content)
+    async with offline(made.root):
+        publisher = opened(made)
+        with pytest.raises(UsageError, match=r"head 2 .* holds heads up to 1 now") as caught:
+            publisher.require_own(await publisher.state(), 0, offline=True, restored=True)
+        assert "meshnode run" in caught.value.hint
+
+
+async def test_another_head_in_the_place_of_the_one_signed_here_is_noticed(tmp_path: Path):
+    """Somebody else with the key was heard of first, after the store was lost."""
+    (tmp_path / "made").mkdir()
+    made = await trio.to_thread.run_sync(published_home, tmp_path / "made", ["a"])
+    thief = copy_of(made, tmp_path / "thief")
+    async with offline(made.root):
+        await publish(opened(made), tmp_path, "b")
+    async with offline(thief.root):
+        await publish(opened(thief), tmp_path, "x")
+    for name in ("log.db", "log.db-wal", "log.db-shm"):
+        (made.root / name).unlink(missing_ok=True)
+        if (thief.root / name).exists():
+            shutil.copy(thief.root / name, made.root / name)
+    async with offline(made.root):
+        publisher = opened(made)
+        with pytest.raises(UsageError, match="has heads 2 to 2, which were not signed in this"):
+            publisher.require_own(await publisher.state(), 0, offline=False, restored=False)
+
+
 def test_what_was_signed_is_remembered_of_one_writer_and_one_folder(tmp_path: Path):
     folder, writer, other = tmp_path / "a", Kid(bytes(16)), Kid(bytes([1] * 16))
     folder.mkdir()
-    assert recall(folder, writer) == SigningRecord(0, is_original=False)
-    remember(folder, writer, 7)
-    assert recall(folder, writer) == SigningRecord(7, is_original=True)
-    assert recall(folder, other) == SigningRecord(0, is_original=False)
+    assert recall(folder, writer) == SigningRecord(None, is_original=False)
+    remember(folder, writer, HeadName(7, Digest(bytes(32))))
+    assert recall(folder, writer) == SigningRecord(HeadName(7, Digest(bytes(32))), is_original=True)
+    assert recall(folder, other) == SigningRecord(None, is_original=False)
     folder.rename(tmp_path / "b")
     assert recall(tmp_path / "b", writer).is_original
     (tmp_path / "b" / NAME).write_text("{")

@@ -103,11 +103,19 @@ class Publisher:
         Raises:
             UsageError: that is so, and the operator has not said that it is right.
         """
-        if not state["head"]:
-            return
-        seq = decode_signed_head(bytes.fromhex(state["head"])).head.seq
         directory, writer = self._institution.directory, writer_of(self._key)
         record = recall(directory, writer)
+        held = decode_signed_head(bytes.fromhex(state["head"])).name if state["head"] else None
+        seq = held.seq if held else 0
+        if seq < record.seq:
+            raise UsageError(
+                f"head {record.seq} of the log was signed in this data directory, which holds "
+                f"{f'heads up to {seq}' if seq else 'none'} now",
+                hint="let it meet a peer that holds the log (meshnode run), and try again. If none "
+                "does, another key has to go on: meshnode writer close --help",
+            )
+        if held is None:
+            return
         if not record.is_original and not answered and not (offline or restored):
             raise UsageError(
                 "this data directory is not the one that signed last (a restored backup, or a "
@@ -115,14 +123,14 @@ class Publisher:
                 hint="let it meet a peer first (meshnode run); or --offline, if you know that no "
                 "other copy of the key has signed since",
             )
-        if seq > record.seq and not restored and not (offline and not record.is_original):
+        if held != record.head and not restored and not (offline and not record.is_original):
             raise UsageError(
-                f"the log has heads {record.seq + 1} to {seq}, which were not signed in this data "
-                "directory: a restored backup, or the key is used elsewhere too",
+                f"the log has heads {min(record.seq + 1, seq)} to {seq}, which were not signed in "
+                "this data directory: a restored backup, or the key is used elsewhere too",
                 hint="look at them: meshnode log. If they are yours: --restored. If they are not, "
                 "somebody has your key: meshnode writer close --help",
             )
-        remember(directory, writer, seq)
+        remember(directory, writer, held)
 
     async def recover(self) -> AsyncGenerator[Message, None]:
         """Submit what an earlier run signed and saw no answer to; then start with clean staging."""
@@ -250,8 +258,8 @@ class Publisher:
             ) from error
 
     def _remember(self, submission: Message) -> None:
-        head = decode_signed_head(bytes.fromhex(submission["heads"][-1])).head
-        remember(self._institution.directory, head.writer, head.seq)
+        signed = decode_signed_head(bytes.fromhex(submission["heads"][-1]))
+        remember(self._institution.directory, signed.head.writer, signed.name)
 
     def _read_journal(self) -> Message:
         path = self._institution.journal

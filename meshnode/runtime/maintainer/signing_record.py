@@ -1,6 +1,6 @@
 """What this data directory itself has signed last, so that a restored or copied one is noticed.
 
-Beside the keys lies the seq of the last acknowledged head, with the number that the file system
+Beside the keys lies the name of the last acknowledged head, with the number that the file system
 gives the folder. A backup that is restored, or a copy, is another folder: it may lack heads that
 its original has signed since, and would sign their places in the log a second time.
 """
@@ -11,7 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshnode.core.identifiers import Kid
+from meshnode.core.events import HeadName
+from meshnode.core.identifiers import Digest, Kid
 from meshnode.errors import StorageError
 from meshnode.runtime.files import write_durably
 
@@ -20,15 +21,24 @@ NAME = "signed.json"
 
 @dataclass(frozen=True, slots=True)
 class SigningRecord:
-    """`seq`: the last head signed here, 0 if none; `is_original`: no copy and no backup."""
+    """`head`: the last one signed here, None if none; `is_original`: no copy and no backup."""
 
-    seq: int
+    head: HeadName | None
     is_original: bool
 
+    @property
+    def seq(self) -> int:
+        return self.head.seq if self.head else 0
 
-def remember(directory: Path, writer: Kid, seq: int) -> None:
+
+def remember(directory: Path, writer: Kid, head: HeadName) -> None:
     """Keep what was acknowledged, before its journal is removed."""
-    record = {"writer": writer.hex(), "seq": seq, "folder": directory.stat().st_ino}
+    record = {
+        "writer": writer.hex(),
+        "seq": head.seq,
+        "head": head.digest.hex(),
+        "folder": directory.stat().st_ino,
+    }
     write_durably(directory / NAME, json.dumps(record).encode() + b"\n")
 
 
@@ -42,10 +52,11 @@ def recall(directory: Path, writer: Kid) -> SigningRecord:
     try:
         record = json.loads(path.read_bytes())
         if record["writer"] != writer.hex():
-            return SigningRecord(0, is_original=False)
-        return SigningRecord(int(record["seq"]), record["folder"] == directory.stat().st_ino)
+            return SigningRecord(None, is_original=False)
+        head = HeadName(int(record["seq"]), Digest(bytes.fromhex(record["head"])))
+        return SigningRecord(head, record["folder"] == directory.stat().st_ino)
     except FileNotFoundError:
-        return SigningRecord(0, is_original=False)
+        return SigningRecord(None, is_original=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(
             f"{path} is damaged: {error}",
