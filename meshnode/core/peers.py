@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from meshnode.core.events import Blame, Check
 from meshnode.core.identifiers import PeerId
 
 FAULTS_MAX = 3  # a peer that was wrong this often is not asked any more
@@ -23,11 +24,13 @@ class Peers:
     def left(self, peer: PeerId) -> None:
         self.connected.pop(peer, None)
 
-    def blame(self, peer: PeerId) -> None:
+    def blame(self, peer: PeerId, check: Check, reason: str) -> Blame:
+        """Count a peer's fault; return what tells of it."""
         count = self.faults.pop(peer, 0) + 1
         self.faults[peer] = count  # last in order: the oldest offender is forgotten first
         if len(self.faults) > REMEMBERED_MAX:
             del self.faults[next(iter(self.faults))]
+        return Blame(peer, check, reason)
 
     def asked(self) -> tuple[PeerId, ...]:
         """Return the peers worth asking."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from meshnode.core.events import Check
 from meshnode.core.identifiers import PeerId
 from meshnode.core.peers import FAULTS_MAX, REMEMBERED_MAX, Peers
 
@@ -21,7 +22,7 @@ def test_a_peer_that_was_often_wrong_is_not_asked_even_when_it_comes_again() -> 
     peers.joined(A)
     for _ in range(FAULTS_MAX):
         assert peers.asked() == (A,)
-        peers.blame(A)
+        peers.blame(A, Check.TREE, "")
     assert peers.asked() == ()
     peers.left(A)
     peers.joined(A)
@@ -30,11 +31,11 @@ def test_a_peer_that_was_often_wrong_is_not_asked_even_when_it_comes_again() -> 
 
 def test_faults_are_remembered_of_a_bounded_number_of_peers_the_oldest_forgotten_first() -> None:
     peers = Peers()
-    peers.blame(A)
-    peers.blame(B)
-    peers.blame(A)
+    peers.blame(A, Check.TREE, "")
+    peers.blame(B, Check.TREE, "")
+    peers.blame(A, Check.TREE, "")
     for number in range(REMEMBERED_MAX - 1):
-        peers.blame(PeerId(str(number)))
+        peers.blame(PeerId(str(number)), Check.TREE, "")
     assert len(peers.faults) == REMEMBERED_MAX
     assert peers.faults[A] == 2
     assert B not in peers.faults

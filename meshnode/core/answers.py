@@ -1,0 +1,149 @@
+"""What peers answer when they are asked for heads, roots and logs (protocol/05-sync.md).
+
+An answer that was not asked for, or comes too late, is passed over; one that breaks a rule is its
+sender's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
+
+from meshnode.core import events as ev
+from meshnode.core.catalogue import Catalogue
+from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.events import Check, Now, Verdict
+from meshnode.core.federation import Federation
+from meshnode.core.gossip import Gate, Refusal, announce, is_due, log_of
+from meshnode.core.heads import SignedHead
+from meshnode.core.identifiers import PeerId
+from meshnode.core.log import Extension, LogFault
+from meshnode.core.trust import UntrustedError
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Reactions to answers, and to questions that found none."""
+
+    federation: Federation
+    gate: Gate
+
+    def heads(self, event: ev.HeadsReceived, now: Now) -> Iterator[ev.Effect]:
+        for name in event.roots:
+            self._hear_of_root(name, event.peer)
+        for raw in event.raws:
+            offered = self.gate.read(raw)
+            if isinstance(offered, SignedHead):
+                self.federation.hear_of_head(offered, event.peer, now)
+                catalogue = self.federation.catalogues[offered.head.catalogue]
+                if self.federation.is_news(catalogue, offered, now):
+                    yield from self.federation.dispute(catalogue, offered)
+            elif offered.verdict is Verdict.REJECT:
+                yield self.federation.peers.blame(event.peer, offered.check, offered.reason)
+                return
+            elif offered.lacks_roots is not None:
+                lacking = self.federation.catalogues[offered.lacks_roots]
+                self.federation.want_roots(lacking, event.peer)
+
+    def roots(self, event: ev.RootsReceived) -> Iterator[ev.Effect]:
+        peer, catalogue = event.peer, self.federation.catalogues.get(event.catalogue)
+        if catalogue is None or not self.federation.sync.roots.is_in_flight(catalogue.id, peer):
+            return
+        try:
+            yield from self.federation.learn_roots(catalogue, event.raws, peer)
+        except MalformedRecordError as error:
+            yield self.federation.peers.blame(peer, Check.ENCODING, str(error))
+        except UntrustedError as error:
+            yield self.federation.peers.blame(peer, Check.ROOT, str(error))
+        self._roots_asked(catalogue, peer)
+
+    def log(self, event: ev.LogReceived, now: Now) -> Iterator[ev.Effect]:
+        if not self.federation.sync.logs.is_in_flight(event.log, event.peer):
+            return
+        catalogue = self.federation.catalogues[event.log.catalogue]
+        heads = self._heads_of(event, now)
+        if isinstance(heads, LogFault):
+            yield from self._log_refused(event, (), heads)
+            return
+        result = catalogue.consider(event.log.writer, heads, event.first, event.entries)
+        if isinstance(result, LogFault):
+            yield from self._log_refused(event, heads, result)
+        elif result.heads:
+            yield from self._caught_up(event, catalogue, result, now)
+        else:
+            self.federation.sync.log_failed(event.log, event.peer)
+
+    def failed(self, event: ev.RequestFailed) -> Iterator[ev.Effect]:
+        match event.request:
+            case ev.AskHeads():
+                pass  # the next poll asks again
+            case ev.AskRoots(peer, catalogue, attempt=attempt):
+                if self.federation.sync.roots.is_in_flight(catalogue, peer, attempt):
+                    self._roots_asked(self.federation.catalogues[catalogue], peer)
+            case ev.AskLog(peer, log, attempt=attempt):
+                self.federation.sync.log_failed(log, peer, attempt)
+            case ev.FetchObject():
+                is_at_fault = event.check is not None
+                self.federation.replica.fetch_failed(event.request, at_fault=is_at_fault)
+            case _:
+                assert_never(event.request)
+        if event.check is not None:
+            yield self.federation.peers.blame(event.request.peer, event.check, event.reason)
+
+    def _hear_of_root(self, name: ev.RootName, peer: PeerId) -> None:
+        catalogue = self.federation.catalogues.get(name.catalogue)
+        if catalogue is None or catalogue.chain is None or catalogue.chain.holds(name.digest):
+            return
+        after = min(name.version - 1, catalogue.chain.current.version)
+        self.federation.want_roots(catalogue, peer, after)
+
+    def _roots_asked(self, catalogue: Catalogue, peer: PeerId) -> None:
+        """A peer was asked for roots, in vain or not: only the first is asked for until found."""
+        if catalogue.chain is None:
+            self.federation.sync.roots.failed(catalogue.id, peer)
+        else:
+            self.federation.sync.roots_answered(catalogue.id)
+
+    def _heads_of(self, event: ev.LogReceived, now: Now) -> list[SignedHead] | LogFault:
+        """Return the answer's heads up to the first that cannot count yet."""
+        heads: list[SignedHead] = []
+        for raw in event.heads:
+            offered = self.gate.read(raw)
+            if isinstance(offered, Refusal):
+                if offered.verdict is Verdict.REJECT:
+                    return LogFault(offered.check, offered.reason)
+                break
+            if log_of(offered.head) != event.log:
+                return LogFault(Check.CHAIN, "a head of another log")
+            if not is_due(offered.head, now.unix):
+                break
+            heads.append(offered)
+        return heads
+
+    def _log_refused(
+        self, event: ev.LogReceived, heads: Sequence[SignedHead], fault: LogFault
+    ) -> Iterator[ev.Effect]:
+        if not fault.is_excess:
+            yield self.federation.peers.blame(event.peer, fault.check, fault.reason)
+            self.federation.sync.log_failed(event.log, event.peer)
+            return
+        catalogue = self.federation.catalogues[event.log.catalogue]
+        for head in heads:
+            yield from self.federation.dispute(catalogue, head)
+        catalogue.log(event.log.writer).refuse(heads[-1].name)
+        is_settled = partial(catalogue.is_settled, event.log.writer)
+        self.federation.sync.settle(event.log, is_settled, event.peer)
+
+    def _caught_up(
+        self, event: ev.LogReceived, catalogue: Catalogue, extension: Extension, now: Now
+    ) -> Iterator[ev.Effect]:
+        """Adopt what was asked for. What gossip did not bring here it may not have brought to
+        others either, so a log that was already known is announced again.
+        """
+        was_known = catalogue.log(event.log.writer).newest_seq > 0
+        yield from self.federation.adopt(event.log, extension, event.peer, now)
+        if was_known:
+            newest = extension.heads[-1]
+            yield ev.Announce(announce(newest, newest.head.size, ()))

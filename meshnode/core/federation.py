@@ -1,0 +1,204 @@
+"""The federation as this peer knows it, and what follows from what it learns.
+
+Owns what every event works on: the catalogues, the peers, what is asked of them and fetched from
+them. Whatever brought a root or a stretch of a log, it is adopted here. What an entry means for a
+catalogue is in `catalogue`, which bytes are wanted in `replica`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+from meshnode.core import events as ev
+from meshnode.core.catalogue import Catalogue, Changes
+from meshnode.core.denials import Denials
+from meshnode.core.entries import Entry
+from meshnode.core.erasure import Erasures
+from meshnode.core.events import LogId, Now, SegmentKey, SegmentRef
+from meshnode.core.forks import Evidence
+from meshnode.core.gossip import is_due, log_of
+from meshnode.core.heads import SignedHead
+from meshnode.core.identifiers import CatalogueId, Digest, PeerId
+from meshnode.core.log import Extension, Log
+from meshnode.core.notices import notice_of
+from meshnode.core.peers import Peers
+from meshnode.core.replica import Replica
+from meshnode.core.signing import Verify
+from meshnode.core.syncing import Sync
+
+
+class Federation:
+    """Invariant: of a catalogue that is not followed, nothing is asked and no object is wanted."""
+
+    def __init__(self, rng: random.Random, check_signature: Verify) -> None:
+        self.catalogues: dict[CatalogueId, Catalogue] = {}
+        self.peers = Peers()
+        self.denials = Denials(self.catalogues)
+        self.replica = Replica(rng, self._counts, self._heirs, self.denials)
+        self.sync = Sync(rng)
+        self.erasures = Erasures(self.catalogues)
+        self.check_signature = check_signature
+
+    def catalogue(self, name: CatalogueId) -> Catalogue:
+        """Return a catalogue, from now on known."""
+        return self.catalogues.setdefault(name, Catalogue(name))
+
+    def followed(self) -> tuple[CatalogueId, ...]:
+        return tuple(c.id for c in self.catalogues.values() if c.followed)
+
+    def denies(self, catalogue: CatalogueId) -> bool:
+        """Say whether nothing of a catalogue is told to anybody."""
+        return self.denials.denies(Digest(catalogue))
+
+    def withholds(self, name: Digest) -> bool:
+        """Say whether an object, or a payload by its key, is served to nobody."""
+        return self.denials.withholds(name) or self.erasures.withholds(name)
+
+    def is_news(self, catalogue: Catalogue, offered: SignedHead, now: Now) -> bool:
+        if not catalogue.followed or not is_due(offered.head, now.unix):
+            return False
+        return not catalogue.is_settled(offered.head.writer, offered.name)
+
+    # --- What is asked for ------------------------------------------------------------------------
+    def hear_of_head(self, offered: SignedHead, peer: PeerId, now: Now) -> None:
+        """Follow a log to this head, and to the last good one if the root closes the log."""
+        log = log_of(offered.head)
+        catalogue = self.catalogues[log.catalogue]
+        if not catalogue.followed:
+            return
+        if self.is_news(catalogue, offered, now):
+            self.sync.want_log(log, offered.name, peer)
+        last = catalogue.last_good(log.writer)
+        if last is not None and not catalogue.log(log.writer).holds(last):
+            self.sync.want_log(log, last, peer)
+
+    def want_roots(self, catalogue: Catalogue, peer: PeerId, after: int | None = None) -> None:
+        """Ask for roots of a version above `after`, or above the one in force."""
+        assert catalogue.chain is not None
+        if catalogue.followed:
+            held = catalogue.chain.current.version
+            self.sync.want_roots(catalogue.id, held if after is None else after, peer)
+
+    def ask_all(self, catalogue: Catalogue, source: PeerId | None = None) -> Iterator[ev.AskHeads]:
+        """Ask every peer for the heads of a catalogue; or `source` alone, who told something."""
+        for peer in self.peers.asked():
+            if source in (None, peer):
+                yield ev.AskHeads(peer, (catalogue.id,))
+
+    def ask(self, now: Now) -> Iterator[ev.Effect]:
+        """Yield what is due by now."""
+        yield from self.erased(self.erasures.start(now.unix))
+        peers = self.peers.asked()
+        yield from self.sync.start(peers, self.followed(), self._log, now.monotonic)
+        yield from self.replica.start(peers, now.monotonic)
+
+    # --- What follows -----------------------------------------------------------------------------
+    def learn_roots(
+        self, catalogue: Catalogue, raws: Sequence[bytes], source: PeerId | None
+    ) -> Iterator[ev.Effect]:
+        """Take in roots; one that comes to a chain already known is announced to others.
+
+        Raises:
+            MalformedRecordError, UntrustedError: the roots are not this catalogue's.
+        """
+        before = catalogue.chain
+        chain = catalogue.extended(raws, self.check_signature)
+        if chain is None or chain is before:
+            return
+        changes = catalogue.obey(chain)
+        for writer in catalogue.logs:
+            log = LogId(catalogue.id, writer)
+            self.sync.settle(log, partial(catalogue.is_settled, writer), None)
+        self.catalogues[catalogue.id] = catalogue
+        self.sync.roots_answered(catalogue.id)
+        for version, record in chain.beyond(before):
+            yield ev.AdoptRoot(catalogue.id, version, record)
+            if before is not None:
+                yield ev.Announce(notice_of(catalogue.id, record), ev.Topic.STATEMENTS)
+        yield from self._changed(catalogue, changes, source)
+        if catalogue.followed:  # heads of the new root may have been ignored so far
+            yield from self.ask_all(catalogue, source)
+
+    def adopt(
+        self, log: LogId, extension: Extension, source: PeerId | None, now: Now
+    ) -> Iterator[ev.Effect]:
+        """Take in heads and entries that follow what is held."""
+        catalogue = self.catalogues[log.catalogue]
+        if extension.is_new_branch:
+            yield from self.dispute(catalogue, extension.heads[0])
+        changes = catalogue.adopt(log.writer, extension)
+        heads = tuple((head.head.seq, head.raw) for head in extension.heads)
+        yield ev.ExtendLog(log, heads, extension.first, extension.raws, extension.number)
+        newest = catalogue.log(log.writer).newest(extension)
+        yield from self.stamp(catalogue, newest, now)
+        yield from self._changed(catalogue, changes, source)
+        self.sync.settle(log, partial(catalogue.is_settled, log.writer), source)
+
+    def dispute(self, catalogue: Catalogue, offered: SignedHead) -> Iterator[ev.Effect]:
+        """Keep and pass on what this head proves: that its writer signed two histories."""
+        evidence = catalogue.witness(offered)
+        if evidence is not None:
+            yield from self.keep(log_of(offered.head), evidence)
+            yield ev.Announce(evidence.raw, ev.Topic.STATEMENTS)
+
+    def keep(self, log: LogId, evidence: Evidence) -> Iterator[ev.Effect]:
+        self.catalogues[log.catalogue].forks[log.writer] = evidence
+        yield ev.KeepFork(log, evidence.raw)
+
+    def stamp(
+        self, catalogue: Catalogue, entries: Iterable[tuple[Entry, Digest]], now: Now
+    ) -> Iterator[ev.StampEntry]:
+        """Note when entries that erase came here: the wait before erasing begins now."""
+        for entry in catalogue.unstamped(entries):
+            catalogue.stamps[entry] = now.unix
+            self.erasures.entries_changed()
+            yield ev.StampEntry(catalogue.id, entry, now.unix)
+
+    def erased(self, effects: Iterable[ev.Effect]) -> Iterator[ev.Effect]:
+        """Pass on what erases, but for objects that are not here."""
+        for effect in effects:
+            if isinstance(effect, ev.PurgeObject):
+                if effect.digest not in self.replica.objects:
+                    continue
+                self.replica.purged((effect.digest,))
+            yield effect
+
+    def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+        """Want again whatever of a followed catalogue is missing."""
+        if catalogue.chain is None:
+            self.sync.roots.want(catalogue.id)
+        else:
+            yield from self.replica.resume(catalogue)
+
+    def leave(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+        """Follow a catalogue no longer."""
+        catalogue.followed = False
+        self.replica.forget(catalogue.id)
+        self.sync.forget(catalogue.id)
+        yield ev.ForgetCatalogue(catalogue.id)
+
+    def _changed(
+        self, catalogue: Catalogue, changes: Changes, source: PeerId | None
+    ) -> Iterator[ev.Effect]:
+        if changes.recounted:
+            self.erasures.recounted(catalogue.id)
+        if catalogue.followed:
+            yield from self.replica.change(catalogue, changes, source)
+
+    def _log(self, log: LogId) -> Log:
+        return self.catalogues[log.catalogue].log(log.writer)
+
+    def _counts(self, key: SegmentKey) -> SegmentRef | None:
+        catalogue = self.catalogues.get(key.catalogue)
+        if catalogue is None or not catalogue.followed or self.denials.denies(key.digest):
+            return None
+        return catalogue.segment((key.collection, key.digest))
+
+    def _heirs(self, key: SegmentKey) -> list[SegmentRef]:
+        catalogue = self.catalogues.get(key.catalogue)
+        if catalogue is None or not catalogue.followed or key.digest in catalogue.purged:
+            return []
+        found = map(catalogue.segment, catalogue.contents.heirs((key.collection, key.digest)))
+        return [ref for ref in found if ref is not None]

@@ -1,0 +1,106 @@
+"""What the operator asks of his peer: follow and leave catalogues, deny, publish.
+
+Each question ends in one `Answer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from meshnode.core import events as ev
+from meshnode.core.catalogue import Catalogue
+from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.events import Now
+from meshnode.core.federation import Federation
+from meshnode.core.gossip import Gate, announce, log_of
+from meshnode.core.submission import examine
+from meshnode.core.trust import UntrustedError
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Reactions to the operator's questions."""
+
+    federation: Federation
+    gate: Gate
+
+    def followed(self, event: ev.Followed) -> Iterator[ev.Effect]:
+        known = self.federation.catalogues.get(event.catalogue)
+        catalogue = known or Catalogue(event.catalogue)
+        if self.federation.denies(event.catalogue):
+            yield ev.Answer(event.ticket, "this catalogue is on this peer's deny list")
+            return
+        if event.roots:
+            try:
+                yield from self.federation.learn_roots(catalogue, event.roots, None)
+            except (MalformedRecordError, UntrustedError) as error:
+                yield ev.Answer(event.ticket, str(error))
+                return
+        if not catalogue.followed:
+            self.federation.catalogues[catalogue.id] = catalogue
+            yield ev.SetFollowed(catalogue.id, followed=True)
+            yield from self._follow(catalogue)
+        yield ev.Answer(event.ticket)
+
+    def unfollowed(self, event: ev.Unfollowed) -> Iterator[ev.Effect]:
+        catalogue = self.federation.catalogues.get(event.catalogue)
+        suspended = self.federation.denials.suspended
+        if catalogue is None or not (catalogue.followed or event.catalogue in suspended):
+            yield ev.Answer(event.ticket, "this catalogue is not followed")
+            return
+        suspended.pop(event.catalogue, None)
+        yield ev.SetFollowed(catalogue.id, followed=False)
+        if catalogue.followed:
+            yield from self.federation.leave(catalogue)
+        yield ev.Answer(event.ticket)
+
+    def deny_list_changed(self, event: ev.DenyListChanged) -> Iterator[ev.Effect]:
+        """Put a list in force: what it denies goes, and what none denies any more comes back."""
+        denials, replica = self.federation.denials, self.federation.replica
+        hidden, stopped = denials.items(), denials.stopped()
+        yield ev.KeepDenyList(event.name, event.raw)
+        denials.change(event.name, event.deny_list if event.raw else None)
+        replica.drop_denied()
+        shown = hidden.keys() - denials.items().keys()
+        for catalogue_id, collection, _ in sorted(shown):
+            if (catalogue := self.federation.catalogues.get(catalogue_id)) is not None:
+                replica.index_anew(catalogue, collection)
+        for catalogue in list(self.federation.catalogues.values()):
+            yield from self._obey_lists(catalogue)
+        stops = denials.stopped()
+        yield from (ev.StopPayload(key) for key in stops if key not in stopped)
+        for key in stopped:
+            if key not in stops and not self.federation.withholds(key):
+                yield ev.ServePayload(key)
+        if event.erase:
+            yield from self.federation.erased(denials.erasing(dict(replica.objects)))
+        yield ev.Answer(event.ticket)
+
+    def submitted(self, event: ev.Submitted, now: Now) -> Iterator[ev.Effect]:
+        result = examine(event, self.federation.catalogues, self.gate, now.unix)
+        if isinstance(result, str):
+            yield ev.Answer(event.ticket, result)
+            return
+        if result is not None:
+            newest = result.heads[-1]
+            yield from self.federation.adopt(log_of(newest.head), result, None, now)
+            yield ev.Announce(announce(newest, result.first, result.raws))
+        yield ev.Answer(event.ticket)
+
+    def _obey_lists(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+        is_denied = self.federation.denies(catalogue.id)
+        suspended = self.federation.denials.suspended
+        if catalogue.followed and is_denied:
+            suspended[catalogue.id] = None
+            yield from self.federation.leave(catalogue)
+        elif catalogue.followed:
+            yield from self.federation.resume(catalogue)
+        elif catalogue.id in suspended and not is_denied:
+            del suspended[catalogue.id]
+            yield from self._follow(catalogue)
+
+    def _follow(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+        catalogue.followed = True
+        yield from self.federation.resume(catalogue)
+        yield from self.federation.ask_all(catalogue)
