@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+import libipld
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from meshnode.core.encoding import MalformedRecordError, decode, encode
+from meshnode.core.encoding import (
+    QUICK_BYTES_MAX,
+    MalformedRecordError,
+    _decode_quickly,
+    _decode_strictly,
+    decode,
+    encode,
+)
 from meshnode.core.limits import DEPTH_MAX
 
 SIZE_BYTES_MAX = 1 << 16
@@ -31,6 +39,14 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 ).filter(lambda value: _depth(value) <= DEPTH_MAX)
+LINK = bytes.fromhex("01711220") + bytes(32)  # a CIDv1 of DAG-CBOR: of tag 42, or only bytes
+DAG_CBOR = st.recursive(
+    SCALARS | st.floats(allow_nan=False, allow_infinity=False) | st.just(LINK),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
 
 
 def _depth(value: object) -> int:
@@ -57,6 +73,46 @@ def test_any_bytes_are_refused_or_are_the_one_encoding_of_their_value(raw: bytes
     except MalformedRecordError:
         return
     assert encode(value) == raw
+
+
+@given(DAG_CBOR.map(libipld.encode_dag_cbor) | st.binary(max_size=64), st.data())
+@example(bytes.fromhex("81fb3ff8000000000000"), None)
+@example(b"\x81" + libipld.encode_dag_cbor(LINK), None)
+@example(b"\x81" + encode(LINK), None)
+@example(b"\x81\xd9\x00\x2a" + libipld.encode_dag_cbor(LINK)[2:], None)
+@example(bytes.fromhex("811817"), None)
+def test_what_the_quick_reader_takes_is_what_the_strict_one_takes(
+    raw: bytes, data: st.DataObject | None
+) -> None:
+    if data is not None and raw:
+        at, more = data.draw(st.integers(0, len(raw) - 1)), data.draw(st.binary(max_size=3))
+        raw = raw[:at] + more + raw[at + data.draw(st.integers(0, 3)) :]
+    taken = _decode_quickly(raw)
+    if taken is not None:
+        assert repr(taken) == repr(_decode_strictly(raw))  # True is no 1 here
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        ["segment+", 1, 7, "towns", [bytes(32), 48_213, 250, 1], [-1, 2, 3, 4], [None, 2**53]],
+        [bytes(range(256)), "Zürich", [[[[[[[-(2**64), 2**64 - 1]]]]]]], True, False],
+    ],
+)
+def test_the_quick_reader_takes_arrays_as_records_are_made_of(value: list[object]) -> None:
+    assert _decode_quickly(encode(value)) == value
+
+
+def test_bytes_that_could_be_a_link_are_decoded_as_what_they_are() -> None:
+    raw = encode([LINK])
+    assert _decode_quickly(raw) is None
+    assert decode(raw, SIZE_BYTES_MAX) == [LINK]
+
+
+def test_what_is_too_long_for_the_quick_reader_is_decoded_all_the_same() -> None:
+    value: list[object] = [bytes(QUICK_BYTES_MAX), 1]
+    assert decode(encode(value), SIZE_BYTES_MAX) == value
 
 
 @given(VALUES, st.data())
