@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 import shapely
 
 from benchmarks import samples
-from meshnode.runtime.maintainer.batches import Batch, minimal_collection
+from meshnode.runtime.datasets.collection import minimal_collection
+from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.sources.api import PAGE_ITEMS
 from meshnode.runtime.maintainer.sources.opening import opened
 

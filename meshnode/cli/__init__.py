@@ -12,6 +12,7 @@ from typer.main import get_command
 from meshnode import __version__
 from meshnode.cli import (
     catalogue,
+    collection,
     compact,
     config,
     demo,
@@ -65,6 +66,7 @@ app.add_typer(root.app, name="root", rich_help_panel="Catalogues")
 app.add_typer(writer.app, name="writer", rich_help_panel="Catalogues")
 app.add_typer(root.delegates)
 app.add_typer(key.app, name="key", rich_help_panel="Catalogues")
+app.add_typer(collection.app, name="collection", rich_help_panel="Publish")
 app.add_typer(payload.app, name="payload", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshnode.cli.passphrase import PassphraseFileOption
-from meshnode.cli.signing import CatalogueOption, OfflineOption, RestoredOption, Signing
+from meshnode.cli.signing import (
+    CatalogueOption,
+    DryRunOption,
+    OfflineOption,
+    RestoredOption,
+    Signing,
+)
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -36,9 +42,6 @@ PayloadArgument = Annotated[
 ]
 UrlsArgument = Annotated[
     list[str], typer.Argument(help="URL of the same file, or of its folder, ending in /.")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be signed, sign nothing.")
 ]
 
 Change = Callable[[Message], "Draft"]  # from what `payloads` says of the payload

@@ -77,7 +77,8 @@ def publish(
 
       meshnode publish inventory.parquet --collection ca-yt-orthoimagery --dry-run
     """
-    from meshnode.runtime.maintainer.batches import Batch, read_collection
+    from meshnode.runtime.datasets.collection import read_document
+    from meshnode.runtime.maintainer.batches import Batch
 
     signing = Signing(
         home,
@@ -90,7 +91,7 @@ def publish(
     )
     institution = signing.institution
 
-    documents = [read_collection(path) for path in collection_json or []]
+    documents = [read_document(path) for path in collection_json or []]
 
     async def work() -> Message:
         async with signing.session() as session:

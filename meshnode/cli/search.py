@@ -15,6 +15,7 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.access import reach
+from meshnode.cli.collection import title_in
 from meshnode.cli.standing import overdue_line
 from meshnode.cli.terminal import (
     HomeOption,
@@ -23,6 +24,7 @@ from meshnode.cli.terminal import (
     cut_line,
     err,
     out,
+    print_fields,
     print_json,
     run_async,
 )
@@ -42,7 +44,8 @@ DatetimeOption = Annotated[
     typer.Option("--datetime", help="RFC 3339 instant or interval: 2020-01-01T00:00:00Z/.."),
 ]
 CollectionOption = Annotated[
-    list[str] | None, typer.Option("--collection", help="Only these collections (repeatable).")
+    list[str] | None,
+    typer.Option("--collection", help="Only these collections, by id or title (repeatable)."),
 ]
 CataloguesOption = Annotated[
     list[str] | None, typer.Option("--catalogue", help="Only these catalogues, by id (repeatable).")
@@ -271,7 +274,9 @@ def _print_found(found: list[Message], limit: int) -> None:
         properties = item["properties"]
         when = _date(properties.get("datetime") or properties.get("start_datetime"))
         out.print(Text(item["id"], style="bold"))
-        out.print(cut_line(f"  {when}  {each['collection']}  {properties.get('title') or ''}"))
+        about = (properties.get("title"), title_in(each["collection_titles"]))
+        said = " · ".join(str(text) for text in about if text)
+        out.print(cut_line(f"  {when}  {each['collection']}  {said}"))
     if not found:
         out.print("nothing found")
     elif len(found) == limit:
@@ -300,14 +305,15 @@ def _print_item(each: Message, licence: str) -> None:
     out.print(Text(item["id"], style="bold"))
     if title := item["properties"].get("title"):
         out.print(Text(str(title)))
-    for name, text in (
-        ("licence", licence),
-        ("collection", each["collection"]),
-        ("catalogue", f"{each['title']}\n{'':12}{each['catalogue']}"),
-        ("signed by", f"{each['writer']}, clock {each['clock']}"),
-        ("segment", each["segment"]),
-    ):
-        out.print(Text(f"{name:<12}{text}"))
+    print_fields(
+        licence=licence,
+        collection="\n".join(
+            filter(None, (each["collection"], title_in(each["collection_titles"])))
+        ),
+        catalogue=f"{each['title']}\n{each['catalogue']}",
+        signed_by=f"{each['writer']}, clock {each['clock']}",
+        segment=each["segment"],
+    )
     out.print("\nassets", style="bold")
     for key, asset in item.get("assets", {}).items():
         out.print(Text(f"  {key}  {asset.get('type', '')}\n    {asset.get('href', '')}"))

@@ -27,6 +27,9 @@ CatalogueOption = Annotated[
     str | None,
     typer.Option("--catalogue", help="Which of the catalogues made here; needed if several."),
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be signed, sign nothing.")
+]
 OfflineOption = Annotated[
     bool,
     typer.Option("--offline", help="Ask no peer for newer heads: no other copy has signed since."),

@@ -117,7 +117,7 @@ def sync(
     if timer is not None:
         print_timer(timer, home)
         return
-    from meshnode.runtime.maintainer.batches import read_collection
+    from meshnode.runtime.datasets.collection import read_document
     from meshnode.runtime.maintainer.drafts import parse_reason
     from meshnode.runtime.maintainer.reports import reporting
     from meshnode.runtime.maintainer.sources.opening import opened
@@ -126,7 +126,7 @@ def sync(
 
     wanted = Wanted(
         collections=list(dict.fromkeys(collection or [])),
-        documents=dict(read_collection(path) for path in collection_json or []),
+        documents=dict(read_document(path) for path in collection_json or []),
         reason=_why_gone(parse_reason(reason)) if prune else None,
         may_prune_many=yes,
         skip_invalid=skip_invalid,

@@ -25,6 +25,7 @@ STEERING = dict.fromkeys(
     {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
     "\N{REPLACEMENT CHARACTER}",
 )
+FIELD_WIDTH = 12  # columns of a field's name
 PIPE_WIDTH = 10_000  # columns: wider than any row, and a bound on what a hostile title costs
 
 Result = TypeVar("Result")
@@ -102,6 +103,14 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
     # Folded to fit a terminal; on a pipe each row stays one line, for grep and the like.
     width = None if out.is_terminal else PIPE_WIDTH
     Console(highlight=False, width=width).print(table)
+
+
+def print_fields(**fields: str) -> None:
+    """Print names and texts in two columns, further lines of a text below its first; none empty."""
+    for name, text in fields.items():
+        if text:
+            lines = text.replace("\n", f"\n{'':{FIELD_WIDTH}}")
+            out.print(Text(f"{name.replace('_', ' '):<{FIELD_WIDTH}}{lines}"))
 
 
 def progress(*columns: str | ProgressColumn) -> Progress:

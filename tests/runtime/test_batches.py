@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stac_pydantic import Collection
 
 from meshnode.core.entries import CollectionAdded, SegmentAdded
 from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer import batches
-from meshnode.runtime.maintainer.batches import Batch, minimal_collection, read_collection
+from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.payloads.delivery import deliver
 from meshnode.runtime.segments.segment import read_segment_items
 from tests.runtime.homes import items_file
@@ -121,21 +121,6 @@ def test_when_too_much_is_held_the_largest_group_is_written(tmp_path: Path, monk
     batch = batch_of(tmp_path, values)
     assert len(batch.segments) > 3
     assert sum(each.file.rows for each in batch.segments) == 12
-
-
-def test_a_minimal_collection_is_a_valid_one(tmp_path: Path):
-    path = tmp_path / "collection.json"
-    path.write_bytes(minimal_collection("towns"))
-    assert read_collection(path) == ("towns", path.read_bytes())
-    assert Collection.model_validate_json(path.read_bytes()).id == "towns"
-
-
-def test_a_collection_that_is_none_is_refused(tmp_path: Path):
-    (tmp_path / "x.json").write_text('{"type": "Feature"}')
-    with pytest.raises(UsageError, match="is not a STAC Collection"):
-        read_collection(tmp_path / "x.json")
-    with pytest.raises(UsageError, match="cannot read"):
-        read_collection(tmp_path / "none.json")
 
 
 # --- Delivery: files handed to the user -----------------------------------------------------------

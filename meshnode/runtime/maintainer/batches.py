@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import to_json
-from stac_pydantic import Collection
-
-from meshnode.core.entries import CollectionAdded, ItemName, ObjectRef
+from meshnode.core.entries import ItemName
 from meshnode.core.identifiers import Digest, sha256
-from meshnode.errors import UsageError
+from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer.difference import Difference, Standing
 from meshnode.runtime.maintainer.publishing import Draft
-from meshnode.runtime.maintainer.staging import segment_draft, stage, stage_segment, staged_in
+from meshnode.runtime.maintainer.staging import (
+    segment_draft,
+    stage_collection,
+    stage_segment,
+    staged_in,
+)
 from meshnode.runtime.segments.items import ItemText, RefusedItem, read_items
 from meshnode.runtime.segments.segment import (
     PLAN_ITEM_BYTES_MAX,
@@ -132,8 +134,7 @@ class Batch:
             is_made = collection in self.made_documents
             if known.get(collection) == sha256(document).hex() or (is_made and collection in known):
                 continue
-            digest = stage(self.directory, document)
-            drafts.append(_collection_draft(collection, ObjectRef(digest, len(document))))
+            drafts.append(stage_collection(self.directory, collection, document))
         new = (each for each in self.segments if each.file.digest.hex() not in held)
         return drafts + [segment_draft(each.collection, each.file) for each in new]
 
@@ -207,41 +208,3 @@ class Batch:
         self.tell(Finding(Severity.REFUSE, item.where, item.id, item.reason))
         if len(self.refused) < PROBLEMS_MAX:
             self.refused.append(item)
-
-
-def minimal_collection(collection: str) -> bytes:
-    """Return a valid STAC Collection that says no more than that it exists."""
-    return to_json(
-        {
-            "type": "Collection",
-            "stac_version": "1.1.0",
-            "id": collection,
-            "description": f"Items of {collection}. The publisher gave no description.",
-            "license": "other",
-            "extent": {
-                "spatial": {"bbox": [[-180, -90, 180, 90]]},
-                "temporal": {"interval": [[None, None]]},
-            },
-            "links": [],
-        }
-    )
-
-
-def _collection_draft(collection: str, document: ObjectRef) -> Draft:
-    return lambda clock: CollectionAdded(clock=clock, collection=collection, object=document)
-
-
-def read_collection(path: Path) -> tuple[str, bytes]:
-    """Read a STAC Collection document; return its id and exact bytes.
-
-    Raises:
-        UsageError: not readable, or not a valid STAC Collection.
-    """
-    try:
-        raw = path.read_bytes()
-        document = Collection.model_validate_json(raw)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not a STAC Collection: {error}") from error
-    return document.id, raw

@@ -16,7 +16,7 @@ from meshnode.control import Control, Message
 from meshnode.core.entries import Reason, SegmentRemoved
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import CLOCK_MAX
-from meshnode.runtime.maintainer.batches import minimal_collection
+from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer.publishing import Draft, Publisher
 from meshnode.runtime.maintainer.staging import segment_draft, stage_segment, staged_in
 from meshnode.runtime.segments.segment import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from meshnode.core.entries import SegmentAdded
+from meshnode.core.entries import CollectionAdded, ObjectRef, SegmentAdded
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.runtime.files import sync_directory, write_durably
 from meshnode.runtime.maintainer.publishing import Draft
@@ -17,6 +17,12 @@ def stage(directory: Path, data: bytes) -> Digest:
     digest = sha256(data)
     write_durably(directory / digest.hex(), data)
     return digest
+
+
+def stage_collection(directory: Path, collection: str, document: bytes) -> Draft:
+    """Write a STAC Collection document where a submission takes it from; return its entry."""
+    ref = ObjectRef(stage(directory, document), len(document))
+    return lambda clock: CollectionAdded(clock=clock, collection=collection, object=ref)
 
 
 def stage_segment(

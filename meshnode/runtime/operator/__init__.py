@@ -15,6 +15,7 @@ from meshnode.control import Message
 from meshnode.errors import UsageError
 from meshnode.runtime.operator import (
     catching_up,
+    collections,
     denying,
     history,
     payloads,
@@ -30,6 +31,7 @@ from meshnode.runtime.peer import Peer
 ACTIONS: dict[str, Action] = {
     **standing.ACTIONS,
     **searching.ACTIONS,
+    **collections.ACTIONS,
     **published.ACTIONS,
     **publishing.ACTIONS,
     **payloads.ACTIONS,

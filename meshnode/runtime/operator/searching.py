@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -12,10 +12,11 @@ from pydantic import Field
 
 from meshnode.control import Message
 from meshnode.core.freshness import Freshness
-from meshnode.core.identifiers import catalogue_text, object_text
+from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.errors import UsageError
 from meshnode.runtime.index.search import Found, Query, parse_interval
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
+from meshnode.runtime.operator.collections import document_of, followed, title_of
 from meshnode.runtime.operator.standing import currency
 from meshnode.runtime.peer import Peer
 
@@ -26,7 +27,7 @@ class Search(Arguments):
     """The fields of STAC API item search that this peer answers."""
 
     ids: tuple[str, ...] = ()
-    collections: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()  # by id, or by one of their titles
     catalogues: tuple[Catalogue, ...] = ()
     bbox: tuple[float, ...] | None = Field(default=None, max_length=6)
     datetime: str | None = None
@@ -48,20 +49,13 @@ class Search(Arguments):
         )
 
 
-class Document(Arguments):
-    """Which collection's document; `catalogue` where several have one of that name."""
-
-    collection: str
-    catalogue: Catalogue | None = None
-
-
 async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
     """Yield the items found, newest first, a page an event: {"found": [...]}.
 
     {"overdue": [...]} names the catalogues that were searched and may be out of date. `to_index`
     of the result: segments that are here but not searchable yet.
     """
-    query, sent = arguments.query(), 0
+    query, sent = await _query(peer, arguments), 0
     if overdue := _overdue(peer, query):
         yield {"event": {"overdue": overdue}}
     async with aclosing(_rebuilding(peer)) as steps:
@@ -74,13 +68,14 @@ async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]
         if not page:
             break
         sent += len(page)
-        yield {"event": {"found": [_said(peer, found) for found in page]}}
+        said = await trio.to_thread.run_sync(_said, peer, page)
+        yield {"event": {"found": said}}
         query = replace(query, after=page[-1].token)
     yield {"result": {"count": sent, "to_index": peer.node.replica.unindexed}}
 
 
 async def count(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
-    query = arguments.query()
+    query = await _query(peer, arguments)
     if overdue := _overdue(peer, query):
         yield {"event": {"overdue": overdue}}
     async with aclosing(_rebuilding(peer)) as steps:
@@ -88,6 +83,31 @@ async def count(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
             yield step
     number = await trio.to_thread.run_sync(peer.index.count, query, abandon_on_cancel=True)
     yield {"result": {"count": number, "to_index": peer.node.replica.unindexed}}
+
+
+async def _query(peer: Peer, arguments: Search) -> Query:
+    """Return the query of the first page, collections that are named by a title by their ids."""
+    query = arguments.query()
+    known = {name for held in followed(peer) for name in held.contents.collections}
+    if known.issuperset(query.collections):
+        return query
+    titled = await trio.to_thread.run_sync(_titled, peer, query.catalogues)
+    found = (
+        id_
+        for name in query.collections
+        for id_ in ([name] if name in known else titled.get(name.casefold(), [name]))
+    )
+    return replace(query, collections=tuple(dict.fromkeys(found)))
+
+
+def _titled(peer: Peer, catalogues: Sequence[CatalogueId]) -> dict[str, list[str]]:
+    """Return the ids of the collections that have each title, in small letters."""
+    titled: dict[str, list[str]] = {}
+    for held in followed(peer, catalogues):
+        for name in held.contents.collections:
+            for title in document_of(peer, held, name).titles.values():
+                titled.setdefault(title.casefold(), []).append(name)
+    return titled
 
 
 def _overdue(peer: Peer, query: Query) -> list[dict[str, Any]]:
@@ -100,8 +120,7 @@ def _overdue(peer: Peer, query: Query) -> list[dict[str, Any]]:
             continue
         said = currency(held)
         if said["rivals"] or said["freshness"] != [Freshness.CURRENT.value]:
-            title = held.chain.current.meta.get("title", "")
-            found.append({"id": catalogue_text(held.id), "title": title, **said})
+            found.append({"id": catalogue_text(held.id), "title": title_of(held), **said})
     return found
 
 
@@ -115,14 +134,25 @@ async def _rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
             await watcher.receive()
 
 
-def _said(peer: Peer, found: Found) -> dict[str, Any]:
+def _said(peer: Peer, page: Sequence[Found]) -> list[dict[str, Any]]:
+    collections = dict.fromkeys((found.catalogue, found.collection) for found in page)
+    titles = {name: _titles(peer, *name) for name in collections}
+    return [_said_of(peer, each, titles[each.catalogue, each.collection]) for each in page]
+
+
+def _titles(peer: Peer, catalogue: CatalogueId, collection: str) -> dict[str, str]:
+    return dict(document_of(peer, peer.node.catalogues[catalogue], collection).titles)
+
+
+def _said_of(peer: Peer, found: Found, titles: dict[str, str]) -> dict[str, Any]:
     catalogue = peer.node.catalogues[found.catalogue]
     assert catalogue.chain is not None  # nothing is indexed before its root is known
     writer = catalogue.chain.writer(found.writer)
     return {
         "catalogue": catalogue_text(found.catalogue),
-        "title": catalogue.chain.current.meta.get("title", ""),
+        "title": title_of(catalogue),
         "collection": found.collection,
+        "collection_titles": titles,
         "id": found.id,
         "segment": object_text(found.segment),
         "writer": writer.label if writer else found.writer.hex(),
@@ -139,26 +169,7 @@ def _flat(box: tuple[float, ...]) -> tuple[float, float, float, float]:
             raise UsageError(f"a bbox has 4 or 6 numbers, not {len(box)}")
 
 
-async def collection(peer: Peer, arguments: Document) -> AsyncGenerator[Message, None]:
-    """Return the STAC Collection document in force, as text."""
-    found = [
-        held.contents.collections[arguments.collection][1]
-        for held in peer.node.catalogues.values()
-        if held.followed
-        and arguments.catalogue in (None, held.id)
-        and arguments.collection in held.contents.collections
-    ]
-    if len(found) != 1:
-        how_many = "several catalogues have" if found else "no catalogue has"
-        raise UsageError(f"{how_many} a collection {arguments.collection!r}", hint="--catalogue ID")
-    document = await trio.to_thread.run_sync(peer.read_object, found[0].digest)
-    if document is None:
-        raise UsageError("the collection's document is not here yet", hint="try again in a moment")
-    yield {"result": {"document": document.decode(errors="replace")}}
-
-
 ACTIONS: dict[str, Action] = {
     "search": (Search, search),
     "count": (Search, count),
-    "collection": (Document, collection),
 }

@@ -16,6 +16,7 @@ from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.core.overview import describe
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
+from meshnode.runtime.operator.collections import title_of
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
 
@@ -155,7 +156,7 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
     live = [name for name in held.contents.segments if held.contents.live_segment(name)]
     return {
         "id": catalogue_text(held.id),
-        "title": chain.current.meta.get("title", "") if chain else "",
+        "title": title_of(held),
         "root_version": chain.current.version if chain else 0,
         "items": items,
         "segments": len(live),

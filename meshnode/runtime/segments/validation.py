@@ -83,6 +83,11 @@ def is_refused(problems: list[Problem]) -> bool:
     return any(problem.severity is Severity.REFUSE for problem in problems)
 
 
+def is_dangerous(href: object) -> bool:
+    """Say whether an address could run or read something on the reader's machine."""
+    return isinstance(href, str) and _DANGEROUS_SCHEME.match(href) is not None
+
+
 # --- Refusals -------------------------------------------------------------------------------------
 def _refused(reasons: list[str]) -> list[Problem]:
     return [Problem(Severity.REFUSE, reason) for reason in reasons][:_REASONS_MAX]
@@ -129,7 +134,7 @@ def _href(members: dict[str, Any], where: str) -> Iterator[str]:
     href = members.get("href")
     if not isinstance(href, str) or not href:
         yield f"{where}.href is empty"
-    elif _DANGEROUS_SCHEME.match(href):
+    elif is_dangerous(href):
         yield f"{where}.href {href!r:.60} could run or read something on the reader's machine"
     elif _NOT_IN_IRI.search(href):
         yield f"{where}.href {href!r:.60} is not an address (RFC 3987): escape its characters"
@@ -139,7 +144,7 @@ def _alternates(asset: dict[str, Any], where: str) -> Iterator[str]:
     """Check the addresses of the alternate-assets extension, which readers follow too."""
     alternates = asset.get("alternate")
     for key, alternate in alternates.items() if isinstance(alternates, dict) else ():
-        if isinstance(alternate, dict) and _DANGEROUS_SCHEME.match(str(alternate.get("href"))):
+        if isinstance(alternate, dict) and is_dangerous(alternate.get("href")):
             yield f"{where}.alternate.{key}.href is no address of data"
 
 
@@ -237,7 +242,7 @@ def _is_provider(value: object) -> bool:
         and _is_text(value.get("description", ""))
         and isinstance(address, str)
         and not _NOT_IN_IRI.search(address)
-        and not _DANGEROUS_SCHEME.match(address)
+        and not is_dangerous(address)
     )
 
 

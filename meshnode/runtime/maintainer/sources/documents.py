@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-from stac_pydantic import Collection
+from meshnode.errors import PeerError
+from meshnode.runtime.datasets.collection import checked, licence_problem
 
 
 @dataclass(slots=True)
 class Documents:
     """Invariant: each document is a valid STAC Collection of the id it stands under.
 
-    `problems` says which documents were none: the items are good without them.
+    `problems` says which documents were none, or have a licence that SPDX does not know: the items
+    are good without them.
     """
 
     by_id: dict[str, bytes] = field(default_factory=dict)
@@ -20,10 +21,10 @@ class Documents:
 
     def take(self, raw: bytes, where: str) -> None:
         try:
-            document = Collection.model_validate_json(raw)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or "document"
-            self.problems.append(f"{where}: no valid STAC Collection: {place}: {first['msg']}")
+            value = checked(raw)
+        except PeerError as error:
+            self.problems.append(f"{where}: no valid STAC Collection: {error}")
             return
-        self.by_id[document.id] = raw
+        if problem := licence_problem(value):
+            self.problems.append(f"{where}: {problem}")
+        self.by_id[value["id"]] = raw

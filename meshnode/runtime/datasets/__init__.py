@@ -1,0 +1,1 @@
+"""What is said of whole datasets: Collection documents, releases, and how they are cited."""
