@@ -18,6 +18,7 @@ from meshnode.cli import (
     demo,
     deny,
     get,
+    inventory,
     key,
     log,
     mirror,
@@ -68,6 +69,7 @@ app.add_typer(root.delegates)
 app.add_typer(key.app, name="key", rich_help_panel="Catalogues")
 app.add_typer(collection.app, name="collection", rich_help_panel="Publish")
 app.add_typer(payload.app, name="payload", rich_help_panel="Publish")
+app.add_typer(inventory.app, name="inventory", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 app.add_typer(deny.app, name="deny", rich_help_panel="Peer")
