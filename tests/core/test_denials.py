@@ -7,7 +7,7 @@ import pytest
 from meshnode.core import events as ev
 from meshnode.core.base58 import base58_text, parse_base58
 from meshnode.core.denials import OWN
-from meshnode.core.denylist import DenyList, parse_deny_list, rule_of, target_of
+from meshnode.core.denylist import HEADER_BYTES_MAX, DenyList, parse_deny_list, rule_of, target_of
 from meshnode.core.entries import InfoHash, ObjectRef, PayloadAdded
 from meshnode.core.identifiers import (
     CatalogueId,
@@ -93,6 +93,15 @@ def test_a_header_comments_and_empty_lines_are_no_rules() -> None:
         "version: 1", "name: x", "hints:", "  a: b", "---", "# no", "", f"/ipfs/{object_text(NAME)}"
     )
     assert (read.rules, read.skipped) == (1, ())
+
+
+@pytest.mark.parametrize(("more", "skipped"), [("", 0), ("#", 1)], ids=["as long", "longer"])
+def test_a_header_is_at_most_a_mebibyte_long(more: str, skipped: int) -> None:
+    """Without a header its last line is a rule that names nothing."""
+    lines_before = ["#" * 15] * (HEADER_BYTES_MAX // 16 - 1)  # of 16 bytes, with the line's end
+    read = deny_list(*lines_before, "#" * 11 + more, "---", f"/ipfs/{object_text(NAME)}")
+    assert read.says(NAME) is True
+    assert read.skipped_count == skipped
 
 
 @pytest.mark.parametrize(
@@ -282,6 +291,14 @@ def test_what_the_own_list_allows_no_other_denies(world: Federation) -> None:
     denials = world["ben"].node.denials
     assert denials.denying(("name", ONE)) == ()
     assert denials.denying(("name", TWO)) == ("theirs",)
+
+
+def test_the_lists_that_hold_a_hashed_rule_are_named_by_its_hash(world: Federation) -> None:
+    hashed, allowed = sha256(b"a text"), sha256(b"another")
+    put(world, f"//{hashed.hex()}", f"!//{allowed.hex()}", name="theirs")
+    denials = world["ben"].node.denials
+    assert denials.denying(("hash", hashed)) == ("theirs",)
+    assert denials.denying(("hash", allowed)) == ()
 
 
 def test_nothing_is_erased_unless_it_is_wanted(world: Federation, ceremony: Ceremony) -> None:

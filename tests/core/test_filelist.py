@@ -51,6 +51,17 @@ def test_what_was_encoded_is_decoded(files):
     assert decode_file_list(encode_file_list(files)) == files
 
 
+def test_a_list_of_more_files_than_the_limit_is_refused(monkeypatch):
+    three = FileList((*TWO.files, plain("set/c")))
+    two_raw, three_raw = encode_file_list(TWO), encode_file_list(three)
+    monkeypatch.setattr("meshnode.core.filelist.FILES_MAX", 2)
+    assert decode_file_list(two_raw) == TWO
+    with pytest.raises(MalformedRecordError, match="3 files"):
+        decode_file_list(three_raw)
+    with pytest.raises(MalformedRecordError, match="3 files"):
+        encode_file_list(three)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_file_list_or_malformed(raw):
     try:
