@@ -18,9 +18,8 @@ import libipld
 from meshnode.core.limits import DEPTH_MAX
 from meshnode.errors import PeerError
 
-
-# libipld reserves the memory that nested arrays claim: for so many bytes up to 6 MiB, which takes no
-# longer than the strict reader may need for them.
+# libipld reserves the memory that nested arrays claim: up to 6 MiB for so many bytes, which takes
+# no longer than the strict reader may need for them.
 QUICK_BYTES_MAX: Final = 2 << 10
 _LINK: Final = b"\xd8\x2a"  # the head of tag 42, the only tag of DAG-CBOR
 _PLAIN: Final = frozenset({int, bytes, str, bool, type(None)})
