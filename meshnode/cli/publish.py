@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
     from meshnode.runtime.maintainer.batches import Batch
+    from meshnode.runtime.maintainer.publishing import Draft
 
 REFUSED_SHOWN_MAX = 20
 
@@ -68,8 +70,9 @@ def publish(
 ) -> None:
     """Publish STAC items: check them, write signed segments, tell the mesh.
 
-    Each item stays byte for byte as given. If any item is refused, nothing is published unless
-    --skip-invalid is given. A run that is interrupted can be repeated.
+    Each item stays byte for byte as given; one that is published as it is, is left out. If any item
+    is refused, nothing is published unless --skip-invalid is given. A run that is interrupted can
+    be repeated.
 
     Examples:
 
@@ -97,10 +100,12 @@ def publish(
         async with signing.session() as session:
             state, publisher = await session.state(), session.publisher
             held = publisher.documents(state)
-            batch = Batch(publisher.staging, collection, held | dict(documents))
+            difference = await session.published()
+            batch = Batch(publisher.staging, collection, held | dict(documents), difference)
             _read(batch, files)
             may_publish = not dry_run and (skip_invalid or not batch.refused)
-            done = await _publish(session, state, batch, may_publish=may_publish)
+            drafts = batch.drafts(state["collections"], dict(documents))
+            done = await _publish(session, state, batch, drafts, may_publish=may_publish)
             return {"catalogue": institution.text, "name": institution.name, **done}
 
     summary = run_async(work)
@@ -109,7 +114,7 @@ def publish(
     else:
         _print_summary(summary)
     if refused := summary["refused_count"]:
-        complain(refused, summary["items"], skip_invalid=skip_invalid)
+        complain(refused, summary["items"] + summary["same"], skip_invalid=skip_invalid)
 
 
 def complain(refused: int, good: int, *, skip_invalid: bool) -> None:
@@ -129,11 +134,18 @@ def _read(batch: Batch, files: list[Path]) -> None:
         batch.read(files, lambda count: bar.advance(task, count))
 
 
-async def _publish(session: Session, state: Message, batch: Batch, *, may_publish: bool) -> Message:
+async def _publish(
+    session: Session,
+    state: Message,
+    batch: Batch,
+    drafts: Sequence[Draft],
+    *,
+    may_publish: bool,
+) -> Message:
     """Sign and submit what is new; return the summary."""
-    drafts = batch.drafts(state["collections"], state["segments"])
     summary = {
         "items": batch.taken,
+        "same": batch.same,
         "segments": len(batch.segments),
         "size_bytes": sum(segment.file.size_bytes for segment in batch.segments),
         "entries": len(drafts),
@@ -172,12 +184,15 @@ def print_refused(summary: Message) -> None:
 
 def _print_summary(summary: Message) -> None:
     print_refused(summary)
-    if not summary["items"]:
+    if not summary["items"] and not summary["same"]:
         return
     size = size_text(summary["size_bytes"])
     items, segments = counted(summary["items"], "item"), counted(summary["segments"], "segment")
     entries = counted(summary["entries"], "entry", "entries")
-    out.print(f"{items} in {segments}, {size}")
+    if summary["items"]:
+        out.print(f"{items} in {segments}, {size}")
+    if summary["same"] and summary["entries"]:
+        out.print(f"left out, published as they are: {counted(summary['same'], 'item')}")
     if summary["published"] and summary["entries"]:
         out.print(f"published in {summary['name']}: {entries} signed, indexed here")
     elif summary["published"]:

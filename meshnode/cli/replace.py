@@ -70,7 +70,7 @@ def replace(
             batch = Batch(publisher.staging, collection, publisher.documents(state), difference)
             given = (item for path in files for item in read_items(path))
             batch.take(_known(given, difference, collection), lambda count: None)
-            drafts = batch.drafts(state["collections"], ())
+            drafts = batch.drafts(state["collections"])
             published = bool(drafts) and not dry_run and not batch.refused
             if published:
                 await session.publish(state, drafts, batch.staged)

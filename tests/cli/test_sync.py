@@ -94,6 +94,26 @@ def test_an_item_that_comes_back_as_it_was_is_published_again(towns: CommandLine
     assert exported(towns) == lines(towns.folder / "towns.ndjson")
 
 
+def test_a_version_that_is_published_again_is_shown_again(publisher: CommandLine) -> None:
+    moments = {"old": "2021-01-01T00:00:00Z", "new": "2022-01-01T00:00:00Z"}
+    for name, moment in moments.items():
+        write_items(publisher.folder / f"{name}.ndjson", town("a", properties={"datetime": moment}))
+    for name in ("old", "new", "old"):
+        assert publisher.run("publish", f"{name}.ndjson").status == 0
+        assert exported(publisher) == lines(publisher.folder / f"{name}.ndjson")
+
+
+def test_publishing_the_same_items_again_signs_nothing(towns: CommandLine) -> None:
+    before = towns.run("log", "--json").out
+    said = towns.run("publish", "towns.ndjson")
+    assert said.out == "nothing is new: all of it is published already\n"
+    assert towns.run("log", "--json").out == before
+    write_items(towns.folder / "more.ndjson", *map(town, [*NAMES, "new"]))
+    said = towns.run("publish", "more.ndjson", "--json")
+    assert (said.json["items"], said.json["same"]) == (1, 10)
+    assert exported(towns) == lines(towns.folder / "more.ndjson")
+
+
 def test_a_running_peer_takes_the_difference_and_shows_it(towns: CommandLine) -> None:
     write_items(towns.folder / "next.ndjson", *map(town, [*NAMES[1:], "new"]))
     with towns.running_peer():

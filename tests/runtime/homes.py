@@ -94,7 +94,7 @@ async def publish(publisher: Publisher, directory: Path, *ids: str) -> Message:
         state = await publisher.state()
         batch = Batch(publisher.staging, None, publisher.documents(state))
         batch.read([path], lambda count: None)
-        drafts = batch.drafts(state["collections"], state["segments"])
+        drafts = batch.drafts(state["collections"])
         return await result_of(publisher.publish(state, drafts, batch.staged))
 
 

@@ -28,8 +28,8 @@ def batch_of(tmp_path: Path, values: list[dict[str, Any]], **options: Any) -> Ba
     return batch
 
 
-def entries_of(batch: Batch, known=None, live=()):
-    return [draft(9) for draft in batch.drafts(known or {}, live)]
+def entries_of(batch: Batch, known=None):
+    return [draft(9) for draft in batch.drafts(known or {})]
 
 
 def test_items_are_grouped_by_collection_into_staged_segments(tmp_path: Path):
@@ -72,12 +72,6 @@ def test_a_minimal_document_never_replaces_one_in_force(tmp_path: Path):
 def test_a_changed_document_is_signed_anew(tmp_path: Path):
     batch = batch_of(tmp_path, [item("a")], documents={"towns": minimal_collection("towns")})
     assert len(entries_of(batch, known={"towns": "ab" * 32})) == 2
-
-
-def test_a_segment_that_is_live_already_is_not_signed_again(tmp_path: Path):
-    batch = batch_of(tmp_path, [item("a")])
-    live = [each.file.digest.hex() for each in batch.segments]
-    assert [type(entry) for entry in entries_of(batch, live=live)] == [CollectionAdded]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from meshnode.demo.sample import sample_collections, sample_items
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.segments import export
-from meshnode.runtime.segments.export import export_geoparquet, export_name, export_ndjson
+from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
 
 ODD_ITEMS = [
     b'{"id":"a"}',
@@ -116,26 +115,6 @@ async def test_a_dash_is_standard_output(capfdbinary):
     await export_ndjson(_each([b"{}"]), Path("-"))
 
     assert capfdbinary.readouterr().out == b"{}\n"
-
-
-@pytest.mark.parametrize(
-    ("collection", "expected"),
-    [
-        ("census-boundaries", r"census-boundaries"),
-        ("../../etc/passwd", r"etc-passwd-[0-9a-f]{8}"),
-        ("..", r"collection-[0-9a-f]{8}"),
-        ("a/b", r"a-b-[0-9a-f]{8}"),
-        ("--help", r"help-[0-9a-f]{8}"),
-        ("é" * 300, r"collection-[0-9a-f]{8}"),
-        ("x" * 300, r"x{100}-[0-9a-f]{8}"),
-    ],
-)
-def test_a_file_name_of_a_collection_stays_in_its_directory(collection, expected):
-    assert re.fullmatch(expected, export_name(collection))
-
-
-def test_two_collections_never_share_a_file_name():
-    assert len({export_name(name) for name in ("a/b", "a-b", "a b", "a.b")}) == 4
 
 
 def _sample() -> tuple[dict[str, Any], list[bytes]]:

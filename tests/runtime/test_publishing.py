@@ -22,7 +22,6 @@ from meshnode.core.heads import Head, decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.institutions import writer_of
 from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.maintainer.staging import stage
@@ -213,22 +212,6 @@ async def test_a_catalogue_whose_promise_is_past_is_possibly_frozen(home: Home, 
         assert await freshness(home, monkeypatch, head.next_by) == (["current"], None)
         past = await freshness(home, monkeypatch, head.next_by + 1)
         assert past == (["possibly frozen"], head.next_by)
-
-
-@pytest.mark.slow
-async def test_publishing_the_same_items_again_signs_nothing(home: Home, tmp_path: Path):
-    institution, publisher = publisher_of(home)
-    async with offline(home.root):
-        await follow(home, institution)
-        await publish(publisher, tmp_path, "a")
-        state = await publisher.state()
-        assert publisher.documents(state).keys() == {"towns"}
-        with publisher.session():
-            await result_of(publisher.recover())
-            batch = Batch(publisher.staging, None, publisher.documents(state))
-            batch.read([items_file(tmp_path / "again.ndjson", [item("a")])], lambda count: None)
-            assert batch.drafts(state["collections"], state["segments"]) == []
-            assert batch.made_documents == []
 
 
 @pytest.mark.slow

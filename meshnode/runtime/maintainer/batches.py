@@ -117,26 +117,28 @@ class Batch:
         for collection in list(self._groups):
             self._write(collection)
 
-    def drafts(
-        self, known: Mapping[str, str], live: Iterable[str], given: Iterable[str] = ()
-    ) -> list[Draft]:
-        """Return the entries to sign: new or changed collections, then segments not live yet.
+    def drafts(self, known: Mapping[str, str], given: Iterable[str] = ()) -> list[Draft]:
+        """Return the entries to sign: new or changed collections, then all segments.
+
+        A segment that is live already is signed again: newer rows may hide what it holds.
 
         Args:
             known: the collection documents in force, by id, digests in hexadecimal.
-            live: digests of the live segments, in hexadecimal.
             given: collections whose document is signed if it changed, also without new items.
         """
         drafts: list[Draft] = []
-        held = dict.fromkeys(live)
         for collection in dict.fromkeys([*(s.collection for s in self.segments), *given]):
             document = self.documents[collection]
             is_made = collection in self.made_documents
             if known.get(collection) == sha256(document).hex() or (is_made and collection in known):
                 continue
             drafts.append(stage_collection(self.directory, collection, document))
-        new = (each for each in self.segments if each.file.digest.hex() not in held)
-        return drafts + [segment_draft(each.collection, each.file) for each in new]
+        return drafts + [segment_draft(each.collection, each.file) for each in self.segments]
+
+    @property
+    def same(self) -> int:
+        """Count the items that are published as they are."""
+        return sum(n for (_, standing), n in self.standings.items() if standing is Standing.SAME)
 
     @property
     def staged(self) -> list[Digest]:

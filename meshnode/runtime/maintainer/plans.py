@@ -72,8 +72,7 @@ def plan(batch: Batch, state: Message, collections: Sequence[str], reason: Reaso
         UsageError: items are to be withdrawn, and parts of the source could not be read.
     """
     counts = tuple(_counts(batch, collection) for collection in sorted(set(collections)))
-    # All segments are needed: one that is live already holds rows that are not visible now.
-    drafts = batch.drafts(state["collections"], (), collections_of(batch, collections))
+    drafts = batch.drafts(state["collections"], collections_of(batch, collections))
     gone = {}
     if reason is not None:
         gone = {c.collection: list(batch.difference.gone(c.collection)) for c in counts if c.gone}

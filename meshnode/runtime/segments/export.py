@@ -8,9 +8,7 @@ column `item`. A file is there as a whole or not at all.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import aclosing, contextmanager
@@ -28,8 +26,6 @@ PART_ROWS_MAX: Final = 50_000
 PART_ITEM_BYTES_MAX: Final = 64 << 20  # of JSON; parsed it takes some eight times as much memory
 
 _LINE_BREAKS: Final = bytes.maketrans(b"\r\n", b"  ")
-_NAME_CHARS_MAX: Final = 100  # of 255 bytes that file systems allow, with part number and ending
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 async def export_ndjson(items: AsyncIterable[bytes], to: Path | BinaryIO) -> int:
@@ -71,20 +67,6 @@ async def export_geoparquet(
     if not written:
         raise UsageError(f"no items of collection {collection!r} match: nothing is written")
     return written
-
-
-def export_name(collection: str) -> str:
-    """Return a file name without ending for a collection, safe in any directory.
-
-    Collection ids come from peers. What is not a letter, digit, `_` or `-` becomes `-`, and a hash
-    keeps changed names apart.
-    """
-    safe = _UNSAFE.sub("-", collection)[:_NAME_CHARS_MAX]
-    if safe == collection and not safe.startswith("-"):
-        return safe
-    return (
-        f"{safe.strip('-') or 'collection'}-{hashlib.sha256(collection.encode()).hexdigest()[:8]}"
-    )
 
 
 def one_line(item: bytes) -> bytes:
