@@ -1,4 +1,4 @@
-"""What a person is told of a catalogue that may be out of date, or whose roots contradict."""
+"""What a person is told of a catalogue that is not as it should be."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def notes(catalogue: Message) -> Iterator[tuple[str, str]]:
             f"{which} was signed {number} times, differently: none of them counts; ask the"
             " maintainers",
         )
+    if number := catalogue["excess_segments"]:
+        yield "too many segments", f"{number} are not shown until others are gone"
 
 
 def print_notes(catalogue: Message) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from meshnode.core.branches import Branch
-from meshnode.core.contents import Contents, Erasing, SegmentName
+from meshnode.core.contents import Contents, Erasing
 from meshnode.core.entries import (
     CollectionAdded,
     Entry,
@@ -24,6 +24,7 @@ from meshnode.core.events import HeadName, LogId, SegmentKey, SegmentRef
 from meshnode.core.forks import Evidence, evidence_of
 from meshnode.core.heads import Head, SignedHead
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text
+from meshnode.core.live_segments import SegmentName
 from meshnode.core.log import Extension, Log, LogFault
 from meshnode.core.notices import Notice
 from meshnode.core.roots import Closing

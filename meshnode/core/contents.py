@@ -26,9 +26,8 @@ from meshnode.core.entries import (
     UnknownEntry,
 )
 from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.live_segments import LiveSegments, Rank, SegmentName
 
-Rank = tuple[int, Kid, Digest]  # clock, writer, SHA-256 of the entry: the greatest counts
-SegmentName = tuple[str, Digest]  # collection, digest
 PayloadName = tuple[str, Digest]  # collection, payload key
 Erasing = ItemsRemoved | SegmentRemoved | PayloadRemoved  # for a reason that erases
 Added = TypeVar("Added")
@@ -74,6 +73,7 @@ class Contents:
     risks: dict[PayloadName, tuple[Rank, RiskSet]] = field(default_factory=dict)
     releases: dict[Rank, ReleaseAdded] = field(default_factory=dict)
     erasing: dict[Rank, Erasing] = field(default_factory=dict)
+    _live: LiveSegments = field(default_factory=LiveSegments)
     _heirs: dict[SegmentName, dict[SegmentName, None]] = field(default_factory=dict)
     _withdrawn: dict[SegmentName, int] = field(default_factory=dict)  # by name alone, until when
     clock: int = 0  # the greatest clock of any valid entry seen
@@ -89,9 +89,8 @@ class Contents:
                 return self._add_segment(rank, entry)
             case SegmentRemoved():
                 name = (entry.collection, entry.segment)
-                self._segment(name).remove(entry.clock)
                 self._withdrawn[name] = max(entry.clock, self._withdrawn.get(name, 0))
-                return (name,)
+                return (name, *self._remove_segment(name, entry.clock))
             case PayloadAdded() | PayloadRemoved() | MirrorsChanged() | RiskSet():
                 self._change_payload(rank, entry)
             case ItemsRemoved():
@@ -113,8 +112,13 @@ class Contents:
         additions = self.segments.get(name)
         if additions is None or additions.live is None:
             return None
-        (_, writer, _), entry = additions.live
-        return writer, entry
+        rank, entry = additions.live
+        return (rank[1], entry) if self._live.have_room(rank) else None
+
+    @property
+    def excess_segments(self) -> int:
+        """How many segments are live and find no room (L-93)."""
+        return self._live.excess
 
     def heirs(self, name: SegmentName) -> list[SegmentName]:
         """Return the live segments that took over the rows of one that counts no longer (L-69);
@@ -158,12 +162,21 @@ class Contents:
 
     def _add_segment(self, rank: Rank, entry: SegmentAdded) -> tuple[SegmentName, ...]:
         name = (entry.collection, entry.segment)
-        replaced = tuple((entry.collection, digest) for digest in entry.replaces)
-        self._segment(name).add(rank, entry)
-        for old in replaced:
-            self._segment(old).remove(entry.clock)
+        additions = self._segment(name)
+        before = _live_rank(additions)
+        additions.add(rank, entry)
+        touched = [name, *self._live.change(name, before, _live_rank(additions))]
+        for digest in entry.replaces:
+            old = (entry.collection, digest)
+            touched += (old, *self._remove_segment(old, entry.clock))
             self._heirs.setdefault(old, {})[name] = None
-        return (name, *replaced)
+        return tuple(touched)
+
+    def _remove_segment(self, name: SegmentName, clock: int) -> tuple[SegmentName, ...]:
+        additions = self._segment(name)
+        before = _live_rank(additions)
+        additions.remove(clock)
+        return self._live.change(name, before, _live_rank(additions))
 
     def _change_payload(
         self, rank: Rank, entry: PayloadAdded | PayloadRemoved | MirrorsChanged | RiskSet
@@ -196,3 +209,7 @@ class Contents:
             known = mirrors.get(url)
             if known is None or rank > known[0]:
                 mirrors[url] = (rank, added)
+
+
+def _live_rank(additions: Additions[SegmentAdded]) -> Rank | None:
+    return additions.live[0] if additions.live else None

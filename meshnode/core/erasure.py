@@ -13,9 +13,10 @@ from typing import Final, assert_never
 
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
-from meshnode.core.contents import Erasing, Rank
+from meshnode.core.contents import Erasing
 from meshnode.core.entries import ItemsRemoved, PayloadRemoved, SegmentRemoved
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.live_segments import Rank
 
 ERASED_AFTER_SECONDS: Final = 7 * 86_400
 _NEVER: Final = 1 << 62

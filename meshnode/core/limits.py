@@ -21,7 +21,6 @@ ENTRY_BYTES_MAX: Final = 16 << 10  # 256 digests or 512 short ids fit
 ANNOUNCEMENT_BYTES_MAX: Final = 16 << 10  # one gossip message
 STATEMENT_BYTES_MAX: Final = 12 << 10
 STATEMENT_BODY_BYTES_MAX: Final = 8 << 10
-STATEMENTS_BYTES_MAX_ISSUER: Final = 64 << 10  # of one issuer's statements together
 SNAPSHOT_BYTES_MAX: Final = 32 << 20  # 65,536 live segments at 350 bytes, and some
 FORK_BYTES_MAX: Final = 2 * SIGNED_ROOT_BYTES_MAX + 64  # two signed roots in one array
 PURGE_BYTES_MAX: Final = 64 << 10  # a longer purge is signed as several
@@ -53,7 +52,7 @@ SEED_PEERS_MAX: Final = 64
 SEED_CATALOGUES_MAX: Final = 256
 SEED_MIRRORS_MAX: Final = 32
 SEED_ADDRESS_BYTES_MAX: Final = 256  # of one multiaddr
-LIVE_SEGMENTS_MAX: Final = 65_536  # of one catalogue
+LIVE_SEGMENTS_MAX: Final = 65_536  # of one catalogue; those of the greatest rank find no room
 BRANCHES_MAX: Final = 4  # of one log; a fifth is refused until a root closes one
 
 # --- Sizes that records declare -------------------------------------------------------------------

@@ -22,6 +22,7 @@ from meshnode.core.heads import Head, decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
+from meshnode.runtime.maintainer import publishing
 from meshnode.runtime.maintainer.institutions import writer_of
 from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.maintainer.staging import stage
@@ -212,6 +213,21 @@ async def test_a_catalogue_whose_promise_is_past_is_possibly_frozen(home: Home, 
         assert await freshness(home, monkeypatch, head.next_by) == (["current"], None)
         past = await freshness(home, monkeypatch, head.next_by + 1)
         assert past == (["possibly frozen"], head.next_by)
+
+
+@pytest.mark.slow
+async def test_l_93_a_segment_that_would_find_no_room_is_not_signed(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    institution, publisher = publisher_of(home)
+    monkeypatch.setattr(publishing, "LIVE_SEGMENTS_MAX", 1)
+    async with offline(home.root):
+        await follow(home, institution)
+        await publish(publisher, tmp_path, "one")
+        with pytest.raises(UsageError, match="would have 2 live segments; 1 count"):
+            await publish(publisher, tmp_path, "two")
+        assert (await publisher.state())["size"] == 2
+    assert not institution.journal.exists()
 
 
 @pytest.mark.slow

@@ -19,10 +19,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.control import Control, Message
 from meshnode.core.authoring import LogState, extend
-from meshnode.core.entries import Entry, InfoHash, ObjectRef, PayloadAdded, encode_entry
+from meshnode.core.entries import (
+    Entry,
+    InfoHash,
+    ObjectRef,
+    PayloadAdded,
+    SegmentAdded,
+    SegmentRemoved,
+    encode_entry,
+)
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, sha256
-from meshnode.core.limits import CLOCK_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
+from meshnode.core.limits import (
+    CLOCK_MAX,
+    HEAD_ENTRIES_MAX,
+    HEAD_ENTRY_BYTES_MAX,
+    LIVE_SEGMENTS_MAX,
+)
 from meshnode.core.merkle import Frontier
 from meshnode.core.signing import sign
 from meshnode.errors import StorageError, UsageError
@@ -184,6 +197,7 @@ class Publisher:
         drafts the head only renews the promise: `next_within_s`, within how many seconds the next
         head follows. 0: no promise; None: the one that was made last stays.
         """
+        _require_room(state["segments"], [draft(CLOCK_MAX) for draft in drafts])
         refused: list[object] = []
         for part in list(_heads(drafts)) or [[]]:
             following = self._extend(state, part, staged, next_within_s)
@@ -283,6 +297,26 @@ def _log_state(catalogue: CatalogueId, state: Message, key: Ed25519PrivateKey) -
         frontier=Frontier(state["size"], hashes),
         clock=state["clock"],
     )
+
+
+def _require_room(live: Sequence[str], entries: Sequence[Entry]) -> None:
+    """Refuse to sign segments that no peer would show, since the catalogue has too many (L-93)."""
+    names = dict.fromkeys(live)
+    for entry in entries:
+        match entry:
+            case SegmentAdded():
+                for replaced in entry.replaces:
+                    names.pop(replaced.hex(), None)
+                names[entry.segment.hex()] = None
+            case SegmentRemoved():
+                names.pop(entry.segment.hex(), None)
+            case _:
+                pass
+    if len(names) > max(LIVE_SEGMENTS_MAX, len(live)):
+        raise UsageError(
+            f"the catalogue would have {len(names)} live segments; {LIVE_SEGMENTS_MAX} count",
+            hint="rewrite yours as few: meshnode compact",
+        )
 
 
 def _next_by(log: LogState, issued: int, within_s: int | None) -> int | None:

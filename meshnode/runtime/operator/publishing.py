@@ -71,6 +71,9 @@ async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
             "collections": {
                 name: ref.digest.hex() for name, (_, ref) in contents.collections.items()
             },
+            "segments": [
+                name[1].hex() for name in contents.segments if contents.live_segment(name)
+            ],
             "payloads": [key.hex() for _, key in contents.live_payloads()],
         }
     }

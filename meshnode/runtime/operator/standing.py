@@ -148,6 +148,7 @@ def currency(held: HeldCatalogue) -> dict[str, Any]:
         "stale_since": chain.current.review_by if chain and Freshness.STALE in found else None,
         "frozen_since": min(next_bys) if Freshness.FROZEN in found else None,
         "rivals": [root.digest.hex() for root in chain.rivals] if chain else [],
+        "excess_segments": held.contents.excess_segments,
     }
 
 

@@ -1,0 +1,48 @@
+"""The live segments of a catalogue by rank, of which the first count (L-93)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.limits import LIVE_SEGMENTS_MAX
+
+Rank = tuple[int, Kid, Digest]  # clock, writer, SHA-256 of the entry: the greatest counts
+SegmentName = tuple[str, Digest]  # collection, digest
+
+
+@dataclass(slots=True)
+class LiveSegments:
+    """Invariant: sorted by rank. Those from index LIVE_SEGMENTS_MAX on find no room."""
+
+    _ranked: list[tuple[Rank, SegmentName]] = field(default_factory=list)
+
+    @property
+    def excess(self) -> int:
+        """How many are live and do not count."""
+        return max(0, len(self._ranked) - LIVE_SEGMENTS_MAX)
+
+    def have_room(self, rank: Rank) -> bool:
+        """Say whether the live segment of this rank counts."""
+        return not self.excess or rank < self._ranked[LIVE_SEGMENTS_MAX][0]
+
+    def change(
+        self, name: SegmentName, before: Rank | None, after: Rank | None
+    ) -> tuple[SegmentName, ...]:
+        """Take a segment's new rank, None where it is not live; return the others for which there
+        is room now, or no more.
+        """
+        if before == after:
+            return ()
+        first_out = self._first_out()
+        if before is not None:
+            del self._ranked[bisect_left(self._ranked, (before, name))]
+        if after is not None:
+            insort(self._ranked, (after, name))
+        moved = (first_out, self._first_out())
+        # A segment that comes in was the first out before; one that goes out is that now.
+        return tuple(each for each in dict.fromkeys(moved) if each is not None)
+
+    def _first_out(self) -> SegmentName | None:
+        return self._ranked[LIVE_SEGMENTS_MAX][1] if self.excess else None
