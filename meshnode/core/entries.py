@@ -227,41 +227,17 @@ def decode_entry(raw: bytes) -> Entry:
     value = decode(raw, ENTRY_BYTES_MAX)
     if type(value) is not list or len(value) < 3:
         raise MalformedRecordError("an entry is an array of kind, version, clock and more")
-    kind, version = shapes.name(value[0]), _positive(value[1])
-    layout = _BY_KIND.get(kind)
-    if layout is None or version != layout.version:
-        return UnknownEntry(kind, version, shapes.clock(value[2]), raw)
+    layout = _BY_KIND.get(value[0]) if type(value[0]) is str else None
+    if layout is None or value[1] != layout.version:
+        kind, version, clock = _read_beginning(value[:3])
+        return UnknownEntry(kind, version, clock, raw)
     entry: KnownEntry = layout.read(value)
     return entry
 
 
-def _bbox(value: object) -> tuple[int, ...]:
-    box: tuple[int, ...] = _degrees(value)
-    shapes.require(box[1] <= box[3], "the box has its south above its north")
-    return box
-
-
-def _span(value: object) -> tuple[int | None, int | None]:
-    span: tuple[int | None, int | None] = _seconds(value)
+def _is_span(span: tuple[int | None, int | None]) -> bool:
     first, last = span
-    if first is None or last is None:
-        shapes.require(first is last, "a span has both ends or none")
-    else:
-        shapes.require(first <= last, "a span ends before it begins")
-    return span
-
-
-def _piece_size(value: object) -> int:
-    size_bytes: int = _piece_range(value)
-    shapes.require(size_bytes & (size_bytes - 1) == 0, "a piece size is a power of two")
-    return size_bytes
-
-
-def _infohash(value: object) -> InfoHash:
-    infohash: InfoHash = _hashes(value)
-    known = infohash.v1 is not None or infohash.v2 is not None
-    shapes.require(known, "a payload has at least one info-hash")
-    return infohash
+    return first is last if first is None or last is None else first <= last
 
 
 def _check_mirrors(entry: MirrorsChanged) -> None:
@@ -275,18 +251,33 @@ def _check_segment(entry: SegmentAdded) -> None:
 _positive = shapes.integer(1, INTEGER_MAX)
 _longitude = shapes.integer(-LONGITUDE_E7_MAX, LONGITUDE_E7_MAX)
 _latitude = shapes.integer(-LATITUDE_E7_MAX, LATITUDE_E7_MAX)
-_degrees = shapes.row(shapes.together, _longitude, _latitude, _longitude, _latitude)
+_bbox = shapes.checked(
+    shapes.array(_longitude, _latitude, _longitude, _latitude),
+    lambda box: box[1] <= box[3],
+    "the box has its south above its north",
+)
 _moment = shapes.optional(shapes.integer(-INTEGER_MAX, INTEGER_MAX))
-_seconds = shapes.row(shapes.together, _moment, _moment)
+_span = shapes.checked(
+    shapes.array(_moment, _moment), _is_span, "a span has both ends or none, in order"
+)
 _object = shapes.row(ObjectRef, shapes.digest, shapes.integer(1, OBJECT_BYTES_MAX))
 _item = shapes.row(ItemName, shapes.name, shapes.name)
-_piece_range = shapes.integer(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
-_hashes = shapes.row(InfoHash, shapes.optional(shapes.digest), shapes.optional(shapes.blob(20)))
+_piece_size = shapes.checked(
+    shapes.integer(PIECE_BYTES_MIN, PIECE_BYTES_MAX),
+    lambda size_bytes: size_bytes.bit_count() == 1,
+    "a piece size is a power of two",
+)
+_infohash = shapes.checked(
+    shapes.row(InfoHash, shapes.optional(shapes.digest), shapes.optional(shapes.blob(20))),
+    lambda infohash: infohash != InfoHash(None, None),
+    "a payload has at least one info-hash",
+)
 _reason = shapes.member(Reason)
 _urls = shapes.unique(shapes.url, 0, MIRRORS_MAX)
 _risk = shapes.integer(0, RISK_MAX)
 _blueprint = shapes.row(Blueprint, _object, _object, shapes.digest)
 
+_read_beginning = shapes.reader(shapes.array(shapes.name, _positive, shapes.clock))
 _NAMED: Final = (shapes.clock, shapes.name)  # clock and collection: every entry has them
 
 _LAYOUTS: Final[tuple[shapes.Layout[Any], ...]] = (

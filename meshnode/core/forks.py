@@ -14,7 +14,7 @@ from meshnode.core.encoding import MalformedRecordError, decode, encode
 from meshnode.core.heads import Head, SignedHead, decode_head, decode_signed_head
 from meshnode.core.limits import FORK_BYTES_MAX
 from meshnode.core.roots import Root, decode_root
-from meshnode.core.signed import Signed, read_signed
+from meshnode.core.signed import ENVELOPE, Signed
 
 _BEGINNING: Final = encode(["fork", 1, 0, 0])[:7]  # neither a notice nor an announcement begins so
 
@@ -74,4 +74,4 @@ def _decoded(signed: Signed) -> Head | Root:
         return decode_root(signed.payload)
 
 
-_FORK = shapes.Layout("fork", 1, Fork, (read_signed, read_signed), _check_fork)
+_FORK = shapes.Layout("fork", 1, Fork, (ENVELOPE, ENVELOPE), _check_fork)

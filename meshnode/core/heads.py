@@ -20,7 +20,7 @@ from meshnode.core.limits import (
     SNAPSHOT_BYTES_MAX,
     TREE_SIZE_MAX,
 )
-from meshnode.core.signed import Signed, decode_signed, encode_signed, read_signed
+from meshnode.core.signed import ENVELOPE, Signed, decode_signed, encode_signed
 
 FIRST_SEQ = 1
 # What was just decoded is often asked for again: by the verdict and then by the node, and of many
@@ -114,7 +114,7 @@ def encode_announcement(announcement: Announcement) -> bytes:
 @lru_cache(REMEMBERED_ANNOUNCEMENTS)
 def decode_announcement(raw: bytes) -> Announcement:
     """Raises MalformedRecordError: not the encoding of an announcement, or over its limits."""
-    items = _announced(decode(raw, ANNOUNCEMENT_BYTES_MAX))
+    items = _read_announced(decode(raw, ANNOUNCEMENT_BYTES_MAX))
     entry_bytes = sum(len(entry) for item in items for entry in item.entries)
     shapes.require(
         entry_bytes <= ANNOUNCED_ENTRY_BYTES_MAX, f"{entry_bytes} bytes of entries are announced"
@@ -157,13 +157,10 @@ _HEAD = shapes.Layout(
     _check_head,
 )
 
-_announced = shapes.listed(
-    shapes.row(
-        AnnouncedHead,
-        read_signed,
-        _size,
-        shapes.listed(shapes.blob(1, ENTRY_BYTES_MAX), 0, ANNOUNCED_ENTRIES_MAX),
-    ),
-    1,
-    ANNOUNCED_HEADS_MAX,
+_announced = shapes.row(
+    AnnouncedHead,
+    ENVELOPE,
+    _size,
+    shapes.listed(shapes.blob(1, ENTRY_BYTES_MAX), 0, ANNOUNCED_ENTRIES_MAX),
 )
+_read_announced = shapes.reader(shapes.listed(_announced, 1, ANNOUNCED_HEADS_MAX))

@@ -15,7 +15,7 @@ from meshnode.core.identifiers import CatalogueId
 from meshnode.core.limits import NOTICE_BYTES_MAX
 from meshnode.core.purges import decode_purge
 from meshnode.core.roots import decode_root
-from meshnode.core.signed import Signed, decode_signed, read_signed
+from meshnode.core.signed import ENVELOPE, Signed, decode_signed
 
 _BEGINNING: Final = encode(["notice", 1, 0, 0])[:8]  # no announcement begins like this
 
@@ -55,4 +55,4 @@ def _check_notice(notice: Notice) -> None:
         decode_root(notice.signed.payload)
 
 
-_NOTICE = shapes.Layout("notice", 1, Notice, (shapes.digest, read_signed), _check_notice)
+_NOTICE = shapes.Layout("notice", 1, Notice, (shapes.digest, ENVELOPE), _check_notice)

@@ -120,15 +120,15 @@ def decode_root(raw: bytes) -> Root:
 def _closing(value: object) -> Closing | None:
     if value is None:
         return None
-    return False if value is False else _last_head(value)
+    return False if value is False else _read_last_head(value)
 
 
 def _meta(value: object) -> dict[str, str | int]:
     if type(value) is not dict or len(value) > META_MAX:
         raise MalformedRecordError(f"meta is not a map of at most {META_MAX} fields")
     for key, content in value.items():
-        shapes.name(key)
-        (_meta_text if isinstance(content, str) else shapes.count)(content)
+        _read_name(key)
+        (_read_text if isinstance(content, str) else _read_count)(content)
     return value
 
 
@@ -149,11 +149,13 @@ def _check_root(root: Root) -> None:
 _positive = shapes.integer(1, INTEGER_MAX)
 _threshold = shapes.integer(1, ROLE_KEYS_MAX)
 _key_index = shapes.integer(0, KEYS_MAX - 1)
-_meta_text = shapes.text(0, META_TEXT_BYTES_MAX)
-_last_head = shapes.row(LastHead, _positive, shapes.digest)
+_read_name = shapes.reader(shapes.name)
+_read_text = shapes.reader(shapes.text(0, META_TEXT_BYTES_MAX))
+_read_count = shapes.reader(shapes.count)
+_read_last_head = shapes.reader(shapes.row(LastHead, _positive, shapes.digest))
 _key = shapes.row(RootKey, shapes.count, shapes.public_key)
 _prefixes = shapes.optional(shapes.unique(shapes.name, 0, PREFIXES_MAX))
-_writer = shapes.row(Writer, shapes.public_key, shapes.name, _prefixes, _closing)
+_writer = shapes.row(Writer, shapes.public_key, shapes.name, _prefixes, shapes.read_by(_closing))
 _delegate = shapes.row(Delegate, shapes.name, shapes.digest)
 
 _ROOT = shapes.Layout(
@@ -172,7 +174,7 @@ _ROOT = shapes.Layout(
         ),
         shapes.unique(_writer, 0, WRITERS_MAX, lambda writer: writer.kid),
         shapes.unique(_delegate, 0, DELEGATES_MAX, lambda delegate: delegate.prefix),
-        _meta,
+        shapes.read_by(_meta),
     ),
     _check_root,
 )

@@ -1,128 +1,135 @@
-"""Shapes of decoded values: small checkers, composed into the field tables of the records.
+"""Shapes of decoded values, composed into the field tables of the records.
 
-A shape takes a decoded value and returns it typed, or raises `MalformedRecordError`. A `Layout` is
-the shape of a whole record: it reads an array into a dataclass and writes it back, so that the two
-directions cannot disagree (protocol/02-records.md).
+A shape says what a decoded value must be and what it is read as; pydantic-core checks it in native
+code. A `Layout` is the shape of a whole record: it reads an array into a dataclass and writes it
+back, so that the two directions cannot disagree (protocol/02-records.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from itertools import pairwise
 from typing import Any, Final, Generic, TypeVar
+
+from pydantic_core import CoreSchema, SchemaValidator, ValidationError, core_schema
 
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES
 from meshnode.core.limits import CLOCK_MAX, INTEGER_MAX, NAME_BYTES_MAX, URL_BYTES_MAX
 
 T = TypeVar("T")
-Shape = Callable[[object], Any]
+Shape = CoreSchema
+
+
+def reader(shape: Shape) -> Callable[[object], Any]:
+    """Return what reads values of this shape, or raises MalformedRecordError."""
+    validate: Final = SchemaValidator(shape).validate_python
+
+    def read(value: object) -> Any:  # noqa: ANN401 - the shape says what
+        try:
+            return validate(value)
+        except ValidationError as error:
+            raise MalformedRecordError(_sentence(error)) from None
+
+    return read
 
 
 def integer(low: int, high: int) -> Shape:
-    def check(value: object) -> int:
-        if type(value) is not int or not low <= value <= high:  # a bool is no integer here
-            raise MalformedRecordError(f"{_shown(value)} is not an integer from {low} to {high}")
-        return value
-
-    return check
+    """Integers from `low` to `high`; a bool is none."""
+    wanted = f"an integer from {low} to {high}"
+    return _said(core_schema.int_schema(ge=low, le=high, strict=True), wanted)
 
 
 def blob(low: int, high: int | None = None) -> Shape:
     """Byte strings of `low` to `high` bytes, of exactly `low` without `high`."""
     most = low if high is None else high
-
-    def check(value: object) -> bytes:
-        if type(value) is not bytes or not low <= len(value) <= most:
-            raise MalformedRecordError(f"{_shown(value)} is not {low} to {most} bytes")
-        return value
-
-    return check
+    wanted = f"{low} to {most} bytes"
+    return _said(core_schema.bytes_schema(min_length=low, max_length=most, strict=True), wanted)
 
 
 def text(low: int, high: int) -> Shape:
     """Text of `low` to `high` bytes of UTF-8."""
+    wanted: Final = f"text of {low} to {high} bytes"
 
-    def check(value: object) -> str:
-        if type(value) is not str or not low <= len(value.encode()) <= high:
-            raise MalformedRecordError(f"{_shown(value)} is not text of {low} to {high} bytes")
+    def read(value: str) -> str:
+        if not low <= len(value.encode()) <= high:
+            raise MalformedRecordError(f"{_shown(value)} is not {wanted}")
         return value
 
-    return check
+    return _then(_said(core_schema.str_schema(strict=True), wanted), read)
 
 
 def member(choices: type[Enum]) -> Shape:
     known: Final = {choice.value: choice for choice in choices}
+    name = choices.__name__.lower()
 
-    def check(value: object) -> Enum:
-        if type(value) is not int or value not in known:
-            raise MalformedRecordError(f"{_shown(value)} is no {choices.__name__.lower()}")
+    def read(value: int) -> Enum:
+        if value not in known:
+            raise MalformedRecordError(f"{value} is no {name}")
         return known[value]
 
-    return check
+    return _then(_said(core_schema.int_schema(strict=True), f"a {name}"), read)
 
 
 def optional(shape: Shape) -> Shape:
-    def check(value: object) -> object:
-        return None if value is None else shape(value)
+    return core_schema.nullable_schema(shape)
 
-    return check
+
+def array(*shapes: Shape) -> Shape:
+    """Arrays with one value a shape, as tuples."""
+    return core_schema.tuple_schema(list(shapes), fail_fast=True)
+
+
+def row(make: Callable[..., T], *shapes: Shape) -> Shape:
+    """Arrays with one value a shape, made into a value by `make`."""
+    return _then(array(*shapes), lambda parts: make(*parts))
 
 
 def listed(shape: Shape, low: int, high: int) -> Shape:
     """Arrays of `low` to `high` values of one shape, as tuples."""
-
-    def check(value: object) -> tuple[Any, ...]:
-        if type(value) is not list or not low <= len(value) <= high:
-            raise MalformedRecordError(f"{_shown(value)} is not a list of {low} to {high}")
-        return tuple(map(shape, value))
-
-    return check
+    return core_schema.tuple_schema(
+        [shape], variadic_item_index=0, min_length=low, max_length=high, fail_fast=True
+    )
 
 
 def unique(shape: Shape, low: int, high: int, name: Callable[[Any], Any] | None = None) -> Shape:
     """Lists in which no value (or no `name` of one) comes twice."""
-    read = listed(shape, low, high)
 
-    def check(value: object) -> tuple[Any, ...]:
-        values: tuple[Any, ...] = read(value)
-        names = values if name is None else tuple(map(name, values))
-        if len(dict.fromkeys(names)) != len(names):
+    def read(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values if name is None else map(name, values))) != len(values):
             raise MalformedRecordError("a list names something twice")
         return values
 
-    return check
+    return _then(listed(shape, low, high), read)
 
 
-def row(make: Callable[..., T], *shapes: Shape) -> Callable[[object], T]:
-    """Arrays with one value a shape, made into a value by `make`."""
-    number: Final = len(shapes)
+def checked(shape: Shape, holds: Callable[[Any], bool], reason: str) -> Shape:
+    """Values of a shape for which something more holds; `reason` says what does not."""
 
-    def check(value: object) -> T:
-        if type(value) is not list or len(value) != number:
-            raise MalformedRecordError(f"{_shown(value)} is not an array of {number}")
-        return make(*[shape(part) for shape, part in zip(shapes, value, strict=True)])
+    def read(value: T) -> T:
+        if not holds(value):
+            raise MalformedRecordError(reason)
+        return value
 
-    return check
+    return _then(shape, read)
 
 
-def together(*values: object) -> tuple[Any, ...]:
-    """What `row` makes where the parts have no name of their own."""
-    return values
+def read_by(read: Callable[[object], Any]) -> Shape:
+    """What a function reads by itself; it raises MalformedRecordError."""
+    return core_schema.no_info_plain_validator_function(read)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A nested array whose parts are fields of the record around it; `read` returns them all."""
+    """A nested array whose parts are fields of the record around it."""
 
     shapes: tuple[Shape, ...]
-    read: Callable[[object], tuple[Any, ...]]
 
 
 def group(*shapes: Shape) -> Group:
-    return Group(shapes, row(together, *shapes))
+    return Group(shapes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +144,21 @@ class Layout(Generic[T]):
     make: Callable[..., T]
     parts: tuple[Shape | Group, ...]
     check: Callable[[T], None] | None = None
+    _read: Callable[[object], tuple[Any, ...]] = field(init=False)
+    _groups: tuple[int, ...] = field(init=False)  # where in `parts`, from the end on
+
+    def __post_init__(self) -> None:
+        shapes = [array(*part.shapes) if isinstance(part, Group) else part for part in self.parts]
+        named = core_schema.literal_schema([self.kind]), integer(self.version, self.version)
+        groups = [at for at, part in enumerate(self.parts) if isinstance(part, Group)]
+        object.__setattr__(self, "_read", reader(array(*named, *shapes)))
+        object.__setattr__(self, "_groups", tuple(reversed(groups)))
 
     def read(self, value: object) -> T:
         """Raises MalformedRecordError: another kind, version or shape."""
-        if type(value) is not list or len(value) != 2 + len(self.parts):
-            raise MalformedRecordError(f"{_shown(value)} has not the fields of a {self.kind}")
-        if value[0] != self.kind or type(value[1]) is not int or value[1] != self.version:
-            raise MalformedRecordError(f"{_shown(value[:2])} is no {self.kind} {self.version}")
-        arguments: list[Any] = []
-        for part, given in zip(self.parts, value[2:], strict=True):
-            if isinstance(part, Group):
-                arguments += part.read(given)
-            else:
-                arguments.append(part(given))
+        _, _, *arguments = self._read(value)
+        for at in self._groups:
+            arguments[at : at + 1] = arguments[at]
         record = self.make(*arguments)
         if self.check is not None:
             self.check(record)
@@ -190,11 +199,30 @@ def require(holds: bool, reason: str) -> None:
         raise MalformedRecordError(reason)
 
 
+def _then(shape: Shape, read: Callable[[Any], Any]) -> Shape:
+    """The shape, made into what `read` returns; it raises MalformedRecordError."""
+    return core_schema.no_info_after_validator_function(read, shape)
+
+
+def _said(shape: Shape, wanted: str) -> Shape:
+    """The shape, with what it wants in our words."""
+    return core_schema.custom_error_schema(shape, _OURS, custom_error_message=f"is not {wanted}")
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is wrong first in a value of a peer."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    between = " " if first["type"] == _OURS else ": "
+    return f"{_shown(first['input'])}{between}{first['msg']}"
+
+
 def _shown(value: object) -> str:
     """Return a value of a peer, cut short for a message."""
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}…"
 
+
+_OURS: Final = "shape"  # the type of errors that speak in our words
 
 digest = blob(DIGEST_BYTES)
 kid = blob(KID_BYTES)

@@ -7,6 +7,7 @@ An id is always a hash of the payload, never of the envelope: who else signed ch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from meshnode.core import shapes
 from meshnode.core.encoding import decode, encode
@@ -59,19 +60,17 @@ def decode_signed(raw: bytes, size_max: int) -> Signed:
     Raises:
         MalformedRecordError: too long, another shape, or signatures not by rising kid.
     """
-    return read_signed(decode(raw, size_max))
-
-
-def read_signed(value: object) -> Signed:
-    """Read an envelope that is part of a decoded record."""
-    signed = _envelope(value)
-    order = [signature.kid for signature in signed.signatures]
-    shapes.require(shapes.rising(order), "signatures are not by rising key id")
+    signed: Signed = _read(decode(raw, size_max))
     return signed
 
 
-_envelope = shapes.row(
-    Signed,
-    shapes.blob(0, PAYLOAD_BYTES_MAX),
-    shapes.listed(shapes.row(Signature, shapes.kid, shapes.signature), 1, SIGNATURES_MAX),
+ENVELOPE: Final = shapes.checked(
+    shapes.row(
+        Signed,
+        shapes.blob(0, PAYLOAD_BYTES_MAX),
+        shapes.listed(shapes.row(Signature, shapes.kid, shapes.signature), 1, SIGNATURES_MAX),
+    ),
+    lambda signed: shapes.rising([signature.kid for signature in signed.signatures]),
+    "signatures are not by rising key id",
 )
+_read = shapes.reader(ENVELOPE)

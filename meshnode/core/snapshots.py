@@ -60,7 +60,7 @@ _SNAPSHOT = shapes.Layout(
         shapes.listed(shapes.digest, 0, FRONTIER_HASHES_MAX),
         # Bounded by the bytes of the object, not by a number of their own.
         shapes.listed(
-            shapes.row(shapes.together, _index, shapes.blob(1, ENTRY_BYTES_MAX)),
+            shapes.array(_index, shapes.blob(1, ENTRY_BYTES_MAX)),
             0,
             SNAPSHOT_BYTES_MAX,
         ),

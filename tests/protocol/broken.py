@@ -66,6 +66,7 @@ ENTRY_RULES = {  # of examples that are not named as their rule
 }
 _EDITS: list[_Edit] = [
     ("head-of-another-version", "head", (1,), 2, "R-2", "head version 2", True),
+    ("head-whose-version-is-true", "head", (1,), True, "R-2", "true is no number", True),
     ("head-of-another-type", "head", (0,), "heap", "R-2", "not a head", True),
     ("head-with-a-short-catalogue", "head", (2,), b"\x01" * 31, "R-1", "31 bytes", True),
     ("head-with-a-long-writer", "head", (3,), b"\x01" * 17, "R-1", "17 bytes", True),
