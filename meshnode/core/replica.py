@@ -201,7 +201,7 @@ class Replica:
             self._outgoing[key] = None
         elif ref is None:
             yield from self._drop(key)
-        elif not self._is_settled(ref):
+        elif not self._is_settled(key, ref):
             if ref.digest in self.objects:
                 self._to_index[key] = None
             else:
@@ -217,11 +217,11 @@ class Replica:
             for ref in self.heirs(key)
         )
 
-    def _is_settled(self, ref: SegmentRef) -> bool:
-        refused = self.refused.get(ref.key)
+    def _is_settled(self, key: SegmentKey, ref: SegmentRef) -> bool:
+        refused = self.refused.get(key)
         return (
-            self.indexed.get(ref.key) == ref.clock
-            or ref.key in self._indexing  # its end brings it here again
+            self.indexed.get(key) == ref.clock
+            or key in self._indexing  # its end brings it here again
             or (refused is not None and refused.ref == ref)
         )
 
