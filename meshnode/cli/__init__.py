@@ -26,6 +26,7 @@ from meshnode.cli import (
     peer,
     publish,
     purge,
+    release,
     replace,
     root,
     search,
@@ -55,6 +56,7 @@ for commands in (
     mirror.risks,
     search.app,
     get.app,
+    release.listing,
     log.app,
     withdraw.app,
     compact.app,
@@ -70,6 +72,7 @@ app.add_typer(key.app, name="key", rich_help_panel="Catalogues")
 app.add_typer(collection.app, name="collection", rich_help_panel="Publish")
 app.add_typer(payload.app, name="payload", rich_help_panel="Publish")
 app.add_typer(inventory.app, name="inventory", rich_help_panel="Publish")
+app.add_typer(release.app, name="release", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 app.add_typer(deny.app, name="deny", rich_help_panel="Peer")

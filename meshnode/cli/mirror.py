@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meshnode.cli.naming import payload_named
 from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.signing import (
     CatalogueOption,
@@ -32,13 +33,11 @@ if TYPE_CHECKING:
     from meshnode.core.identifiers import Digest
     from meshnode.runtime.maintainer.publishing import Draft
 
-KEY_CHARS_MIN = 8  # of the beginning of a key: fewer could be anybody's
-
 app = typer.Typer(help="Say on which web servers a payload lies, too.", no_args_is_help=True)
 risks = typer.Typer()
 
 PayloadArgument = Annotated[
-    str, typer.Argument(help="The payload's key, as `payload add` printed it, or how it begins.")
+    str, typer.Argument(help="The payload's key, as `payload list` prints it, or how it begins.")
 ]
 UrlsArgument = Annotated[
     list[str], typer.Argument(help="URL of the same file, or of its folder, ending in /.")
@@ -149,8 +148,8 @@ def _sign(how: Signing, payload: str, change: Change) -> Message:
 
     async def work() -> Message:
         async with how.session() as session:
-            answer = await session.control.ask("payloads", catalogue=how.institution.text)
-            found = _one_of(answer["payloads"], payload)
+            answer = await session.control.ask("payloads", catalogues=[how.institution.text])
+            found = payload_named(answer["payloads"], payload)
             draft = change(found)
             state = await session.state()
             if not how.dry_run:
@@ -158,18 +157,6 @@ def _sign(how: Signing, payload: str, change: Change) -> Message:
             return {"payload": found["key"], "published": not how.dry_run}
 
     return run_async(work)
-
-
-def _one_of(payloads: list[Message], text: str) -> Message:
-    begins = [each for each in payloads if each["key"].startswith(text.lower())]
-    if len(text) < KEY_CHARS_MIN or len(begins) != 1:
-        how_many = "several payloads begin" if len(begins) > 1 else "no payload begins"
-        raise UsageError(
-            f"{how_many} with {text!r} in this catalogue" if len(text) >= KEY_CHARS_MIN
-            else f"{text!r} is too short for the key of a payload",
-            hint="give the key that `meshnode payload add` printed",
-        )  # fmt: skip
-    return begins[0]
 
 
 def _digest(found: Message) -> Digest:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn
+from rich.text import Text
 
-from meshnode.cli.access import running
+from meshnode.cli.access import reach, running
 from meshnode.cli.passphrase import PassphraseFileOption, asked
+from meshnode.cli.release import print_payload
 from meshnode.cli.search import found_by
 from meshnode.cli.signing import OfflineOption, RestoredOption, follow_messages, own_state
 from meshnode.cli.terminal import (
@@ -101,6 +105,40 @@ def add(
     size = size_text(described.files.size_bytes)
     out.print(f"{'published' if done['is_new'] else 'known already'}: {content} ({size})")
     out.print(f"payload {described.key.hex()}, served on port {done['port']}")
+
+
+@app.command("list")
+def list_(
+    home: HomeOption,
+    collection: Annotated[str | None, typer.Option(help="Only of this collection.")] = None,
+    catalogue: Annotated[
+        str | None, typer.Option("--catalogue", help="Only of this catalogue, by id.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the payloads of all followed catalogues, with their files, mirrors and pieces.
+
+    Example:
+
+      meshnode payload list --collection ca-yt-orthoimagery
+    """
+    wanted: Message = {"catalogues": [catalogue]} if catalogue else {}
+    wanted |= {"collection": collection} if collection else {}
+
+    async def ask() -> list[Message]:
+        async with reach(home) as control:
+            return list((await control.ask("payloads", **wanted))["payloads"])
+
+    found = run_async(ask)
+    if as_json:
+        print_json(found)
+        return
+    for of_collection, payloads in groupby(found, key=itemgetter("collection")):
+        out.print(Text(of_collection, "bold"))
+        for each in payloads:
+            print_payload(each)
+    if not found:
+        out.print("no payload is known here")
 
 
 async def _check(

@@ -16,6 +16,8 @@ from rich.text import Text
 
 from meshnode.cli.access import reach
 from meshnode.cli.collection import title_in
+from meshnode.cli.naming import ReleaseName, release_name, releases_named
+from meshnode.cli.release import print_release
 from meshnode.cli.standing import overdue_line
 from meshnode.cli.terminal import (
     HomeOption,
@@ -118,20 +120,27 @@ def search(
 @app.command(rich_help_panel="Use")
 def show(
     home: HomeOption,
-    item: Annotated[str, typer.Argument(help="The item's id.")],
+    item: Annotated[
+        str, typer.Argument(help="The item's id; or doi:…, or release:COLLECTION@VERSION.")
+    ],
     collection: CollectionOption = None,
     catalogue: CataloguesOption = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print the exact bytes published.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an item, and who signed it.
+    """Show an item or a release, and who signed it.
 
     Examples:
 
       meshnode show ca-yt_whitehorse-2019
 
       meshnode show ca-yt_whitehorse-2019 --raw | sha256sum
+
+      meshnode show doi:10.5072/yukon-2019
     """
+    if name := release_name(item):
+        _show_releases(home, name, catalogue or [], as_json=as_json)
+        return
 
     async def ask() -> tuple[list[Message], list[str]]:
         query = _query(None, None, collection, catalogue, [item])
@@ -192,6 +201,19 @@ def export(
         print_json({"items": number, "to": str(to)})
     else:
         err.print(f"{number} items written to {to}")
+
+
+def _show_releases(home: Path, name: ReleaseName, catalogues: list[str], *, as_json: bool) -> None:
+    async def ask() -> list[Message]:
+        async with reach(home) as control:
+            return await releases_named(control, name, catalogues)
+
+    found = run_async(ask)
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        print_release(each)
 
 
 async def _document(

@@ -29,6 +29,12 @@ def notes(catalogue: Message) -> Iterator[tuple[str, str]]:
         )
     if number := catalogue["excess_segments"]:
         yield "too many segments", f"{number} are not shown until others are gone"
+    for each in catalogue["conflicts"]:
+        yield (
+            "CONFLICT",
+            f"release {each['version']} of {each['collection']} is contradicted by another:"
+            f" meshnode versions {each['collection']}",
+        )
 
 
 def print_notes(catalogue: Message) -> None:

@@ -195,7 +195,7 @@ def test_mirrors_and_risk_of_a_payload_change_by_signed_entries(towns: CommandLi
     assert_refused(
         towns.run("risk", "ab", "3"),
         "'ab' is too short for the key of a payload",
-        "give the key that `meshnode payload add` printed",
+        "meshnode payload list says the keys",
     )
 
 

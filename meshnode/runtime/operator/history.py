@@ -5,7 +5,7 @@ Answers with the signed bytes themselves where the asker is to check them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from typing import Any
 
 import trio
@@ -17,7 +17,7 @@ from meshnode.core.entries import Entry, SegmentAdded, UnknownEntry, decode_entr
 from meshnode.core.events import LogId, Stretch
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.history import sentence
-from meshnode.core.identifiers import Kid, object_text
+from meshnode.core.identifiers import Digest, Kid, object_text, sha256
 from meshnode.core.merkle import inclusion_proof, leaf_hash
 from meshnode.core.roots import Writer
 from meshnode.core.trust import RootChain
@@ -106,6 +106,27 @@ async def evidence(peer: Peer, arguments: Evidence) -> AsyncGenerator[Message, N
             **proof,
         }
     }
+
+
+def issued_times(
+    store: Store, held: HeldCatalogue, writer: Kid, entries: Collection[Digest]
+) -> dict[Digest, int]:
+    """Return when the heads were issued that added these entries of a writer, in unix seconds.
+
+    Of an entry on two branches it is the earlier. Reads the writer's log: use a worker thread.
+    """
+    times: dict[Digest, int] = {}
+    for branch in held.log(writer).branches:
+        own = list(branch.stretches(branch.base_seq, branch.seq))
+        heads, raws = _read(store, LogId(held.id, writer), own)
+        first = branch.base_size
+        for offered in heads:
+            head = offered.head
+            for raw in raws[first - branch.base_size : head.size - branch.base_size]:
+                if (digest := sha256(raw)) in entries:
+                    times[digest] = min(head.issued, times.get(digest, head.issued))
+            first = head.size
+    return times
 
 
 def _held(peer: Peer, catalogue: Catalogue) -> tuple[HeldCatalogue, RootChain]:

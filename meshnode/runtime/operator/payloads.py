@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,13 @@ import trio
 from meshnode.control import Message
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import PayloadAdded
-from meshnode.core.filelist import FileList, decode_file_list
+from meshnode.core.filelist import FileList
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, object_text
-from meshnode.errors import MeshnodeError, PeerError, UsageError
+from meshnode.errors import MeshnodeError, UsageError
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
+from meshnode.runtime.operator.collections import followed
+from meshnode.runtime.operator.payload_listing import file_list_of
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, check_torrent, claim_of
 from meshnode.runtime.payloads.transfers import Progress
 from meshnode.runtime.peer import Peer
@@ -38,9 +40,10 @@ class Seed(Arguments):
 
 
 class Get(Arguments):
-    """Fetch the files that are assets of an item; no `asset`: all of them."""
+    """Fetch the files that are assets of an item; no `asset`: all. Or all files of a payload."""
 
-    item: str
+    item: str | None = None
+    payload: HexDigest | None = None
     collection: str | None = None
     catalogue: Catalogue | None = None
     asset: str | None = None
@@ -125,24 +128,43 @@ def _ip_of(multiaddr: str) -> str | None:
 
 
 def _find(peer: Peer, arguments: Get) -> Offer:
-    """Return the one payload whose files are this item's assets.
+    """Return the one payload that is asked for, and which of its files are.
 
     Raises:
         UsageError: none is, or payloads of several items of this id.
     """
-    found = []
-    for offer in _offers(peer):
-        elsewhere = arguments.catalogue not in (None, offer.catalogue.id)
-        if elsewhere or arguments.collection not in (None, offer.payload.collection):
-            continue
-        wanted = tuple(
-            index
-            for index, file in enumerate(offer.files.files)
-            if any(_is_meant(binding, arguments) for binding in file.bindings)
+    found = [
+        replace(offer, wanted=wanted)
+        for offer in _offers(peer)
+        if arguments.catalogue in (None, offer.catalogue.id)
+        and arguments.collection in (None, offer.payload.collection)
+        and (wanted := _wanted(offer, arguments))
+    ]
+    if arguments.payload is None:
+        found = _one_of(found, arguments)
+    if not found:
+        raise UsageError(
+            "this payload is not known here, or its file list is not",
+            hint="meshnode payload list says which are",
         )
-        if wanted:
-            found.append(Offer(offer.catalogue, offer.payload, offer.files, wanted))
-    found = list(_newest(found))
+    _require_served(peer, found[0])
+    return found[0]
+
+
+def _wanted(offer: Offer, arguments: Get) -> tuple[int, ...]:
+    """Return the indices of the files that are asked for."""
+    if arguments.payload is not None:
+        number = len(offer.files.files)
+        return tuple(range(number)) if offer.payload.key == arguments.payload else ()
+    return tuple(
+        index
+        for index, file in enumerate(offer.files.files)
+        if any(_is_meant(binding, arguments) for binding in file.bindings)
+    )
+
+
+def _one_of(offers: list[Offer], arguments: Get) -> list[Offer]:
+    found = list(_newest(offers))
     if len(found) > 1:
         raise UsageError(
             f"item {arguments.item!r} stands in several collections that have a payload",
@@ -154,8 +176,7 @@ def _find(peer: Peer, arguments: Get) -> Offer:
             + (f", asset {arguments.asset!r}" if arguments.asset else ""),
             hint="`meshnode show` prints the item's own links, which may be plain downloads",
         )
-    _require_served(peer, found[0])
-    return found[0]
+    return found
 
 
 def _require_served(peer: Peer, offer: Offer) -> None:
@@ -181,20 +202,12 @@ def _is_meant(binding: tuple[str, str], arguments: Get) -> bool:
 
 def _offers(peer: Peer) -> list[Offer]:
     """Read the file lists held of all payloads that count."""
-    offers = []
-    for catalogue in list(peer.node.catalogues.values()):
-        if not catalogue.followed:
-            continue
-        for payload in catalogue.contents.live_payloads().values():
-            raw = peer.read_object(payload.files.digest)
-            if raw is None:
-                continue
-            try:
-                files = decode_file_list(raw)
-            except PeerError:
-                continue  # its publisher's mistake: the payload cannot be used, others can
-            offers.append(Offer(catalogue, payload, files))
-    return offers
+    return [
+        Offer(held, payload, files)
+        for held in followed(peer)
+        for payload in held.contents.live_payloads().values()
+        if (files := file_list_of(peer, payload)) is not None
+    ]
 
 
 def _torrent(peer: Peer, offer: Offer) -> CheckedTorrent:

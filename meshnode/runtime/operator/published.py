@@ -1,4 +1,4 @@
-"""What is published of a catalogue, for who publishes more: `published` items, and `payloads`.
+"""The `published` items of a catalogue, for who publishes more.
 
 The log decides, not how far the index is: `published` waits until every segment that counts is
 indexed or refused here, and leaves out what is withdrawn and not hidden yet.
@@ -18,6 +18,7 @@ from meshnode.core.identifiers import sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.journal import READ_ONLY_HINT
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
+from meshnode.runtime.operator.payload_listing import require_followed
 from meshnode.runtime.peer import Peer
 
 PAGE_ITEMS = 1000  # a page is read and hashed by one worker thread, and sent as one message
@@ -34,7 +35,7 @@ async def published(peer: Peer, arguments: Published) -> AsyncGenerator[Message,
         UsageError: not followed here, or segments of it are missing and no peer can be asked.
         StorageError: the disk failed, so that the index cannot follow the log.
     """
-    held = _followed(peer, arguments)
+    held = require_followed(peer, arguments.catalogue)
     with peer.journal.notices.watch(lambda _: True) as watcher:
         while unsettled := _unsettled(peer, held):
             _require_progress(peer, held)
@@ -49,31 +50,6 @@ async def published(peer: Peer, arguments: Published) -> AsyncGenerator[Message,
             number += len(rows)
             yield {"event": {"published": rows}}
     yield {"result": {"items": number}}
-
-
-async def payloads(peer: Peer, arguments: Published) -> AsyncGenerator[Message, None]:
-    """Return collection, key, size, mirrors and risk of each live payload."""
-    contents = _followed(peer, arguments).contents
-    said = []
-    for name, payload in contents.live_payloads().items():
-        risk = contents.risks.get(name)
-        said.append(
-            {
-                "collection": payload.collection,
-                "key": payload.key.hex(),
-                "size_bytes": payload.size_bytes,
-                "mirrors": contents.mirrors_of(name),
-                "risk": risk[1].level if risk else payload.risk,
-            }
-        )
-    yield {"result": {"payloads": said}}
-
-
-def _followed(peer: Peer, arguments: Published) -> HeldCatalogue:
-    held = peer.node.catalogues.get(arguments.catalogue)
-    if held is None or not held.followed:
-        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
-    return held
 
 
 def _page(
@@ -121,5 +97,4 @@ def _require_progress(peer: Peer, held: HeldCatalogue) -> None:
 
 ACTIONS: dict[str, Action] = {
     "published": (Published, published),
-    "payloads": (Published, payloads),
 }

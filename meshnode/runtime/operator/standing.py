@@ -14,6 +14,7 @@ from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.core.overview import describe
+from meshnode.core.releases import Releases
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
 from meshnode.runtime.operator.collections import title_of
@@ -152,6 +153,13 @@ def currency(held: HeldCatalogue) -> dict[str, Any]:
     }
 
 
+def _conflicts(held: HeldCatalogue) -> list[dict[str, str]]:
+    """Return collection and version of each release that another contradicts, each once."""
+    found = Releases.of(held.contents.releases).conflicts()
+    names = dict.fromkeys((each.entry.collection, each.entry.version) for each in found)
+    return [{"collection": collection, "version": version} for collection, version in names]
+
+
 def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
     chain = held.chain
     live = [name for name in held.contents.segments if held.contents.live_segment(name)]
@@ -163,6 +171,7 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
         "segments": len(live),
         "payloads": len(held.contents.live_payloads()),
         "collections": sorted(held.contents.collections),
+        "conflicts": _conflicts(held),
         "clock": held.contents.clock,
         **currency(held),
         "logs": [

@@ -1,0 +1,147 @@
+"""Releases as people ask for them: by DOI, version, name or item; and for who makes another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from typing import Any
+
+import trio
+
+from meshnode.control import Message
+from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.dois import doi_key
+from meshnode.core.entries import encode_entry
+from meshnode.core.identifiers import Digest, Kid, catalogue_text, object_text
+from meshnode.core.releases import Release, Releases
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
+from meshnode.runtime.operator.collections import document_of, followed, title_of
+from meshnode.runtime.operator.history import issued_times
+from meshnode.runtime.operator.payload_listing import described, file_list_of, require_followed
+from meshnode.runtime.peer import Peer
+
+
+class Wanted(Arguments):
+    """Releases for which all that is given holds; `item` is bound to a file of them."""
+
+    catalogues: tuple[Catalogue, ...] = ()
+    collection: str | None = None
+    version: str | None = None
+    doi: str | None = None
+    name: HexDigest | None = None
+    item: str | None = None
+
+
+class Named(Arguments):
+    catalogue: Catalogue
+
+
+async def releases(peer: Peer, arguments: Wanted) -> AsyncGenerator[Message, None]:
+    """Return the releases found, by catalogue and in the order in which they were made."""
+    yield {"result": {"releases": await trio.to_thread.run_sync(_found, peer, arguments)}}
+
+
+async def release_entries(peer: Peer, arguments: Named) -> AsyncGenerator[Message, None]:
+    """Return every `release+` of a catalogue that counts, with its writer, as hexadecimal."""
+    held = require_followed(peer, arguments.catalogue)
+    said = [
+        (writer.hex(), encode_entry(entry).hex())
+        for (_, writer, _), entry in sorted(held.contents.releases.items())
+    ]
+    yield {"result": {"entries": said}}
+
+
+def _found(peer: Peer, arguments: Wanted) -> list[dict[str, Any]]:
+    said: list[dict[str, Any]] = []
+    for held in sorted(followed(peer, arguments.catalogues), key=lambda held: held.id):
+        known = Releases.of(held.contents.releases)
+        found = [each for each in known.all if _is_meant(peer, held, each, arguments)]
+        times = _times(peer, held, found)
+        said += [_said(peer, held, known, each, times.get(each.name)) for each in found]
+    return said
+
+
+def _is_meant(peer: Peer, held: HeldCatalogue, release: Release, arguments: Wanted) -> bool:
+    entry = release.entry
+    return (
+        arguments.collection in (None, entry.collection)
+        and arguments.version in (None, entry.version)
+        and (arguments.name is None or arguments.name in release.names)
+        and (arguments.doi is None or doi_key(entry.doi or "") == doi_key(arguments.doi))
+        and (arguments.item is None or _holds(peer, held, release, arguments.item))
+    )
+
+
+def _holds(peer: Peer, held: HeldCatalogue, release: Release, item: str) -> bool:
+    """Say whether a file of a payload of this release is an asset of the item."""
+    live, entry = held.contents.live_payloads(), release.entry
+    payloads = (live.get((entry.collection, key)) for key in entry.payloads)
+    lists = (file_list_of(peer, payload) for payload in payloads if payload is not None)
+    files = (file for files in lists if files is not None for file in files.files)
+    return any(bound == item for file in files for bound, _ in file.bindings)
+
+
+def _times(peer: Peer, held: HeldCatalogue, found: Iterable[Release]) -> dict[Digest, int]:
+    by_writer: dict[Kid, set[Digest]] = {}
+    for release in found:
+        by_writer.setdefault(release.writer, set()).add(release.name)
+    times: dict[Digest, int] = {}
+    for writer, names in by_writer.items():
+        times |= issued_times(peer.store, held, writer, names)
+    return times
+
+
+def _said(
+    peer: Peer, held: HeldCatalogue, known: Releases, release: Release, issued: int | None
+) -> dict[str, Any]:
+    entry, writer = release.entry, release.writer
+    grant = held.chain.writer(writer) if held.chain else None
+    former = known.predecessor(release)
+    return {
+        "catalogue": catalogue_text(held.id),
+        "catalogue_title": title_of(held),
+        "collection": entry.collection,
+        "collection_titles": dict(document_of(peer, held, entry.collection).titles),
+        **_short(release),
+        "issued": issued,
+        "writer": grant.label if grant else writer.hex(),
+        "clock": entry.clock,
+        "supersedes": object_text(entry.supersedes) if entry.supersedes else None,
+        "predecessor": _short(former) if former else None,
+        "successors": [_short(each) for each in known.successors(release)],
+        "is_newest": not known.successors(release),
+        "conflicts": [_short(each) for each in known.rivals(release)],
+        "payloads": list(_payloads(peer, held, release)),
+        "blueprint": _blueprint(release),
+    }
+
+
+def _short(release: Release) -> dict[str, Any]:
+    entry = release.entry
+    return {"release": object_text(release.name), "version": entry.version, "doi": entry.doi}
+
+
+def _payloads(peer: Peer, held: HeldCatalogue, release: Release) -> Iterator[dict[str, Any]]:
+    """Yield what is known of each payload; of one that is withdrawn or not here yet its key."""
+    live = held.contents.live_payloads()
+    for key in sorted(release.entry.payloads):
+        payload = live.get((release.entry.collection, key))
+        yield {"key": key.hex(), "is_live": payload is not None} | (
+            described(peer, held, payload) if payload else {}
+        )
+
+
+def _blueprint(release: Release) -> dict[str, str] | None:
+    blueprint = release.entry.blueprint
+    if blueprint is None:
+        return None
+    return {
+        "manifest": object_text(blueprint.manifest.digest),
+        "environment": object_text(blueprint.environment.digest),
+        "sources": blueprint.sources.hex(),
+    }
+
+
+ACTIONS: dict[str, Action] = {
+    "releases": (Wanted, releases),
+    "release_entries": (Named, release_entries),
+}
