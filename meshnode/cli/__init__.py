@@ -12,6 +12,7 @@ from typer.main import get_command
 from meshnode import __version__
 from meshnode.cli import (
     catalogue,
+    cite,
     collection,
     compact,
     config,
@@ -57,6 +58,7 @@ for commands in (
     search.app,
     get.app,
     release.listing,
+    cite.app,
     log.app,
     withdraw.app,
     compact.app,

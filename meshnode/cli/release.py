@@ -204,6 +204,13 @@ def print_payload(payload: Message) -> None:
         out.print(Text(f"    mirror {url}"))
 
 
+def version_line(release: Message) -> str:
+    """Return version, DOI and standing of a release in one line."""
+    notes = "" if release["is_newest"] else ", superseded"
+    notes += ", in conflict" if release["conflicts"] else ""
+    return f"{_named(release)}{notes}"
+
+
 def day(unix: int | None) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d") if unix is not None else ""
 

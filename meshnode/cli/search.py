@@ -17,7 +17,7 @@ from rich.text import Text
 from meshnode.cli.access import reach
 from meshnode.cli.collection import title_in
 from meshnode.cli.naming import ReleaseName, release_name, releases_named
-from meshnode.cli.release import print_release
+from meshnode.cli.release import print_release, version_line
 from meshnode.cli.standing import overdue_line
 from meshnode.cli.terminal import (
     HomeOption,
@@ -142,13 +142,16 @@ def show(
         _show_releases(home, name, catalogue or [], as_json=as_json)
         return
 
-    async def ask() -> tuple[list[Message], list[str]]:
+    async def ask() -> list[Message]:
         query = _query(None, None, collection, catalogue, [item])
         async with reach(home) as control:
             found = [each async for each in found_by(control, "search", **query, limit=SHOWN_MAX)]
-            return found, [await _licence(control, each) for each in found]
+            for each in found:
+                each["licence"] = await _licence(control, each)
+                each["releases"] = await _releases(control, each)
+            return found
 
-    found, licences = run_async(ask)
+    found = run_async(ask)
     if not found:
         raise UsageError(
             f"no item {item!r} is visible here",
@@ -161,8 +164,8 @@ def show(
     if as_json:
         print_json([{**each, "item": json.loads(each["item"])} for each in found])
         return
-    for each, licence in zip(found, licences, strict=True):
-        _print_item(each, licence)
+    for each in found:
+        _print_item(each)
 
 
 @app.command(rich_help_panel="Use")
@@ -322,13 +325,27 @@ async def _licence(control: Control, each: Message) -> str:
     return str(json.loads(answer["document"]).get("license", "not said"))
 
 
-def _print_item(each: Message, licence: str) -> None:
+async def _releases(control: Control, each: Message) -> list[Message]:
+    """Return the releases that hold an asset of this item, with what STAC says of them."""
+    from meshnode.runtime.datasets.version_links import version_members
+
+    where = {"catalogues": [each["catalogue"]], "collection": each["collection"]}
+    answer = await control.ask("releases", **where, item=each["id"])
+    names = ("release", "version", "doi", "is_newest", "predecessor", "successors", "conflicts")
+    return [
+        {**{name: release[name] for name in names}, "stac": version_members(release)}
+        for release in answer["releases"]
+    ]
+
+
+def _print_item(each: Message) -> None:
     item = json.loads(each["item"])
     out.print(Text(item["id"], style="bold"))
     if title := item["properties"].get("title"):
         out.print(Text(str(title)))
     print_fields(
-        licence=licence,
+        licence=each["licence"],
+        releases="\n".join(version_line(release) for release in each["releases"]),
         collection="\n".join(
             filter(None, (each["collection"], title_in(each["collection_titles"])))
         ),

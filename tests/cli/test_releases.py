@@ -17,7 +17,7 @@ from meshnode.runtime.maintainer.staging import stage, stage_collection
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.service import offline
 from tests.cli.command_line import CommandLine, tree
-from tests.cli.test_bad_input import assert_refused
+from tests.cli.test_bad_input import assert_refused, town, write_items
 from tests.cli.test_collections import TITLED
 from tests.runtime.homes import publisher_of, result_of
 
@@ -225,7 +225,7 @@ def test_a_release_of_an_unknown_collection_is_refused(shelf: CommandLine) -> No
     ],
 )
 def test_a_release_that_is_not_here_is_named(shelf: CommandLine, name: str, message: str) -> None:
-    for command in ("show", "get"):
+    for command in ("show", "get", "cite"):
         said = shelf.call(command, name)
         assert (said.status, said.out) == (1, "")
         assert said.err.splitlines()[0] == f"error: {message}"
@@ -248,11 +248,12 @@ def test_releases_that_contradict_each_other_are_shown_and_neither_is_preferred(
     ours, theirs = shelf.call("show", f"doi:{DOI}", "--json").json
     for one, rival in ((ours, theirs), (theirs, ours)):
         assert [each["release"] for each in one["conflicts"]] == [rival["release"]]
-    assert_refused(
-        shelf.call("get", f"doi:{DOI}"),
-        f"2 releases are called doi:{DOI}, which is a conflict",
-        f"name one: release:{ours['release']}, release:{theirs['release']}",
-    )
+    for command in ("get", "cite"):
+        assert_refused(
+            shelf.call(command, f"doi:{DOI}"),
+            f"2 releases are called doi:{DOI}, which is a conflict",
+            f"name one: release:{ours['release']}, release:{theirs['release']}",
+        )
     named = shelf.call("show", f"release:{theirs['release']}", "--json").json
     assert [each["release"] for each in named] == [theirs["release"]]
 
@@ -294,3 +295,45 @@ def test_a_release_without_files_has_nothing_to_fetch(shelf: CommandLine) -> Non
         "--asset is one of an item's",
         "name the item, not its release",
     )
+
+
+def test_a_release_is_cited_in_four_forms(shelf: CommandLine, keys: tuple[str, str]) -> None:
+    create(shelf, "2021", "--payload", keys[0], "--doi", DOI)
+    cited = shelf.call("cite", f"doi:{DOI}").out
+    year = shelf.call("versions", "towns").out.split()[2][:4]
+    assert cited == (
+        f"Yukon ({year}): Towns of Yukon. Version 2021. Towns. Dataset. https://doi.org/{DOI}\n"
+    )
+    in_french = shelf.call("cite", "release:towns@2021", LANG="fr_CA.UTF-8").out
+    assert in_french.startswith(f"Yukon ({year}): Villes du Yukon. Version 2021.")
+    forms = shelf.call("cite", f"doi:{DOI}", "--json").json
+    assert list(forms) == ["text", "bibtex", "csl", "datacite"]
+    bibtex = shelf.call("cite", f"doi:{DOI}", "--format", "bibtex").out
+    assert bibtex == f"{forms['bibtex']}\n"
+    for form in ("csl", "datacite"):
+        assert shelf.call("cite", f"doi:{DOI}", "--format", form).json == forms[form]
+    assert forms["datacite"]["sizes"] == ["7 bytes"]
+    assert_refused(
+        shelf.call("cite", "towns"),
+        "'towns' is not the name of a release",
+        "doi:10.5072/example, release:COLLECTION@VERSION, or release:bafkrei…",
+    )
+
+
+def test_an_item_is_shown_with_the_releases_that_hold_its_files(
+    shelf: CommandLine, keys: tuple[str, str]
+) -> None:
+    write_items(shelf.folder / "items.ndjson", town("dawson"), town("carcross"))
+    assert shelf.call("publish", "items.ndjson", "--offline").status == 0
+    create(shelf, "2021", "--payload", keys[0], "--doi", DOI)
+    create(shelf, "2022", "--payload", keys[0], "--payload", keys[1], "--supersedes", "2021")
+    lines = shelf.call("show", "dawson").out.splitlines()
+    assert lines[2:4] == [f"releases    2021 (doi:{DOI}), superseded", f"{'':12}2022"]
+    (item,) = shelf.call("show", "dawson", "--json").json
+    old, new = item["releases"]
+    assert old["stac"]["properties"] == {"version": "2021", "sci:doi": DOI, "deprecated": True}
+    assert [link["rel"] for link in new["stac"]["links"]] == ["predecessor-version"]
+    raw = (shelf.folder / "items.ndjson").read_text().splitlines()[0]
+    assert shelf.call("show", "dawson", "--raw").out == raw
+    (other,) = shelf.call("show", "carcross", "--json").json
+    assert other["releases"] == []

@@ -123,6 +123,15 @@ def licence_problem(value: Mapping[str, Any]) -> str | None:
     return None
 
 
+def is_listed(licence: str) -> bool:
+    """Say whether a licence is one identifier of the SPDX list, written as SPDX writes it."""
+    try:
+        is_canonical = canonicalize_license_expression(licence) == licence
+    except InvalidLicenseExpression:
+        return False
+    return is_canonical and re.fullmatch(r"(?!LicenseRef-)[\w.+-]+", licence) is not None
+
+
 def minimal_collection(collection: str) -> bytes:
     """Return a valid STAC Collection that says no more than that it exists."""
     return to_json(
