@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshnode.cli.terminal import JsonOption, counted, err, out, print_json, print_labelled
+from meshnode.cli.publish import REFUSED_SHOWN_MAX
+from meshnode.cli.terminal import (
+    JsonOption,
+    counted,
+    err,
+    out,
+    print_json,
+    print_labelled,
+    run_async,
+)
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
+    from meshnode.runtime.maintainer.sources import Reading
+    from meshnode.runtime.segments.items import RefusedItem
     from meshnode.runtime.segments.validation import Problem
 
 STANDARD_INPUT = "-"
@@ -28,9 +40,13 @@ def inventory() -> None:
 @app.command()
 def lint(
     names: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(help="File names, or a folder for those below it, or - for lines."),
-    ],
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Check the names of a CSV or Parquet table, too.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="The table's column of names or URLs.")] = "url",
     as_json: JsonOption = False,
 ) -> None:
     """Check file names by the convention of Data for Canada.
@@ -50,7 +66,10 @@ def lint(
     from meshnode.runtime.maintainer.inventories.names import SYNTAX, lint
     from meshnode.runtime.segments.validation import is_refused
 
-    found = [(name, lint(name)) for name in _names(names)]
+    if not names and table is None:
+        raise UsageError("no names are given", hint="name files, a folder, - or --table")
+    given = [*_names(names or []), *(_names_in(table, column) if table else ())]
+    found = [(name, lint(name)) for name in given]
     refused = sum(is_refused(problems) for _, problems in found)
     doubtful = sum(bool(problems) for _, problems in found) - refused
     if as_json:
@@ -68,14 +87,84 @@ def lint(
         )
 
 
+@app.command()
+def items(
+    source: Annotated[
+        str,
+        typer.Argument(help="A CSV or Parquet table (file or URL), a folder of files, or -."),
+    ],
+    mapping: Annotated[Path, typer.Option(help="How a row or a file becomes an item (TOML).")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write, or - for standard output.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write the items that an inventory gives, as NDJSON. Nothing is signed or published.
+
+    `meshnode sync SOURCE --mapping FILE` makes the same items and publishes what changed.
+
+    Examples:
+
+      meshnode inventory items files.csv --mapping orthoimagery.toml --to items.ndjson
+
+      meshnode inventory items /data/processed --mapping d4c.toml --to - | head -1
+    """
+    from meshnode.runtime.maintainer.inventories.mapping import read_mapping
+    from meshnode.runtime.maintainer.sources.opening import opened
+    from meshnode.runtime.segments.export import export_ndjson
+
+    how = read_mapping(mapping)
+    refused: list[RefusedItem] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="meshnode-") as folder,
+        opened(source, (), Path(folder) / "sources.db", how) as reading,
+    ):
+        number = run_async(lambda: export_ndjson(_good_items(reading, refused), to))
+    if as_json and str(to) != "-":
+        said = [{"where": r.where, "id": r.id, "reason": r.reason} for r in refused]
+        print_json({"items": number, "to": str(to), "refused": said})
+    else:
+        for each in refused[:REFUSED_SHOWN_MAX]:
+            print_labelled("refused", f"{each.where}: {each.reason}", "yellow", err)
+        err.print(f"{counted(number, 'item')} written to {to}")
+    if refused:
+        raise UsageError(
+            f"{counted(len(refused), 'row')} gave no item",
+            hint="mend the files or the mapping; --json names them all",
+        )
+
+
+async def _good_items(reading: Reading, refused: list[RefusedItem]) -> AsyncIterator[bytes]:
+    """Yield the items' bytes; the others are added to `refused`."""
+    from meshnode.runtime.segments.items import ItemText
+
+    for item in reading.items:
+        if isinstance(item, ItemText):
+            yield item.raw
+        else:
+            refused.append(item)
+
+
 def _names(given: list[str]) -> Iterator[str]:
     for each in given:
         if each == STANDARD_INPUT:
-            yield from (line.strip().rpartition("/")[2] for line in sys.stdin if line.strip())
+            yield from (_last(line.strip()) for line in sys.stdin if line.strip())
         elif Path(each).is_dir():
             yield from (path.name for path in sorted(Path(each).rglob("*")) if path.is_file())
         else:
-            yield each.rpartition("/")[2]
+            yield _last(each)
+
+
+def _names_in(table: Path, column: str) -> Iterator[str]:
+    from meshnode.runtime.maintainer.inventories.rows import read_table
+
+    for row in read_table(table).rows:
+        if column not in row.values:
+            known = ", ".join(row.values)
+            raise UsageError(f"{table} has no column {column!r}", hint=f"it has {known}"[:300])
+        yield _last(str(row.values[column]))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _said(name: str, problems: list[Problem]) -> dict[str, Any]:

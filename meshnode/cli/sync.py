@@ -41,6 +41,7 @@ from meshnode.errors import UsageError
 if TYPE_CHECKING:
     from meshnode.core.entries import Reason
     from meshnode.runtime.maintainer.batches import Batch, Finding
+    from meshnode.runtime.maintainer.inventories.mapping import Mapping
     from meshnode.runtime.maintainer.plans import Plan, Within
     from meshnode.runtime.maintainer.sources import Given, Reading
     from meshnode.runtime.segments.validation import Problem
@@ -69,6 +70,12 @@ def sync(
     collection_json: Annotated[
         list[Path] | None,
         typer.Option("--collection-json", help="A STAC Collection document (repeatable)."),
+    ] = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            help="The source is an inventory of files, or a folder of them: how items are made."
+        ),
     ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Withdraw what is gone from the source.")
@@ -113,12 +120,15 @@ def sync(
       meshnode sync items.ndjson --dry-run
 
       meshnode sync https://stac.example.org/v1 --collection landsat --prune
+
+      meshnode sync files.csv --mapping orthoimagery.toml
     """
     if timer is not None:
         print_timer(timer, home)
         return
     from meshnode.runtime.datasets.collection import read_document
     from meshnode.runtime.maintainer.drafts import parse_reason
+    from meshnode.runtime.maintainer.inventories.mapping import read_mapping
     from meshnode.runtime.maintainer.reports import reporting
     from meshnode.runtime.maintainer.sources.opening import opened
     from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
@@ -132,6 +142,7 @@ def sync(
         skip_invalid=skip_invalid,
         signs=not dry_run,
         check=ExtensionSchemas(schemas).check if schemas else check_item,
+        mapping=read_mapping(mapping) if mapping else None,
     )
     signing = Signing(
         home,
@@ -147,7 +158,9 @@ def sync(
     async def work() -> Message:
         async with signing.session() as session:
             with (
-                opened(source, wanted.collections, signing.layout.sources) as reading,
+                opened(
+                    source, wanted.collections, signing.layout.sources, wanted.mapping
+                ) as reading,
                 reporting(report) as tell,
             ):
                 done = await _synchronise(session, reading, tell, wanted)
@@ -183,6 +196,7 @@ class Wanted:
     skip_invalid: bool
     signs: bool
     check: Callable[[dict[str, Any], str], list[Problem]]
+    mapping: Mapping | None
 
 
 async def _synchronise(

@@ -35,9 +35,10 @@ class Web:
 
 @dataclass
 class Folder(Web):
-    """A static folder with ETags, as object stores serve one."""
+    """A static folder with ETags and range requests, as object stores serve one."""
 
     root: Path = Path()
+    knows_ranges: bool = True
 
     def route(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
         file = self.root / path.lstrip("/")
@@ -45,6 +46,17 @@ class Folder(Web):
             return Answer(404)
         data = file.read_bytes()
         return Answer(200, data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"'})
+
+    def part(self, whole: Answer, wanted: str | None) -> Answer:
+        """Return the part that the header Range asks for."""
+        if whole.status != 200 or wanted is None or not self.knows_ranges:
+            return whole
+        first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+        body = whole.body[first : last + 1]
+        if not body:
+            return Answer(416)
+        place = f"bytes {first}-{first + len(body) - 1}/{len(whole.body)}"
+        return Answer(206, body, whole.headers | {"Content-Range": place})
 
 
 @dataclass
@@ -129,6 +141,8 @@ def serving(web: Web) -> Iterator[str]:
             answer = answer or web.route(self.command, parts.path, query, body)
             if answer.headers.get("ETag", "-") == self.headers.get("If-None-Match"):
                 answer = Answer(304, b"", answer.headers)
+            if isinstance(web, Folder):
+                answer = web.part(answer, self.headers.get("Range"))
             web.answered.append((self.path, answer.status))
             self.send_response(answer.status)
             for name, value in answer.headers.items():

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from meshnode.errors import UsageError
 from meshnode.runtime.index.dguids import PATTERN, Dguid, parse_dguid
+from meshnode.runtime.maintainer.inventories.dates import DATE, Span, span_of
 from meshnode.runtime.segments.validation import Problem, Severity
 
 SYNTAX: Final = "[region]_[source]-[DGUID]_[package]_[date]_[variant]_[version].[extension]"
@@ -25,10 +25,6 @@ _EXTENSION: Final = re.compile(
     r"((?:\.[A-Za-z][A-Za-z0-9]{0,15})?\.(?:gz|zst|xz|zip|torrent)|\.[A-Za-z][A-Za-z0-9]{0,15})$"
 )
 _REGION: Final = re.compile(r"[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?")
-_DATE: Final = re.compile(
-    r"(?P<year>(?:18|19|20|21)\d\d)(?:(?P<dash>-?)(?P<month>0[1-9]|1[0-2])"
-    r"(?:(?P=dash)(?P<day>0[1-9]|[12]\d|3[01])(?P<time>T\d\d:?\d\d:?\d\d)?)?)?"
-)
 _VERSION: Final = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _WITH_DGUID: Final = re.compile(rf"(?P<source>.+?)(?P<mark>[-_])(?P<dguid>{PATTERN})_(?P<rest>.+)")
 _PROJECTION: Final = re.compile(r"(epsg|nad|wgs|utm|srid)[-:]?\d+", re.IGNORECASE)
@@ -53,23 +49,9 @@ class FileName:
     extension: str
 
     @property
-    def span(self) -> tuple[datetime, datetime]:
+    def span(self) -> Span:
         """The first and the last second (UTC) of the date, which is as exact as it is written."""
-        found = _DATE.fullmatch(self.date)
-        assert found is not None
-        year, month, day = (int(found[part] or 1) for part in ("year", "month", "day"))
-        first = datetime(year, month, day, tzinfo=UTC)
-        if found["time"]:
-            hour, minute, second = map(int, re.findall(r"\d\d", found["time"]))
-            moment = first.replace(hour=hour, minute=minute, second=second)
-            return moment, moment
-        if found["day"]:
-            following = first + timedelta(days=1)
-        elif found["month"]:
-            following = (first + timedelta(days=31)).replace(day=1)
-        else:
-            following = first.replace(year=year + 1)
-        return first, following - timedelta(seconds=1)
+        return span_of(self.date)
 
     def parts(self) -> dict[str, str]:
         """Return the parts that the name has, by their names."""
@@ -97,22 +79,29 @@ def parse_name(name: str) -> FileName:
     """
     if not _CHARACTERS.fullmatch(name.replace("_", "-")):
         raise UnfitNameError("it has characters other than letters, digits and - _ . : +")
-    ending = _EXTENSION.search(name)
-    if ending is None:
+    stem, extension = split_name(name)
+    if not extension:
         raise UnfitNameError("it has no extension")
-    region, _, rest = name[: ending.start()].partition("_")
+    region, _, rest = stem.partition("_")
     if not _REGION.fullmatch(region):
         raise UnfitNameError(f"{region!r} at its start is no region, such as ca or ca-yt")
     source, dguid, rest = _source(rest)
     package, date, after = _around_date(rest)
     variant, version = _variant_and_version(after)
-    extension = ending[0].removeprefix(".")
     parsed = FileName(region, source, dguid, package, date, variant, version, extension)
     try:
         _ = parsed.span
     except ValueError as error:
         raise UnfitNameError(f"{date!r} is no date: {error}") from error
     return parsed
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Return a file's name without its extension, and the extension, such as tif or csv.gz."""
+    ending = _EXTENSION.search(name)
+    if ending is None:
+        return name, ""
+    return name[: ending.start()], ending[0].removeprefix(".")
 
 
 def lint(name: str) -> list[Problem]:
@@ -138,7 +127,7 @@ def _around_date(rest: str) -> tuple[str, str, list[str]]:
     """Return the package, the date, and the parts after it."""
     parts = rest.split("_")
     for place, part in enumerate(parts):
-        if _DATE.fullmatch(part):
+        if DATE.fullmatch(part):
             package = "_".join(parts[:place])
             if not package:
                 raise UnfitNameError(f"it has no package before its date {part}")
@@ -148,7 +137,7 @@ def _around_date(rest: str) -> tuple[str, str, list[str]]:
 
 def _variant_and_version(parts: list[str]) -> tuple[str | None, str | None]:
     version = None
-    if parts and (_VERSION.fullmatch(parts[-1]) or _DATE.fullmatch(parts[-1])):
+    if parts and (_VERSION.fullmatch(parts[-1]) or DATE.fullmatch(parts[-1])):
         version = parts.pop()
     return "_".join(parts) or None, version
 

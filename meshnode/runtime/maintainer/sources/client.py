@@ -7,6 +7,7 @@ himself, none of it leads into his own network.
 from __future__ import annotations
 
 import io
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ TIMEOUT: Final = httpx.Timeout(120.0, connect=10.0)  # a page of an API may take
 _TRANSIENT: Final = (429, 500, 502, 503, 504)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _CHUNK_BYTES: Final = 1 << 16
+_CONTENT_RANGE: Final = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<total>\d+)")
 
 
 class PassingError(Exception):
@@ -53,23 +55,33 @@ class Request:
     body: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some bytes of a file, how many it has in all, and its ETag if the server says one."""
+
+    body: bytes
+    total_bytes: int
+    etag: str | None
+
+
 class Client:
     """Asks the servers of one source, in any thread. Use as a context manager.
 
     Args:
-        source: the URL that the operator named.
+        source: the URL that the operator named; None: none, so nothing local is allowed.
         responses: what was answered last time; a server that says "not modified" sends nothing.
         pause: waits for so many seconds; by default until the block ends at most.
     """
 
     def __init__(
         self,
-        source: str,
+        source: str | None,
         responses: Responses | None = None,
         pause: Callable[[float], object] | None = None,
     ) -> None:
-        self._allows_local = any(map(is_forbidden, _addresses(source)))
-        self._vetted = {_host(source)}
+        self._source = source
+        self._allows_local: bool | None = None  # not known before the first request
+        self._vetted = {_host(source)} if source is not None else set()
         self._responses = responses
         self._is_over = threading.Event()
         self._pause = pause or self._is_over.wait
@@ -115,6 +127,26 @@ class Client:
         """
         self._retried(Request(url), None, file, FILE_BYTES_MAX)
 
+    def part(self, url: str, first: int, size_bytes: int) -> Part:
+        """Return some bytes of a file (RFC 9110 section 14); fewer at its end.
+
+        Raises:
+            UsageError: as `document`, or the server answers with something else than that part.
+        """
+        wanted = f"bytes={first}-{first + size_bytes - 1}"
+        headers = {"Range": wanted, "Accept-Encoding": "identity"}
+        buffer = io.BytesIO()
+        response, _ = self._retried(Request(url, headers=headers), None, buffer, size_bytes)
+        content = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        body, total = buffer.getvalue(), int(content["total"]) if content else 0
+        if (
+            content is None
+            or int(content["first"]) != first
+            or len(body) != min(size_bytes, total - first)
+        ):
+            raise UsageError(f"{url} answers with another part than the one asked for")
+        return Part(body, total, response.headers.get("ETag"))
+
     def _retried(
         self, request: Request, kept: Kept | None, file: BinaryIO, size_bytes_max: int
     ) -> tuple[httpx.Response, str]:
@@ -149,7 +181,7 @@ class Client:
                 if response.status_code in _REDIRECTS:
                     url = urljoin(url, response.headers.get("Location", ""))
                     continue
-                _check_status(url, response)
+                _check_status(url, response, is_partial="Range" in headers)
                 _copy(response, file, size_bytes_max)
                 return response, url
         raise UsageError(f"{request.url} leads in circles: more than {REDIRECTS_MAX} redirects")
@@ -157,6 +189,9 @@ class Client:
     def _vet(self, url: str) -> None:
         """Refuse a URL that leads into the operator's network from a source that is not there."""
         host = _host(url)
+        if self._allows_local is None:
+            named = _addresses(self._source) if self._source is not None else []
+            self._allows_local = any(map(is_forbidden, named))
         if self._allows_local or host in self._vetted:
             return
         for address in _addresses(url):
@@ -168,8 +203,12 @@ class Client:
         self._vetted.add(host)
 
 
-def _check_status(url: str, response: httpx.Response) -> None:
+def _check_status(url: str, response: httpx.Response, *, is_partial: bool) -> None:
     status = response.status_code
+    if is_partial and status == httpx.codes.OK:
+        raise UsageError(f"{url} is given as a whole only: its server knows no range requests")
+    if is_partial and status == httpx.codes.PARTIAL_CONTENT:
+        return
     if status in _TRANSIENT:
         raise PassingError(f"HTTP {status}", _seconds(response.headers.get("Retry-After")))
     if status not in (httpx.codes.OK, httpx.codes.NOT_MODIFIED):

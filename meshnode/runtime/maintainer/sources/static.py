@@ -7,9 +7,8 @@ out is told as a part that cannot be read, for nobody knows then what the catalo
 from __future__ import annotations
 
 import os.path
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +17,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 from meshnode.errors import UsageError
 from meshnode.runtime.maintainer.sources import Given, Reading
 from meshnode.runtime.maintainer.sources.addresses import with_absolute_addresses
+from meshnode.runtime.maintainer.sources.ahead import AT_ONCE, ahead
 from meshnode.runtime.maintainer.sources.client import Client
 from meshnode.runtime.maintainer.sources.documents import Documents
 from meshnode.runtime.segments.format import ITEM_BYTES_MAX
 from meshnode.runtime.segments.items import ItemText, RefusedItem
 from meshnode.runtime.segments.json_text import JsonTextError, parse_object, written
-
-AT_ONCE: Final = 4  # requests to one server: more is no politeness
-AHEAD_MAX: Final = 32  # documents asked for before they are needed; bounds the memory
 
 _MEMBERS: Final = ("item", "child")
 
@@ -100,7 +97,7 @@ class Walk:
         return Links.of(value, url)
 
     def _fetched(self, urls: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[Given]:
-        for url, document in _ahead(pool, self._document, urls):
+        for url, document in ahead(pool, self._document, urls):
             yield document if isinstance(document, RefusedItem) else _item(url, document)
 
     def _document(self, url: str) -> bytes | RefusedItem:
@@ -141,20 +138,6 @@ def _without_members(value: dict[str, Any], raw: bytes) -> bytes:
 def _targets(links: Iterable[dict[str, Any]], url: str, rel: str) -> tuple[str, ...]:
     hrefs = [link.get("href") for link in links if link.get("rel") == rel]
     return tuple(urljoin(url, href) for href in hrefs if isinstance(href, str))
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, fetch: Callable[[str], bytes | RefusedItem], urls: Sequence[str]
-) -> Iterator[tuple[str, bytes | RefusedItem]]:
-    """Yield each URL with its document, in order, while the next ones are under way."""
-    running: deque[tuple[str, Future[bytes | RefusedItem]]] = deque()
-    for url in urls:
-        running.append((url, pool.submit(fetch, url)))
-        if len(running) == AHEAD_MAX:
-            first, future = running.popleft()
-            yield first, future.result()
-    for first, future in running:
-        yield first, future.result()
 
 
 def _item(url: str, raw: bytes) -> Given:
