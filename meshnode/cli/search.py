@@ -52,6 +52,14 @@ CollectionOption = Annotated[
 CataloguesOption = Annotated[
     list[str] | None, typer.Option("--catalogue", help="Only these catalogues, by id (repeatable).")
 ]
+DguidOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dguid",
+        help="Only this place of Statistics Canada: 2021A00056001009, or A00056001009 for every "
+        "year (repeatable).",
+    ),
+]
 IdsOption = Annotated[list[str] | None, typer.Option("--id", help="Only these items (repeatable).")]
 
 
@@ -83,6 +91,7 @@ def search(
     collection: CollectionOption = None,
     catalogue: CataloguesOption = None,
     item: IdsOption = None,
+    dguid: DguidOption = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most items to show.")] = 20,
     count: Annotated[bool, typer.Option("--count", help="Only count what matches.")] = False,
     as_json: JsonOption = False,
@@ -94,8 +103,10 @@ def search(
       meshnode search --bbox -135.3,60.6,-134.9,60.8
 
       meshnode search --datetime 2021-01-01T00:00:00Z/.. --collection ca-yt-orthoimagery --json
+
+      meshnode search --dguid A00056001009
     """
-    query = _query(bbox, datetime, collection, catalogue, item)
+    query = _query(bbox, datetime, collection, catalogue, item, dguid)
 
     async def ask() -> Found:
         async with reach(home) as control:
@@ -177,6 +188,7 @@ def export(
     datetime: DatetimeOption = None,
     collection: CollectionOption = None,
     catalogue: CataloguesOption = None,
+    dguid: DguidOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export what is visible: NDJSON with the published bytes, or one GeoParquet file.
@@ -189,7 +201,7 @@ def export(
     """
     from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
 
-    query = _query(bbox, datetime, collection, catalogue, None)
+    query = _query(bbox, datetime, collection, catalogue, None, dguid)
 
     async def write() -> int:
         async with reach(home) as control, aclosing(found_by(control, "search", **query)) as found:
@@ -274,6 +286,7 @@ def _query(
     collections: list[str] | None,
     catalogues: list[str] | None,
     ids: list[str] | None,
+    dguids: list[str] | None = None,
 ) -> Message:
     query = {
         "bbox": _numbers(bbox) if bbox else None,
@@ -281,6 +294,7 @@ def _query(
         "collections": collections,
         "catalogues": catalogues,
         "ids": ids,
+        "dguids": dguids,
     }
     return {key: value for key, value in query.items() if value}
 

@@ -436,6 +436,23 @@ def test_filters_by_catalogue_collection_and_id_combine(index):
     assert index.count(Query(collections=("nowhere",), ids=("a",))) == 0
 
 
+def test_a_place_is_found_by_its_dguid_in_one_year_or_in_all(index):
+    said = b'{"properties":{"dguid":"2021A00056001009"}}'
+    named = "ca-yt_whitehorse-2019A00056001009_orthoimagery_2019_200mm"
+    both = "ca-ab_edmonton-2023A00054811061_orthoimagery_2023"
+    rows = [CheckedRow("x", 0, None, None, OTTAWA, None, said), row(named)]
+    add(index, ref("s", 1), *rows, CheckedRow(both, 0, None, None, OTTAWA, None, said), row("none"))
+
+    assert set(ids(index, dguids=("A00056001009",))) == {"x", named, both}
+    assert ids(index, dguids=("2019a00056001009",)) == [named]
+    assert set(ids(index, dguids=("2021A00056001009",), ids=("x", named))) == {"x"}
+    assert ids(index, dguids=("A00054811061",)) == []  # what the item says counts, not its id
+    assert len(ids(index, dguids=("A00056001009",) * 1000)) == 3
+
+    index.drop(ref("s", 1).key)
+    assert ids(index, dguids=("A00056001009",)) == []
+
+
 def test_pages_follow_each_other_without_gap_or_repetition(index):
     for n in range(7):
         add(
@@ -469,6 +486,7 @@ def test_counting_agrees_with_searching(index, monkeypatch, near_max):
         Query(interval=(1, None)),
         Query(catalogues=(CITY,)),
         Query(ids=("a",), bbox=OTTAWA, interval=(3, 3), collections=("ortho",)),
+        Query(dguids=("A00056001009",)),
     ):
         assert index.count(query) == len(index.search(query))
 
@@ -484,6 +502,8 @@ def test_counting_agrees_with_searching(index, monkeypatch, near_max):
         {"interval": (2, 1)},
         {"interval": (1 << 64, None)},
         {"ids": ("x",) * 1001},
+        {"dguids": ("2021",)},
+        {"dguids": ("A00021",) * 1001},
     ],
 )
 def test_a_query_outside_its_bounds_is_the_operators_error(fields):

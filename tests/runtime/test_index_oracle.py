@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ COLLECTIONS = ["census", "ortho"]
 WRITERS = [Kid(bytes([n]) * 16) for n in (1, 2)]
 DIGESTS = [Digest(bytes([n]) * 32) for n in range(1, 5)]
 IDS = ["a", "b", "c", "d"]
+DGUIDS = ["2021A00056001009", "2016A00056001009", "2021A00054811061"]
+WANTED = [*DGUIDS, "A00056001009", "a00054811061", "A00021"]
 WORLD = (-1_800_000_000, -900_000_000, 1_800_000_000, 900_000_000)
 # Corners at which floats, poles and the antimeridian bite; ties are wanted.
 LONGITUDES = [-180.0, -179.9999999, -100.1, -75.0, 0.0, 1e-9, 75.3, 179.9999999, 180.0]
@@ -46,6 +49,8 @@ def rows(draw, id_: str) -> CheckedRow:
     if start is not None and end is not None:
         start, end = min(start, end), max(start, end)
     item = draw(st.sampled_from([b'{"x":1}', b'{"x":2}', b"{}", b'{"x":"' + b"long" * 40 + b'"}']))
+    if dguid := draw(st.sampled_from(["", *DGUIDS])):
+        item = b'{"properties":{"dguid":"%s"}}' % dguid.encode()
     clock = draw(st.none() | clocks)
     return CheckedRow(id_, draw(times), start, end, draw(boxes()), clock, item)
 
@@ -110,6 +115,7 @@ def queries(draw) -> Query:
         ids=draw(st.just(()) | some_ids),
         collections=draw(st.just(()) | st.tuples(collections)),
         catalogues=draw(st.just(()) | st.tuples(catalogues)),
+        dguids=draw(st.just(()) | st.lists(st.sampled_from(WANTED), min_size=1).map(tuple)),
         bbox=draw(st.none() | boxes()),
         interval=draw(st.none() | st.just((first, last))),
         limit=draw(st.integers(1, 4)),
@@ -167,9 +173,15 @@ def _matches(query: Query, name: tuple[CatalogueId, str, str], row: CheckedRow) 
         (not query.catalogues or name[0] in query.catalogues)
         and (not query.collections or name[1] in query.collections)
         and (not query.ids or name[2] in query.ids)
+        and (not query.dguids or any(_is_of(wanted.upper(), row) for wanted in query.dguids))
         and (query.bbox is None or _boxes_touch(query.bbox, row.bbox))
         and (query.interval is None or _times_overlap(query.interval, row))
     )
+
+
+def _is_of(wanted: str, row: CheckedRow) -> bool:
+    dguid = json.loads(row.item).get("properties", {}).get("dguid", "")
+    return dguid != "" and wanted in (dguid, dguid[4:])
 
 
 def _boxes_touch(one, other) -> bool:

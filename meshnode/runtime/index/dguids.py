@@ -12,6 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic_core import from_json
+
+from meshnode.errors import UsageError
+
 PATTERN: Final = r"(?P<vintage>\d{4})(?P<type>[A-Za-z])(?P<level>\d{4})(?P<code>[0-9A-Za-z.]{1,12})"
 TYPES: Final = "ACSZ"
 
@@ -27,6 +31,9 @@ _CODE_DIGITS: Final = {
     "S0512": 8,  # dissemination area
 }
 _DGUID: Final = re.compile(PATTERN)
+_PLACE: Final = re.compile(r"[A-Za-z]\d{4}[0-9A-Za-z.]{1,12}")
+_IN_ID: Final = re.compile(rf"[-_](?P<dguid>{PATTERN})(?=_|$)")
+_MEMBER: Final = b'"dguid"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,10 @@ class Dguid:
     @property
     def place(self) -> str:
         return self.text[4:]
+
+    @property
+    def vintage(self) -> str:
+        return self.text[:4]
 
     def problems(self) -> list[str]:
         """Return what is doubtful about it: its letter, or the length of its code."""
@@ -59,3 +70,36 @@ class Dguid:
 def parse_dguid(text: str) -> Dguid | None:
     """Return the DGUID that a text is, or None."""
     return Dguid(text) if _DGUID.fullmatch(text) else None
+
+
+def dguid_of(item_id: str, item: bytes) -> Dguid | None:
+    """Return the DGUID of an item: its property `dguid`, else the one in its id."""
+    said = _property(item) if _MEMBER in item else None
+    if said is None and (found := _IN_ID.search(item_id)):
+        said = found["dguid"]
+    return parse_dguid(said.upper()) if said is not None else None
+
+
+def parse_wanted(text: str) -> tuple[str, str | None]:
+    """Return the place and the vintage that a search asks for; None for every vintage.
+
+    Raises:
+        UsageError: it is no DGUID, nor one without its vintage.
+    """
+    text = text.upper()
+    if found := parse_dguid(text):
+        return found.place, found.vintage
+    if _PLACE.fullmatch(text):
+        return text, None
+    raise UsageError(
+        f"{text[:40]!r} is no DGUID",
+        hint="2021A00056001009, or A00056001009 for the same place in every year",
+    )
+
+
+def _property(item: bytes) -> str | None:
+    try:
+        said = from_json(item)["properties"]["dguid"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return said if isinstance(said, str) else None

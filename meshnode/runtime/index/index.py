@@ -218,7 +218,7 @@ class Index:
         """Count all matches, whatever `limit` and `after` say."""
         with self._reading() as database:
             reached = _scope(database, query)
-            if not (query.ids or query.bbox or query.interval):
+            if not (query.ids or query.dguids or query.bbox or query.interval):
                 return reached.items
             clause = search.total(query, reached, is_near=_is_near(database, query))
             return number(database, clause.sql, *clause.values)

@@ -7,7 +7,7 @@ other (zstd with a raw-content dictionary, RFC 8878 section 5).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -16,6 +16,7 @@ import zstandard
 from meshnode.core.events import SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.rows import CheckedRow
+from meshnode.runtime.index.dguids import dguid_of
 from meshnode.runtime.index.search import MOMENT_NONE
 
 SAMPLE_BYTES_MAX = 64 * 1024  # of the first item; each search of the segment reads it again
@@ -127,7 +128,15 @@ def insert(
     bodies = [(key, body) for key, (_, body) in enumerate(rows, first)]
     database.executemany(_INSERT_ITEM, items)
     database.executemany("INSERT INTO body VALUES (?,?)", bodies)
+    database.executemany("INSERT INTO dguid VALUES (?,?,?)", _dguids(rows, first))
     database.execute("UPDATE segment SET sample = ? WHERE key = ?", (sample, segment))
+
+
+def _dguids(rows: Sequence[tuple[CheckedRow, bytes]], first: int) -> Iterator[tuple[str, str, int]]:
+    """Yield the place, the vintage and the key of the rows that have a DGUID."""
+    for key, (row, _) in enumerate(rows, first):
+        if found := dguid_of(row.id, row.item):
+            yield found.place, found.vintage, key
 
 
 def publish(database: apsw.Connection, segment: int) -> None:

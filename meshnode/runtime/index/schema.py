@@ -14,7 +14,7 @@ from meshnode.errors import StorageError
 from meshnode.runtime import sqlite
 from meshnode.runtime.sqlite import transaction
 
-FORMAT = 2
+FORMAT = 3
 READ_WAIT_MS = 10_000  # a reader waits only while SQLite recovers or closes its journal
 CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system caches
 
@@ -41,6 +41,9 @@ CREATE UNIQUE INDEX item_id ON item (collection, id, segment);
 CREATE INDEX item_segment ON item (segment);
 CREATE INDEX item_moment ON item (moment_us) WHERE visible;
 CREATE INDEX item_collection_moment ON item (collection, moment_us) WHERE visible;
+CREATE TABLE dguid (
+  place TEXT, vintage TEXT, key INTEGER, PRIMARY KEY (place, vintage, key)) WITHOUT ROWID;
+CREATE INDEX dguid_key ON dguid (key);
 CREATE TABLE body (key INTEGER PRIMARY KEY, zstd BLOB NOT NULL);
 CREATE TABLE tombstone (
   collection INTEGER, id TEXT, clock INTEGER NOT NULL, sealed INTEGER NOT NULL,
@@ -62,6 +65,7 @@ CREATE TRIGGER hidden AFTER UPDATE OF visible ON item WHEN new.visible < old.vis
 END;
 CREATE TRIGGER removed AFTER DELETE ON item BEGIN
   DELETE FROM body WHERE key = old.key;
+  DELETE FROM dguid WHERE key = old.key;
   DELETE FROM box WHERE old.visible AND key = old.key;
   UPDATE collection SET items = items - 1 WHERE old.visible AND key = old.collection;
 END;

@@ -19,6 +19,7 @@ from typing import Final
 
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.errors import UsageError
+from meshnode.runtime.index.dguids import parse_wanted
 
 LIMIT_DEFAULT = 10  # as STAC API item search
 LIMIT_MAX = 10_000  # as STAC API item search
@@ -43,6 +44,7 @@ class Query:
 
     `bbox` is 2-D, west > east across the antimeridian; an item matches if its own bbox touches it.
     `interval` matches an item whose start to end (else its datetime) overlaps it, ends included.
+    `dguids` matches the items of a place, with a vintage or without (then of every one).
     `after` is the `token` of the last item of the page before.
 
     Raises:
@@ -52,6 +54,7 @@ class Query:
     ids: tuple[str, ...] = ()
     collections: tuple[str, ...] = ()
     catalogues: tuple[CatalogueId, ...] = ()
+    dguids: tuple[str, ...] = ()
     bbox: Box | None = None
     interval: Interval | None = None
     limit: int = LIMIT_DEFAULT
@@ -60,9 +63,11 @@ class Query:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= LIMIT_MAX:
             raise UsageError(f"limit {self.limit} is not from 1 to {LIMIT_MAX}")
-        for names in (self.ids, self.collections, self.catalogues):
+        for names in (self.ids, self.collections, self.catalogues, self.dguids):
             if len(names) > NAMES_MAX:
                 raise UsageError(f"more than {NAMES_MAX} ids, collections or catalogues in a query")
+        for dguid in self.dguids:
+            parse_wanted(dguid)
         if self.bbox is not None:
             _check_box(self.bbox)
         if self.interval is not None:
@@ -190,6 +195,10 @@ def _sources(query: Query, reached: Scope, *, is_near: bool) -> list[tuple[Claus
     """Return the ways into `item`, each with the condition that its index answers."""
     if query.ids:
         return [(Clause("item INDEXED BY item_id"), _TRUE)]
+    if query.dguids:
+        found = _of_places(query.dguids)
+        named = f"({found.sql}) AS named CROSS JOIN item USING (key)"
+        return [(Clause(named, found.values), _TRUE)]
     if is_near and query.bbox is not None:
         found = near(query.bbox)
         return [(Clause(f"({found.sql}) AS near CROSS JOIN item USING (key)", found.values), _TRUE)]
@@ -205,6 +214,7 @@ def _restrictions(query: Query, reached: Scope) -> Clause:
             Clause("visible"),
             _among("id", query.ids),
             _in_scope(query),
+            _is_of_places(query.dguids),
             None if query.bbox is None else _touches(query.bbox),
             None if query.interval is None else _overlaps(query.interval, reached.reach_us),
         ]
@@ -218,6 +228,27 @@ def _in_scope(query: Query) -> Clause | None:
     named = _all_of([_among("catalogue", query.catalogues), _among("name", query.collections)])
     sql = f"item.collection IN (SELECT key FROM collection WHERE {named.sql})"
     return Clause(sql, named.values)
+
+
+def _of_places(dguids: Sequence[str]) -> Clause:
+    """Select the keys of items that have one of these DGUIDs."""
+    wanted = [parse_wanted(dguid) for dguid in dguids]
+    exact = [(place, vintage) for place, vintage in wanted if vintage is not None]
+    places = [place for place, vintage in wanted if vintage is None]
+    parts = []
+    if exact:
+        pairs = ", ".join(["(?, ?)"] * len(exact))
+        parts.append(f"SELECT key FROM dguid WHERE (place, vintage) IN (VALUES {pairs})")
+    if places:
+        parts.append(f"SELECT key FROM dguid WHERE place IN ({', '.join('?' * len(places))})")
+    return Clause(" UNION ".join(parts), (*(each for pair in exact for each in pair), *places))
+
+
+def _is_of_places(dguids: Sequence[str]) -> Clause | None:
+    if not dguids:
+        return None
+    found = _of_places(dguids)
+    return Clause(f"item.key IN ({found.sql})", found.values)
 
 
 def _touches(bbox: Box) -> Clause:

@@ -24,11 +24,12 @@ PAGE_ITEMS = 1000  # a page is read by one worker thread and sent as one message
 
 
 class Search(Arguments):
-    """The fields of STAC API item search that this peer answers."""
+    """The fields of STAC API item search that this peer answers, and `dguids`."""
 
     ids: tuple[str, ...] = ()
     collections: tuple[str, ...] = ()  # by id, or by one of their titles
     catalogues: tuple[Catalogue, ...] = ()
+    dguids: tuple[str, ...] = ()
     bbox: tuple[float, ...] | None = Field(default=None, max_length=6)
     datetime: str | None = None
     limit: int | None = Field(default=None, ge=1)  # of all pages together
@@ -43,6 +44,7 @@ class Search(Arguments):
             ids=self.ids,
             collections=self.collections,
             catalogues=self.catalogues,
+            dguids=self.dguids,
             bbox=_flat(self.bbox) if self.bbox is not None else None,
             interval=parse_interval(self.datetime) if self.datetime is not None else None,
             limit=min(PAGE_ITEMS, self.limit or PAGE_ITEMS),
