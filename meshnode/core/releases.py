@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from meshnode.core.contents import Rank
 from meshnode.core.dois import doi_key
 from meshnode.core.entries import ReleaseAdded
 from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.live_segments import Rank
 
 
 @dataclass(frozen=True, slots=True)
