@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from meshnode import __version__
 from meshnode.cli import (
+    blueprint,
     catalogue,
     cite,
     collection,
@@ -73,6 +74,7 @@ app.add_typer(root.delegates)
 app.add_typer(key.app, name="key", rich_help_panel="Catalogues")
 app.add_typer(collection.app, name="collection", rich_help_panel="Publish")
 app.add_typer(payload.app, name="payload", rich_help_panel="Publish")
+app.add_typer(blueprint.app, name="blueprint", rich_help_panel="Publish")
 app.add_typer(inventory.app, name="inventory", rich_help_panel="Publish")
 app.add_typer(release.app, name="release", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")

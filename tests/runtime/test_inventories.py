@@ -342,7 +342,7 @@ def test_a_table_that_is_none_is_told(tmp_path: Path) -> None:
         ("", "collection: Field required"),
         ("collection = 1", "collection: Input should be a valid string"),
         ('collection = "a"\nbases = "x"', "bases: Extra inputs are not permitted"),
-        ('collection = "a"\nbase = "data/"', "the mapping: Value error, base is not an http or"),
+        ('collection = "a"\nbase = "data/"', "m.toml: Value error, base is not an http or"),
         ("collection = ", "is no TOML"),
     ],
 )

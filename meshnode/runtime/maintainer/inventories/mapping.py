@@ -8,23 +8,19 @@ convention of Data for Canada. A member whose template has a value that the row 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping as Values
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from meshnode.errors import UsageError
+from meshnode.runtime.maintainer.toml_files import Strict, read_toml
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Columns(_Strict):
+class Columns(Strict):
     """What the columns of the inventory are called; those that are not there are not used."""
 
     url: str = "url"
@@ -34,7 +30,7 @@ class Columns(_Strict):
     updated: str = "updated"
 
 
-class ItemPart(_Strict):
+class ItemPart(Strict):
     """`geometry`: the column with the geometry; without it the files are asked.
 
     `crs` says what its coordinates are, where the inventory does not (longitude and latitude).
@@ -46,14 +42,14 @@ class ItemPart(_Strict):
     datetime: str | None = None
 
 
-class AssetPart(_Strict):
+class AssetPart(Strict):
     href: str
     title: str | None = None
     type: str | None = None
     roles: list[str] | None = None
 
 
-class Mapping(_Strict):
+class Mapping(Strict):
     """`base` comes before relative URLs, and before the paths of a folder."""
 
     collection: str
@@ -79,18 +75,7 @@ def read_mapping(path: Path) -> Mapping:
     Raises:
         UsageError: it cannot be read, is no TOML, or says something that is not known.
     """
-    try:
-        return Mapping.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the mapping"
-        raise UsageError(
-            f"{path}: {place}: {first['msg']}", hint="docs/inventory.md says what can stand there"
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{path} is no TOML: {error}", hint="mend it") from error
+    return read_toml(path, Mapping, "docs/inventory.md")
 
 
 def filled(template: Any, values: Values[str, Any]) -> Any:  # noqa: ANN401 - TOML
