@@ -6,9 +6,12 @@ peers ask for from what is synced. Owns durability and nothing of what the bytes
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
+
+import cbor2
 
 from meshnode.core import events as ev
 from meshnode.core.events import LogId, SegmentKey, StoredLog, Stretch
@@ -16,13 +19,18 @@ from meshnode.core.identifiers import CatalogueId, Digest
 
 ANSWER_BYTES_MAX = 1 << 20  # heads and entries in one answer, as in the real store
 ANSWER_HEADS_MAX = 256
+SNAPSHOT_ENTRIES = 6  # place of the entries in a snapshot (protocol/records.cddl)
 
 
 @dataclass(slots=True)
 class LogFile:
-    """One branch of a log as synced: its signed heads with their seq, its entries from `first`."""
+    """One branch of a log as synced: its signed heads with their seq, its entries from `first`.
+
+    `beginning` is the snapshot that it begins with, if it does.
+    """
 
     first: int = 0
+    beginning: bytes = b""
     heads: list[tuple[int, bytes]] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
 
@@ -30,15 +38,21 @@ class LogFile:
     def seq(self) -> int:
         return self.heads[-1][0] if self.heads else 0
 
+    def listed(self) -> list[list[Any]]:
+        """Return what the snapshot that it begins with lists, [index, entry] each."""
+        return list(cbor2.loads(self.beginning)[SNAPSHOT_ENTRIES]) if self.beginning else []
+
 
 @dataclass(slots=True)
 class Disk:
     """Invariant: `unsynced` is at most one batch, and nothing is answered from it.
 
-    `known` is shared by all disks of a world: what many hold is in memory once.
+    `known` is shared by all disks of a world: what many hold is in memory once; so is
+    `snapshots`, what objects say that are snapshots.
     """
 
     known: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    snapshots: dict[Digest, bytes] = field(default_factory=dict, repr=False)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
     roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
     logs: dict[LogId, LogFile] = field(default_factory=dict)  # the first branch of each log
@@ -95,7 +109,8 @@ class Disk:
     def _extend(self, effect: ev.ExtendLog) -> None:
         branches = self.branches.setdefault(effect.log, [])
         if effect.branch == len(branches):
-            branches.append(LogFile(effect.first if effect.branch else 0))
+            begins = effect.branch or effect.beginning
+            branches.append(LogFile(effect.first if begins else 0, effect.beginning))
             self.logs[effect.log] = branches[0]
         file = branches[effect.branch]
         end = file.first + len(file.entries)
@@ -106,6 +121,15 @@ class Disk:
         self.bytes_written += sum(len(raw) for _, raw in effect.heads)
         self.bytes_written += sum(map(len, effect.entries))
 
+    def keep_snapshot(self, raw: bytes) -> Digest:
+        """Keep an object of which it matters what it says."""
+        digest = Digest(hashlib.sha256(raw).digest())
+        self.snapshots[digest] = raw
+        if digest not in self.objects:
+            self.objects[digest] = len(raw)
+            self.bytes_written += len(raw)
+        return digest
+
     # --- Reading ----------------------------------------------------------------------------------
     def restored(self, indexed: Sequence[tuple[SegmentKey, int]]) -> ev.Restored:
         """Return what a node starts from after a crash."""
@@ -113,7 +137,13 @@ class Disk:
             followed=tuple(sorted(self.followed)),
             roots=tuple((c, self.chain(c)) for c in sorted(self.roots)),
             logs=tuple(
-                StoredLog(log, tuple(raw for _, raw in file.heads), tuple(file.entries), file.first)
+                StoredLog(
+                    log,
+                    tuple(raw for _, raw in file.heads),
+                    tuple(file.entries),
+                    file.first,
+                    file.beginning,
+                )
                 for log, branches in sorted(self.branches.items())
                 for file in branches
             ),
@@ -142,13 +172,26 @@ class Disk:
         """Say whether this entry is at its place on one of the branches."""
         return any(
             file.entries[index - file.first : index - file.first + 1] == [raw]
-            for file in self.branches.get(log, ())
             if index >= file.first
+            else [index, raw] in file.listed()
+            for file in self.branches.get(log, ())
         )
 
     def heads_of(self, log: LogId) -> set[bytes]:
         """Return the heads of all branches; only looked up in."""
         return {raw for file in self.branches.get(log, ()) for _, raw in file.heads}
+
+    def numbered_entries(self, log: LogId, stretches: Sequence[Stretch]) -> list[tuple[int, bytes]]:
+        """Return the entries of these stretches by index, with those of the snapshot before."""
+        found: list[tuple[int, bytes]] = []
+        for part in stretches:
+            file = self.branches[log][part.branch]
+            if part.first == file.first:
+                found += [(index, raw) for index, raw in file.listed()]
+            found += list(enumerate(file.entries, file.first))[
+                part.first - file.first : part.stop - file.first
+            ]
+        return found
 
     def read(
         self, log: LogId, stretches: Sequence[Stretch]

@@ -10,8 +10,10 @@ from functools import partial
 from typing import assert_never
 
 from meshnode.core import events as ev
+from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check
-from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.identifiers import Digest, PeerId, sha256
+from meshnode.core.snapshots import begin, encode_snapshot, snapshot_of
 from simulations.adversaries import Adversaries
 from simulations.machine import Machine
 from simulations.network import Network
@@ -24,6 +26,7 @@ ANSWER_OVERHEAD_BYTES = 100
 ROOT_NAME_BYTES = 72  # catalogue, version, digest
 WAIT_SECONDS_MAX = 4.0  # of a question for what is on its way to the one asked, as in the runtime
 TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in the runtime
+CHECK_SECONDS = 0.5  # of a snapshot: tens of thousands of entries are read, one after the other
 INDEX_SECONDS = 0.02  # a small change of the index
 
 
@@ -60,8 +63,11 @@ class Performer:
         match effect:
             case ev.Announce(raw):
                 self._gossip.publish(machine.name, raw)
-            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.AskSnapshot() | ev.FetchObject():
                 self._ask(machine, effect)
+            case ev.CheckSnapshot():
+                check = machine.while_alive(partial(_check_snapshot, machine, effect))
+                self._world.after(CHECK_SECONDS, check)
             case (
                 ev.IndexSegment()
                 | ev.DropSegment()
@@ -123,6 +129,8 @@ class Performer:
         if isinstance(event, ev.ObjectStored):
             machine.disk.objects[event.digest] = size_bytes
             machine.disk.bytes_written += size_bytes
+        elif isinstance(event, ev.SnapshotReceived):
+            machine.disk.keep_snapshot(event.beginning.raw)
         machine.tell(event)
         if isinstance(event, ev.ObjectStored):
             waiting = machine.questions.pop(event.digest, {})
@@ -197,7 +205,17 @@ def _let_go(waiting: dict[int, Action], number: int) -> None:
 
 
 def is_bulk(event: ev.Event) -> bool:
-    return isinstance(event, ev.ObjectStored | ev.LogReceived)
+    return isinstance(event, ev.ObjectStored | ev.LogReceived | ev.SnapshotReceived)
+
+
+def _check_snapshot(machine: Machine, effect: ev.CheckSnapshot) -> None:
+    """Make the snapshot of what is synced, and keep it if it is the one that was named."""
+    entries = machine.disk.numbered_entries(effect.log, effect.stretches)
+    raw = encode_snapshot(snapshot_of(effect.log, effect.frontier, entries))
+    is_true = sha256(raw) == effect.ref.object
+    if is_true:
+        machine.disk.keep_snapshot(raw)
+    machine.tell(ev.SnapshotChecked(effect.log, effect.ref, is_true))
 
 
 def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
@@ -219,6 +237,8 @@ def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
             heads, entries = disk.read(log, stretches)
             size = sum(map(len, heads)) + sum(map(len, entries))
             return ev.LogReceived(holder.name, log, heads, stretches[0].first, entries), size
+        case ev.AskSnapshot():
+            return _snapshot_from(holder, request)
         case ev.FetchObject(_, digest, size_bytes):
             withheld = digest in holder.index.sealed or holder.node.withholds(digest)
             held_bytes = None if withheld else disk.objects.get(digest)
@@ -228,6 +248,21 @@ def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
             return _object_from(held_bytes, request, digest, size_bytes)
         case _:
             assert_never(request)
+
+
+def _snapshot_from(holder: Machine, request: ev.AskSnapshot) -> tuple[ev.Event, int]:
+    """Return the object as the asker checks it; what fails a check is no peer's fault."""
+    ref, disk = request.ref, holder.disk
+    if ref.object not in disk.objects or holder.node.withholds(ref.object):
+        return ev.RequestFailed(request, "not held"), 0
+    if ref.object in disk.rotten:
+        reason = "the object has another hash"
+        return ev.RequestFailed(request, reason, Check.CONTENT_HASH), ref.size_bytes
+    try:
+        beginning = begin(request.log, ref, disk.snapshots[ref.object])
+    except MalformedRecordError as error:
+        return ev.RequestFailed(request, str(error)), ref.size_bytes
+    return ev.SnapshotReceived(holder.name, request.log, beginning), ref.size_bytes
 
 
 def _object_from(

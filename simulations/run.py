@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from meshnode.core import events as ev
 from meshnode.core.events import Verdict
-from meshnode.core.identifiers import PeerId
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
 from simulations.adversaries import Adversaries, Deeds
@@ -225,6 +225,7 @@ class Simulation:
     def _add_machines(self, build_node: BuildNode) -> None:
         check = functools.lru_cache(REMEMBERED_SIGNATURES)(verify)
         known: dict[bytes, bytes] = {}
+        snapshots: dict[Digest, bytes] = {}
         width = len(str(self.scenario.nodes - 1))
         for number in range(self.scenario.nodes):
             name = PeerId(f"p{number:0{width}d}")
@@ -236,7 +237,7 @@ class Simulation:
                 self._performer.start,
                 self._watchers,
                 self.scenario.disk.fsync_seconds,
-                disk=Disk(known),
+                disk=Disk(known, snapshots),
             )
             self.machines[name] = machine
             self._plug(machine)

@@ -32,6 +32,7 @@ from meshnode.cli import (
     replace,
     root,
     search,
+    snapshot,
     sync,
     withdraw,
     writer,
@@ -63,6 +64,7 @@ for commands in (
     log.app,
     withdraw.app,
     compact.app,
+    snapshot.app,
     demo.app,
 ):
     app.add_typer(commands)

@@ -62,8 +62,16 @@ def log(
                 async for message in messages:
                     if step := message.get("event", {}).get("step"):
                         _show_step(step, as_json=as_json)
-            if not as_json and (older := message["result"]["steps"] - limit) > 0:
+            if as_json:
+                return
+            if (older := message["result"]["steps"] - limit) > 0:
                 out.print(f"and {older} older: --limit {limit + older} shows them")
+            for begun in message["result"]["snapshots"]:
+                out.print(
+                    f"{begun['label']}: this peer began with a snapshot, which lists"
+                    f" {begun['listed']} of the first {begun['entries']} entries; their steps are"
+                    " not here"
+                )
 
     run_async(show)
 
@@ -192,6 +200,8 @@ def _show_step(step: Message, *, as_json: bool) -> None:
         out.print(Text(f"    DISPUTED: {named}", "yellow"))
     if step.get("next_by"):
         out.print(f"    promises the next head by {_time_text(step['next_by'])}")
+    if step.get("snapshot"):
+        out.print(f"    begins the snapshot of the first {step['snapshot']} entries")
     for change in step["changes"]:
         void = "" if change.get("counts", True) else "(does not count) "
         out.print(cut_line(f"    {void}{change['says']}"))

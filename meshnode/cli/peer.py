@@ -192,6 +192,7 @@ def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
     logs = ", ".join(
         f"{log['label']} {log['seq']}"
         + (f" DISPUTED since {log['disputed_since']}" if log["disputed"] else "")
+        + (f", its snapshot LIES since {since}" if (since := log["snapshot_lies_since"]) else "")
         for log in catalogue["logs"]
     )
     title = catalogue["title"] or "(its root is not here yet)"

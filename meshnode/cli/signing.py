@@ -89,6 +89,10 @@ class Session:
         within_s = self.signing.next_within_s
         return await follow_messages(self.publisher.publish(state, drafts, staged, within_s))
 
+    async def begin_snapshot(self, state: Message, made: Message) -> Message:
+        """Sign and submit a head that begins this snapshot; return the peer's result."""
+        return await follow_messages(self.publisher.begin_snapshot(state, made))
+
 
 class Signing:
     """The writer of a catalogue made here, his key, and how he wants to sign.

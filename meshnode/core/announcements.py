@@ -66,7 +66,7 @@ class Announcements:
         elif isinstance(result, LogFault) and result.is_excess:
             catalogue.log(log.writer).refuse(offered.name)
         else:
-            self.federation.sync.want_log(log, offered.name, peer)
+            self.federation.want_log(catalogue, offered, peer)
 
     def _fork(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
         """Keep evidence of a fork, and follow both its sides."""

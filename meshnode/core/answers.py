@@ -67,13 +67,21 @@ class Answers:
         if isinstance(heads, LogFault):
             yield from self._log_refused(event, (), heads)
             return
-        result = catalogue.consider(event.log.writer, heads, event.first, event.entries)
-        if isinstance(result, LogFault):
+        beginning = self.federation.sync.beginning(event.log)
+        asked = (event.log.writer, heads, event.first, event.entries)
+        result = catalogue.consider(*asked, beginning)
+        if isinstance(result, LogFault) and beginning is not None:
+            self.federation.sync.log_failed(event.log, event.peer)  # the snapshot may be at fault
+        elif isinstance(result, LogFault):
             yield from self._log_refused(event, heads, result)
         elif result.heads:
             yield from self._caught_up(event, catalogue, result, now)
         else:
             self.federation.sync.log_failed(event.log, event.peer)
+
+    def snapshot(self, event: ev.SnapshotReceived) -> None:
+        self.federation.replica.objects[event.beginning.ref.object] = None
+        self.federation.sync.snapshot_received(event.log, event.peer, event.beginning)
 
     def failed(self, event: ev.RequestFailed) -> Iterator[ev.Effect]:
         match event.request:
@@ -82,7 +90,7 @@ class Answers:
             case ev.AskRoots(peer, catalogue, attempt=attempt):
                 if self.federation.sync.roots.is_in_flight(catalogue, peer, attempt):
                     self._roots_asked(self.federation.catalogues[catalogue], peer)
-            case ev.AskLog(peer, log, attempt=attempt):
+            case ev.AskLog(peer, log, attempt=attempt) | ev.AskSnapshot(peer, log, attempt=attempt):
                 self.federation.sync.log_failed(log, peer, attempt)
             case ev.FetchObject():
                 is_at_fault = event.check is not None

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, decode_entry, encode_entry
-from meshnode.core.heads import FIRST_SEQ, Head, SignedHead, decode_head, encode_head
+from meshnode.core.heads import (
+    FIRST_SEQ,
+    Head,
+    SignedHead,
+    SnapshotRef,
+    begun_by,
+    decode_head,
+    encode_head,
+)
 from meshnode.core.identifiers import CatalogueId, Kid, PublicKey
 from meshnode.core.limits import HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
@@ -60,8 +68,9 @@ def extend(
     issued: int,
     next_by: int | None,
     sign: Callable[[bytes], Signed],
+    snapshot: SnapshotRef | None = None,
 ) -> tuple[bytes, int, tuple[bytes, ...]]:
-    """Sign a head over the log and these entries.
+    """Sign a head over the log and these entries; it begins `snapshot`, or names the one before.
 
     Returns:
         The signed head, the index of the first new entry, and the entries encoded.
@@ -87,10 +96,11 @@ def extend(
         prev=last.signed.digest if last else None,
         size=frontier.size,
         tree=frontier.root(),
-        snapshot=None,
+        snapshot=snapshot or (last.head.snapshot if last else None),
         issued=issued,
         next_by=next_by,
     )
+    assert snapshot is None or begun_by(head, last.head if last else None) == snapshot
     payload = encode_head(head)
     decode_head(payload)  # what peers would refuse is never signed
     return encode_signed(sign(payload)), state.frontier.size, raws

@@ -11,19 +11,36 @@ from dataclasses import dataclass, field
 
 from meshnode.core.entries import Entry, encode_entry
 from meshnode.core.events import HeadName, Stretch
-from meshnode.core.heads import FIRST_SEQ, SignedHead
+from meshnode.core.heads import (
+    FIRST_SEQ,
+    Head,
+    SignedHead,
+    SnapshotRef,
+    begun_by,
+    decode_signed_head,
+)
 from meshnode.core.identifiers import DIGEST_BYTES, Digest
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.snapshots import Beginning
 
 BEFORE_FIRST = FIRST_SEQ - 1  # the seq of a log without heads
 CHECKPOINT_HEADS = 64  # between frontiers that are kept: the rest is hashed again when it is needed
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A snapshot, and the seq of the head that begins it."""
+
+    seq: int
+    ref: SnapshotRef
 
 
 @dataclass(slots=True)
 class Branch:
     """Invariant: `frontier` covers the entries up to `head`, and nothing more.
 
-    Heads after `base_seq` and entries from `base_size` on are its own; what is before is in `base`.
+    Heads after `base_seq` and entries from `base_size` on are its own; what is before is in `base`,
+    or, where the peer began with a snapshot, only `listed`.
     Every entry is kept, decoded, with its SHA-256: a later root may void it, or let it count again.
     """
 
@@ -31,6 +48,8 @@ class Branch:
     base: Branch | None = None
     base_seq: int = BEFORE_FIRST
     base_size: int = 0
+    base_clock: int = 0  # of the entry before `base_size`
+    listed: tuple[tuple[Entry, Digest], ...] = ()
     head: SignedHead | None = None  # the newest; None only of a log without heads
     frontier: Frontier = field(default_factory=Frontier)
     clock: int = 0  # of the last entry; strictly rising
@@ -38,6 +57,7 @@ class Branch:
     raws: list[bytes] = field(default_factory=list)  # own signed heads, as received
     digests: bytearray = field(default_factory=bytearray)  # of own heads
     sizes: list[int] = field(default_factory=list)  # of the tree at each of them
+    snapshots: list[Begun] = field(default_factory=list)  # that own heads begin
     # At `base_seq`, and at each CHECKPOINT_HEADS-th own head after it.
     checkpoints: list[Frontier] = field(default_factory=lambda: [Frontier()])
 
@@ -50,9 +70,24 @@ class Branch:
             base=base.part(seq),
             base_seq=seq,
             base_size=frontier.size,
+            base_clock=base.clock_at(seq),
             frontier=frontier,
             clock=base.clock_at(seq),
             checkpoints=[frontier],
+        )
+
+    @staticmethod
+    def beginning(beginning: Beginning, seq: int) -> Branch:
+        """Return the first branch of a log that begins with a snapshot, after the head `seq`."""
+        return Branch(
+            base_seq=seq,
+            base_size=beginning.frontier.size,
+            base_clock=beginning.clock,
+            listed=beginning.entries,
+            frontier=beginning.frontier,
+            clock=beginning.clock,
+            snapshots=[Begun(seq + 1, beginning.ref)],
+            checkpoints=[beginning.frontier],
         )
 
     @property
@@ -70,9 +105,21 @@ class Branch:
             branch = branch.base
         return branch
 
+    @property
+    def begin_seq(self) -> int:
+        """The seq before the first head that is kept: BEFORE_FIRST, or a snapshot is there."""
+        branch = self
+        while branch.base is not None:
+            branch = branch.base
+        return branch.base_seq
+
+    def keeps(self, seq: int) -> bool:
+        """Say whether a head of this seq is kept."""
+        return self.begin_seq < seq <= self.seq
+
     def holds_at(self, seq: int, digest: Digest) -> bool:
         """Say whether the head of this seq is the one of this digest."""
-        if not BEFORE_FIRST < seq <= self.seq:
+        if not self.keeps(seq):
             return False
         branch = self.part(seq)
         end = (seq - branch.base_seq) * DIGEST_BYTES
@@ -101,7 +148,7 @@ class Branch:
         own = branch.size_at(seq) - branch.base_size
         if own:
             return branch.entries[own - 1][0].clock
-        return branch.base.clock_at(branch.base_seq) if branch.base else 0
+        return branch.base_clock
 
     def frontier_at(self, seq: int) -> Frontier:
         branch = self.part(seq)
@@ -121,6 +168,16 @@ class Branch:
         if begin < seq:
             yield Stretch(branch.number, begin, seq, self.size_at(begin), self.size_at(seq))
 
+    def begin_of(self, snapshot: Digest, seq: int) -> int | None:
+        """Return the seq of the newest head up to `seq` that begins this snapshot."""
+        branch: Branch | None = self
+        while branch is not None:
+            for begun in reversed(branch.snapshots):
+                if begun.seq <= seq and begun.ref.object == snapshot:
+                    return begun.seq
+            seq, branch = min(seq, branch.base_seq), branch.base
+        return None
+
     def grow(
         self,
         heads: Sequence[SignedHead],
@@ -128,7 +185,11 @@ class Branch:
         entries: Sequence[tuple[Entry, Digest]],
     ) -> None:
         """Append heads, each with the frontier at it, and the entries that they add."""
+        before = self._before()
         for head, frontier in zip(heads, frontiers, strict=True):
+            if ref := begun_by(head.head, before):
+                self.snapshots.append(Begun(head.head.seq, ref))
+            before = head.head
             self.raws.append(head.raw)
             self.digests += head.signed.digest
             self.sizes.append(frontier.size)
@@ -138,3 +199,9 @@ class Branch:
         self.entries += entries
         if entries:
             self.clock = entries[-1][0].clock
+
+    def _before(self) -> Head | None:
+        """Return the newest head, also of a branch that has none of its own yet."""
+        if self.head is not None or self.base is None or self.base_seq < FIRST_SEQ:
+            return self.head.head if self.head else None
+        return decode_signed_head(self.base.raw_at(self.base_seq)).head

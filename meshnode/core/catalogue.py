@@ -30,6 +30,7 @@ from meshnode.core.notices import Notice
 from meshnode.core.roots import Closing
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import Verify
+from meshnode.core.snapshots import Beginning
 from meshnode.core.trust import RootChain, UntrustedError, first_of
 
 
@@ -70,6 +71,10 @@ class Catalogue:
         """
         return {kid: found.seq for kid, found in self.forks.items() if self._closing(kid) is None}
 
+    def closes(self, writer: Kid) -> bool:
+        """Say whether the root closes this writer's log."""
+        return self._closing(writer) is not None
+
     def last_good(self, writer: Kid) -> HeadName | None:
         """Return the head at which the root closes this writer's log, if it closes it at one."""
         closed = self._closing(writer)
@@ -96,12 +101,18 @@ class Catalogue:
         return log.holds(name) or name in log.refused or self.is_void(writer, name)
 
     def consider(
-        self, writer: Kid, heads: Sequence[SignedHead], first: int, entries: Sequence[bytes]
+        self,
+        writer: Kid,
+        heads: Sequence[SignedHead],
+        first: int,
+        entries: Sequence[bytes],
+        beginning: Beginning | None = None,
     ) -> Extension | LogFault:
         """Say what of this the log can adopt; heads that a closing voids are left out."""
         counted = [head for head in heads if not self.is_void(writer, head.name)]
         last = self.last_good(writer)
-        return self.log(writer).consider(counted, first, entries, last.digest if last else None)
+        good = last.digest if last else None
+        return self.log(writer).consider(counted, first, entries, good, beginning)
 
     def witness(self, offered: SignedHead) -> Evidence | None:
         """Return evidence that this authentic head makes with one that is held, if it counts."""

@@ -117,12 +117,13 @@ def _may_hold_withdrawn(catalogue: Catalogue, name: Digest) -> bool:
 def _outdated(catalogue: Catalogue, entry: ItemsRemoved) -> Iterator[Digest]:
     """Yield the segments that are older than a withdrawal of items and count no more.
 
-    Their rows are in no index, so any of them may hold such an item.
+    Their rows are in no index, so any of them may hold such an item. One whose addition a snapshot
+    left out may be older.
     """
     for (collection, digest), additions in catalogue.contents.segments.items():
-        if collection != entry.collection or additions.best is None or additions.live is not None:
+        if collection != entry.collection or additions.live is not None:
             continue
-        if additions.best[0][0] < entry.clock:
+        if additions.best is None or additions.best[0][0] < entry.clock:
             yield digest
 
 

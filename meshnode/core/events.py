@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from meshnode.core.denylist import DenyList
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
+
+if TYPE_CHECKING:
+    from meshnode.core.heads import SnapshotRef
+    from meshnode.core.merkle import Frontier
+    from meshnode.core.snapshots import Beginning
 
 Ticket = NewType("Ticket", int)  # names one question of the operator; `Answer` carries it back
 
@@ -90,13 +95,14 @@ class SegmentKey:
 @dataclass(frozen=True, slots=True)
 class StoredLog:
     """One branch of a log as it lies on disk: its own signed heads by rising seq, and its own
-    entries, from index `first`.
+    entries, from index `first`. `beginning` is the snapshot that it begins with, if it does.
     """
 
     log: LogId
     heads: tuple[bytes, ...]
     entries: tuple[bytes, ...]
     first: int = 0
+    beginning: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +225,24 @@ class LogReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotReceived:
+    """The answer to `AskSnapshot`: the object is on disk and passed every check of its own."""
+
+    peer: PeerId
+    log: LogId
+    beginning: Beginning
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotChecked:
+    """Whether the snapshot made from the entries is the one that `ref` names; if so it is held."""
+
+    log: LogId
+    ref: SnapshotRef
+    is_true: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFailed:
     """A request ended without an answer; `check` is set when the peer is at fault."""
 
@@ -322,6 +346,8 @@ Event = (
     | HeadsReceived
     | RootsReceived
     | LogReceived
+    | SnapshotReceived
+    | SnapshotChecked
     | RequestFailed
     | ObjectStored
     | ObjectsPurged
@@ -350,6 +376,8 @@ class AdoptRoot:
 class ExtendLog:
     """Append signed heads (by rising seq) and the entries from index `first` that they cover to a
     branch; one of a new number begins with them.
+
+    `beginning`: a log that begins with this snapshot, in the place of all entries before `first`.
     """
 
     log: LogId
@@ -357,6 +385,7 @@ class ExtendLog:
     first: int
     entries: tuple[bytes, ...]
     branch: int = 0
+    beginning: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +464,19 @@ class AskLog:
 
 
 @dataclass(frozen=True, slots=True)
+class AskSnapshot:
+    """The snapshot with which a log that is not held may begin.
+
+    Ends in SnapshotReceived or RequestFailed.
+    """
+
+    peer: PeerId
+    log: LogId
+    ref: SnapshotRef
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FetchObject:
     """Ends in ObjectStored or RequestFailed."""
 
@@ -445,7 +487,19 @@ class FetchObject:
 
 
 # `attempt` tells a request from an earlier one of the same, whose failure may come late.
-Request = AskHeads | AskRoots | AskLog | FetchObject
+Request = AskHeads | AskRoots | AskLog | AskSnapshot | FetchObject
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSnapshot:
+    """Make the snapshot at this frontier from the entries of these stretches; keep it as an object
+    if it is the one that `ref` names. Ends in SnapshotChecked.
+    """
+
+    log: LogId
+    ref: SnapshotRef
+    frontier: Frontier
+    stretches: tuple[Stretch, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,7 +616,15 @@ IndexWork = (
 )
 
 Started = (
-    Announce | Request | IndexWork | StopPayload | ServePayload | PurgePayload | Blame | Answer
+    Announce
+    | Request
+    | CheckSnapshot
+    | IndexWork
+    | StopPayload
+    | ServePayload
+    | PurgePayload
+    | Blame
+    | Answer
 )
 
 Effect = Durable | Started

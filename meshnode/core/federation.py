@@ -26,6 +26,7 @@ from meshnode.core.notices import notice_of
 from meshnode.core.peers import Peers
 from meshnode.core.replica import Replica
 from meshnode.core.signing import Verify
+from meshnode.core.snapshot_checks import SnapshotChecks
 from meshnode.core.syncing import Sync
 
 
@@ -39,6 +40,7 @@ class Federation:
         self.replica = Replica(rng, self._counts, self._heirs, self.denials)
         self.sync = Sync(rng)
         self.erasures = Erasures(self.catalogues)
+        self.snapshots = SnapshotChecks(self.catalogues)
         self.check_signature = check_signature
 
     def catalogue(self, name: CatalogueId) -> Catalogue:
@@ -69,10 +71,19 @@ class Federation:
         if not catalogue.followed:
             return
         if self.is_news(catalogue, offered, now):
-            self.sync.want_log(log, offered.name, peer)
+            self.want_log(catalogue, offered, peer)
         last = catalogue.last_good(log.writer)
         if last is not None and not catalogue.log(log.writer).holds(last):
             self.sync.want_log(log, last, peer)
+
+    def want_log(self, catalogue: Catalogue, offered: SignedHead, peer: PeerId) -> None:
+        """Ask for the way to a head; from a snapshot if nothing of the log is held."""
+        log, snapshot = log_of(offered.head), offered.head.snapshot
+        is_known = catalogue.log(log.writer).newest_seq > 0
+        is_closed = catalogue.closes(log.writer)
+        if snapshot and (is_known or is_closed or self.denials.denies(snapshot.object)):
+            snapshot = None
+        self.sync.want_log(log, offered.name, peer, snapshot)
 
     def want_roots(self, catalogue: Catalogue, peer: PeerId, after: int | None = None) -> None:
         """Ask for roots of a version above `after`, or above the one in force."""
@@ -130,11 +141,13 @@ class Federation:
             yield from self.dispute(catalogue, extension.heads[0])
         changes = catalogue.adopt(log.writer, extension)
         heads = tuple((head.head.seq, head.raw) for head in extension.heads)
-        yield ev.ExtendLog(log, heads, extension.first, extension.raws, extension.number)
+        begun = extension.beginning.raw if extension.beginning else b""
+        yield ev.ExtendLog(log, heads, extension.first, extension.raws, extension.number, begun)
         newest = catalogue.log(log.writer).newest(extension)
         yield from self.stamp(catalogue, newest, now)
         yield from self._changed(catalogue, changes, source)
         self.sync.settle(log, partial(catalogue.is_settled, log.writer), source)
+        yield from self.snapshots.follow(log)
 
     def dispute(self, catalogue: Catalogue, offered: SignedHead) -> Iterator[ev.Effect]:
         """Keep and pass on what this head proves: that its writer signed two histories."""

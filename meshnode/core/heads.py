@@ -23,6 +23,7 @@ from meshnode.core.limits import (
 from meshnode.core.signed import ENVELOPE, Signed, decode_signed, encode_signed
 
 FIRST_SEQ = 1
+SNAPSHOT_SEQ = 0  # in the name of a snapshot among those of heads (N-54)
 # What was just decoded is often asked for again: by the verdict and then by the node, and of many
 # peers that tell the same. By the limits of the records, each memory holds at most 1 MiB of bytes.
 REMEMBERED_ANNOUNCEMENTS = 64
@@ -85,6 +86,14 @@ class Announcement:
     """One message of the heads topic; nobody signs it."""
 
     items: tuple[AnnouncedHead, ...]
+
+
+def begun_by(head: Head, before: Head | None) -> SnapshotRef | None:
+    """Return the snapshot that a head begins, given the head before it (R-25)."""
+    ref = head.snapshot
+    if ref is None or before is None or ref == before.snapshot or ref.index != before.size:
+        return None
+    return ref
 
 
 def encode_head(head: Head) -> bytes:

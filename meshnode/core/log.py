@@ -15,12 +15,15 @@ from meshnode.core.branches import BEFORE_FIRST, Branch
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, decode_entry
 from meshnode.core.events import Check, HeadName, Stretch
-from meshnode.core.heads import FIRST_SEQ, Head, SignedHead, decode_signed_head
+from meshnode.core.heads import SNAPSHOT_SEQ, Head, SignedHead, SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.core.limits import BRANCHES_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.snapshots import Beginning
 
 REFUSED_MAX = 64  # heads remembered
+SNAPSHOTS_MAX = 64  # whose truth is remembered
+ORIGIN = -1  # the number of no branch: what begins there parts from none
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Extension:
     """Heads that can be adopted, with every entry they add, decoded.
 
     They follow the head of seq `after` on the branch `base`, and belong to the branch `number`,
-    which is `base` itself if they follow its newest head. `frontiers` are those at each head.
+    which is `base` itself if they follow its newest head. `frontiers` are those at each head. They
+    follow nothing where `base` is ORIGIN, and a snapshot alone where there is a `beginning`.
     """
 
     base: int
@@ -39,6 +43,7 @@ class Extension:
     raws: tuple[bytes, ...]
     entries: tuple[Entry, ...]
     frontiers: tuple[Frontier, ...]
+    beginning: Beginning | None = None
 
     @property
     def is_new_branch(self) -> bool:
@@ -69,6 +74,7 @@ class Log:
 
     branches: list[Branch] = field(default_factory=lambda: [Branch()])
     refused: dict[HeadName, None] = field(default_factory=dict)  # on a branch too many; bounded
+    snapshots: dict[SnapshotRef, bool] = field(default_factory=dict)  # whether each is true
 
     @property
     def main(self) -> Branch:
@@ -93,7 +99,7 @@ class Log:
     def find(self, name: HeadName) -> Branch | None:
         """Return the branch that keeps this head."""
         for branch in self.branches:
-            if branch.seq >= name.seq and branch.holds_at(name.seq, name.digest):
+            if branch.holds_at(name.seq, name.digest):
                 return branch.part(name.seq)
         return None
 
@@ -108,7 +114,7 @@ class Log:
         """Yield the signed heads that are held of this seq, if this one is not."""
         if self.holds(name):
             return
-        rivals = {b.raw_at(name.seq): None for b in self.branches if b.seq >= name.seq > 0}
+        rivals = {b.raw_at(name.seq): None for b in self.branches if b.keeps(name.seq)}
         yield from rivals
 
     def known(self) -> tuple[HeadName, ...]:
@@ -118,20 +124,25 @@ class Log:
         names: dict[HeadName, None] = {}
         for branch in self.branches:
             seq, step = branch.seq, 1
-            while seq >= FIRST_SEQ:
+            while branch.keeps(seq):
                 names[branch.name_at(seq)] = None
                 seq, step = seq - step, step * 2
         return tuple(names)
 
     def stretches(self, wanted: HeadName, known: Sequence[HeadName]) -> tuple[Stretch, ...]:
         """Return where the way to a head lies, from the newest of `known` on it; empty if the head
-        is not held or nothing is missing.
+        or its way is not held, or nothing is missing.
+
+        A name of SNAPSHOT_SEQ is that of a snapshot, whose head the way begins with (N-54).
         """
         branch = self.find(wanted)
         if branch is None:
             return ()
         seqs = [n.seq for n in known if n.seq <= wanted.seq and branch.holds_at(n.seq, n.digest)]
-        return tuple(branch.stretches(max(seqs, default=BEFORE_FIRST), wanted.seq))
+        begun = (branch.begin_of(n.digest, wanted.seq) for n in known if n.seq == SNAPSHOT_SEQ)
+        seqs += [seq - 1 for seq in begun if seq is not None]
+        after = max(seqs, default=BEFORE_FIRST)
+        return tuple(branch.stretches(after, wanted.seq)) if after >= branch.begin_seq else ()
 
     def entries(self, ends: Iterable[tuple[Branch, int]]) -> Iterator[tuple[Entry, Digest]]:
         """Yield the entries up to each of these heads, given by branch and seq, each once."""
@@ -140,13 +151,15 @@ class Log:
             for stretch in branch.stretches(BEFORE_FIRST, seq):
                 stops[stretch.branch] = max(stretch.stop, stops.get(stretch.branch, 0))
         for branch in self.branches:
-            own = stops.get(branch.number, 0) - branch.base_size
-            yield from branch.entries[: max(own, 0)]
+            if branch.number in stops:
+                yield from branch.listed
+                yield from branch.entries[: stops[branch.number] - branch.base_size]
 
     def newest(self, extension: Extension) -> list[tuple[Entry, Digest]]:
         """Return the entries of the extension that was adopted last, with their SHA-256."""
         branch = self.branches[extension.number]
-        return branch.entries[len(branch.entries) - len(extension.entries) :]
+        listed = branch.listed if extension.beginning else ()
+        return [*listed, *branch.entries[len(branch.entries) - len(extension.entries) :]]
 
     def refuse(self, name: HeadName) -> None:
         """Remember a head that leads to one branch too many, so that it is not asked for again."""
@@ -154,12 +167,19 @@ class Log:
         if len(self.refused) > REFUSED_MAX:
             del self.refused[next(iter(self.refused))]
 
+    def judge(self, snapshot: SnapshotRef, *, is_true: bool) -> None:
+        """Remember whether a snapshot that a head of this log begins is true (L-103)."""
+        self.snapshots[snapshot] = is_true
+        if len(self.snapshots) > SNAPSHOTS_MAX:
+            del self.snapshots[next(iter(self.snapshots))]
+
     def consider(
         self,
         heads: Sequence[SignedHead],
         first: int,
         entries: Sequence[bytes],
         last_good: Digest | None = None,
+        beginning: Beginning | None = None,
     ) -> Extension | LogFault:
         """Follow the heads as far as they link and the entries reach; leave out the rest.
 
@@ -168,24 +188,26 @@ class Log:
             first: index of `entries[0]`.
             entries: raw entries, untrusted.
             last_good: the head at which a root closes the log: it may end a branch too many.
+            beginning: a checked snapshot; if nothing of the log is held, and the first head begins
+                it, that head need not follow another.
 
         Returns:
             What can be adopted, which may be nothing; a fault if already the first step fails.
         """
         heads = [head for head in heads if not self.holds(head.name)]
-        base = self._base(heads[0].head) if heads else None
+        base = self._base(heads[0].head, beginning) if heads else None
         if base is None:
             return NOTHING
         after = heads[0].head.seq - 1
-        is_new = after < base.seq
+        is_new = after < base.seq or base.number == ORIGIN
         is_needed = heads[-1].signed.digest == last_good
         if is_new and len(self.branches) >= BRANCHES_MAX and not is_needed:
             reason = f"head {after + 1} begins one branch too many"
             return LogFault(Check.CHAIN, reason, is_excess=True)
         number = len(self.branches) if is_new else base.number
         start = base.size_at(after)
-        before = decode_signed_head(base.raw_at(after)) if after >= FIRST_SEQ else None
-        tip = _Tip(before, base.frontier_at(after), base.clock_at(after))
+        before = decode_signed_head(base.raw_at(after)) if base.keeps(after) else None
+        tip = _Tip(before, base.frontier_at(after), base.clock_at(after), after)
         followed = tip.follow(heads, first, entries)
         if isinstance(followed, LogFault):
             return followed
@@ -200,34 +222,50 @@ class Log:
             tuple(raws),
             tuple(decoded),
             tuple(frontiers),
+            beginning if base.listed and not base.raws else None,
         )
 
     def adopt(self, extension: Extension) -> None:
-        base = self.branches[extension.base]
         assert extension.heads
-        if extension.is_new_branch:
+        if extension.beginning is not None:
+            assert self.head is None
+            self.branches = [Branch.beginning(extension.beginning, extension.after)]
+        elif extension.is_new_branch:
             assert extension.number == len(self.branches)
-            self.branches.append(Branch.parting(base, extension.after, extension.number))
+            self.branches.append(self._parting(extension))
         branch = self.branches[extension.number]
         assert (extension.after, extension.first) == (branch.seq, branch.size)
         digests = map(sha256, extension.raws)
         entries = list(zip(extension.entries, digests, strict=True))
         branch.grow(extension.heads, extension.frontiers, entries)
 
-    def _base(self, head: Head) -> Branch | None:
-        """Return the branch that keeps the head before this one; of the first, any will do."""
+    def _base(self, head: Head, beginning: Beginning | None) -> Branch | None:
+        """Return the branch that keeps the head before this one; of the first, any will do that
+        does not begin with a snapshot.
+        """
         if head.prev is None:
-            return self.main
+            return self.main if not self.main.begin_seq else Branch(ORIGIN)
+        if self.head is None and beginning is not None and head.snapshot == beginning.ref:
+            return Branch.beginning(beginning, head.seq - 1)
         return self.find(HeadName(head.seq - 1, head.prev))
+
+    def _parting(self, extension: Extension) -> Branch:
+        if extension.base == ORIGIN:
+            return Branch(extension.number)
+        return Branch.parting(self.branches[extension.base], extension.after, extension.number)
 
 
 @dataclass(slots=True)
 class _Tip:
-    """Where a log stands while heads are considered one after the other."""
+    """Where a log stands while heads are considered one after the other.
+
+    `head` is None before the first, and before the first after a snapshot, which none is held of.
+    """
 
     head: SignedHead | None
     frontier: Frontier
     clock: int
+    seq: int
 
     def follow(
         self, heads: Sequence[SignedHead], first: int, entries: Sequence[bytes]
@@ -254,11 +292,11 @@ class _Tip:
         return adopted, decoded, frontiers
 
     def is_before_gap(self, offered: SignedHead) -> bool:
-        return offered.head.seq > (self.head.head.seq + 1 if self.head else FIRST_SEQ)
+        return offered.head.seq > self.seq + 1
 
     def link_fault(self, offered: SignedHead) -> LogFault | None:
         """Return why `offered`, of the next seq, cannot follow."""
-        head, size = offered.head, 0
+        head, size = offered.head, self.frontier.size
         if self.head is not None:
             if head.prev != self.head.signed.digest:
                 reason = f"head {head.seq} does not link to the head before it"
@@ -266,7 +304,6 @@ class _Tip:
             if head.root_version < self.head.head.root_version:
                 reason = f"head {head.seq} names an older root than the one before"
                 return LogFault(Check.CHAIN, reason)
-            size = self.head.head.size
         if not size <= head.size <= size + HEAD_ENTRIES_MAX:
             return LogFault(Check.CHAIN, f"head {head.seq} has size {head.size} after {size}")
         return None
@@ -287,4 +324,5 @@ class _Tip:
         if any(before >= after for before, after in pairwise(clocks)):
             return LogFault(Check.CLOCK, f"clocks do not rise in the entries of head {head.seq}")
         self.head, self.frontier, self.clock = offered, frontier, clocks[-1]
+        self.seq = head.seq
         return entries

@@ -145,6 +145,8 @@ class Node:
         effects += self._restore_stamps(restored.stamps, now)
         for catalogue_id in self.followed():
             effects += self._federation.resume(self.catalogues[catalogue_id])
+        for stored in restored.logs:
+            effects += self._federation.snapshots.follow(stored.log)
         effects += map(ev.StopPayload, self.denials.stopped())
         return effects + list(self._federation.ask(now))
 
@@ -172,7 +174,7 @@ class Node:
             self.catalogues[head.catalogue].forks[head.writer] = Evidence(head.seq, raw)
 
     # --- Events -----------------------------------------------------------------------------------
-    def _react(  # noqa: C901, PLR0912 - one branch an event
+    def _react(  # noqa: C901, PLR0912, PLR0915 - one branch an event
         self, event: ev.Event, now: Now
     ) -> Iterator[ev.Effect]:
         match event:
@@ -188,6 +190,10 @@ class Node:
                 yield from self._answers.roots(event)
             case ev.LogReceived():
                 yield from self._answers.log(event, now)
+            case ev.SnapshotReceived():
+                self._answers.snapshot(event)
+            case ev.SnapshotChecked():
+                yield from self._federation.snapshots.checked(event)
             case ev.RequestFailed():
                 yield from self._answers.failed(event)
             case ev.ObjectStored(digest):

@@ -12,12 +12,15 @@ from meshnode.core.freshness import Freshness, freshness
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.log import Log
 from meshnode.core.roots import Root
+from meshnode.core.snapshot_checks import lying_since
 
 
 @dataclass(frozen=True, slots=True)
 class LogOverview:
     """One writer's log. `clock` is its last entry's; `disputed_since` the seq of a fork, if any.
 
+    `snapshot` is the index of the newest snapshot, if its newest head names one, and `lying_since`
+    the seq of the first head that began one which lies.
     `head` is the newest signed head; `frontier` that of its tree, largest subtree first. `next_by`
     is when the writer meant to sign again, None if he did not say or the root closes the log.
     """
@@ -30,6 +33,8 @@ class LogOverview:
     head: bytes | None
     frontier: tuple[Digest, ...]
     disputed_since: int | None
+    snapshot: int | None
+    lying_since: int | None
     next_by: int | None
 
 
@@ -109,6 +114,10 @@ def _logs(catalogue: Catalogue, root: Root) -> Sequence[LogOverview]:
                 clock=log.main.clock,
                 head=log.head.raw if log.head else None,
                 frontier=log.main.frontier.hashes,
+                snapshot=log.head.head.snapshot.index
+                if log.head and log.head.head.snapshot
+                else None,
+                lying_since=lying_since(log),
                 disputed_since=catalogue.disputed.get(writer.kid),
                 next_by=log.head.head.next_by if log.head and writer.closed is None else None,
             )

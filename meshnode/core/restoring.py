@@ -16,6 +16,7 @@ from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import catalogue_text
 from meshnode.core.log import LogFault
 from meshnode.core.signing import Verify
+from meshnode.core.snapshots import Beginning, begin
 from meshnode.core.trust import UntrustedError
 from meshnode.errors import StorageError
 
@@ -50,11 +51,28 @@ def restore_log(catalogue: Catalogue, stored: StoredLog, check_signature: Verify
         raise _damaged(catalogue, "log")
     log = catalogue.log(stored.log.writer)
     last = heads[-1].signed.digest  # a branch too many was adopted because it was needed
-    result = log.consider(heads, stored.first, stored.entries, last)
+    beginning = beginning_of(catalogue, stored, heads[0])
+    result = log.consider(heads, stored.first, stored.entries, last, beginning)
     held = (len(stored.heads), len(stored.entries))
     if isinstance(result, LogFault) or (len(result.heads), len(result.raws)) != held:
         raise _damaged(catalogue, "log")
     catalogue.adopt(stored.log.writer, result)
+
+
+def beginning_of(catalogue: Catalogue, stored: StoredLog, first: SignedHead) -> Beginning | None:
+    """Return the snapshot that a branch begins with, None if it begins with no snapshot.
+
+    Raises:
+        StorageError: it is not the one that the branch's first head names.
+    """
+    if not stored.beginning:
+        return None
+    try:
+        if first.head.snapshot is None:
+            raise MalformedRecordError("the first head names no snapshot")
+        return begin(stored.log, first.head.snapshot, stored.beginning)
+    except MalformedRecordError as error:
+        raise _damaged(catalogue, "log") from error
 
 
 def _was_authentic(

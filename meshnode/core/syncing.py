@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from meshnode.core import events as ev
 from meshnode.core.events import HeadName, LogId
 from meshnode.core.fetching import FetchQueue
+from meshnode.core.heads import SNAPSHOT_SEQ, SnapshotRef
 from meshnode.core.identifiers import CatalogueId, PeerId
 from meshnode.core.limits import BRANCHES_MAX
 from meshnode.core.log import Log
+from meshnode.core.snapshots import Beginning
 
 POLL_SECONDS = 30.0  # anti-entropy: repairs whatever gossip lost, for example after a partition
 ASKED_AT_ONCE_MAX = 8  # requests of one kind in flight
@@ -30,6 +32,9 @@ class Sync:
     rng: random.Random
     roots: FetchQueue[CatalogueId] = field(init=False)
     logs: FetchQueue[LogId] = field(init=False)
+    # With which a log may begin that is not held, until that fails; and those that came.
+    _snapshots: dict[LogId, SnapshotRef] = field(default_factory=dict)
+    _beginnings: dict[LogId, Beginning] = field(default_factory=dict)
     # The heads wanted of each log; the first is asked for, and after a failure the next.
     _targets: dict[LogId, dict[HeadName, None]] = field(default_factory=dict)
     _roots_after: dict[CatalogueId, int] = field(default_factory=dict)  # the least version asked
@@ -39,22 +44,43 @@ class Sync:
         self.roots = FetchQueue(self.rng, ASKED_AT_ONCE_MAX)
         self.logs = FetchQueue(self.rng, ASKED_AT_ONCE_MAX)
 
-    def want_log(self, log: LogId, head: HeadName, offered_by: PeerId) -> None:
+    def want_log(
+        self,
+        log: LogId,
+        head: HeadName,
+        offered_by: PeerId,
+        snapshot: SnapshotRef | None = None,
+    ) -> None:
         """Follow a log to this head, which this peer told of; the next poll tells of it again if
-        too many are wanted already.
+        too many are wanted already. A log that is not held may begin with `snapshot`.
         """
+        if snapshot is not None and log not in self._beginnings:
+            self._snapshots[log] = snapshot
         targets = self._targets.setdefault(log, {})
         if len(targets) < TARGETS_MAX:
             targets[head] = None
         self.logs.want(log, offered_by)
 
     def log_failed(self, log: LogId, peer: PeerId, attempt: int | None = None) -> None:
-        """The answer did not bring the head that was asked for: after a pause the next is."""
+        """The answer did not bring the head that was asked for: after a pause the next is, and the
+        whole log where a snapshot was tried.
+        """
         if self.logs.is_in_flight(log, peer, attempt):
+            self._no_snapshot(log)
             targets = self._targets[log]
             head = next(iter(targets))
             targets[head] = targets.pop(head)
         self.logs.failed(log, peer, attempt=attempt)
+
+    def snapshot_received(self, log: LogId, peer: PeerId, beginning: Beginning) -> None:
+        """Ask for what follows this snapshot, this peer first."""
+        if self.logs.is_in_flight(log, peer):
+            self._beginnings[log] = beginning
+            self.logs.again(log, peer)
+
+    def beginning(self, log: LogId) -> Beginning | None:
+        """Return the snapshot after which a log was asked for."""
+        return self._beginnings.get(log)
 
     def want_roots(self, catalogue: CatalogueId, after: int, offered_by: PeerId | None) -> None:
         """Ask for roots of a version above `after`, first the peer that told of them."""
@@ -73,6 +99,7 @@ class Sync:
         `source` first.
         """
         left = {h: None for h in self._targets.get(log, ()) if not is_settled(h)}
+        self._no_snapshot(log)
         if not left:
             self._targets.pop(log, None)
             self.logs.done(log)
@@ -84,6 +111,7 @@ class Sync:
     def forget(self, catalogue: CatalogueId) -> None:
         self.roots_answered(catalogue)
         for log in [log for log in self._targets if log.catalogue == catalogue]:
+            self._no_snapshot(log)
             del self._targets[log]
             self.logs.done(log)
 
@@ -116,8 +144,20 @@ class Sync:
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
             yield ev.AskRoots(peer, catalogue, after, attempt)
         for log, peer in self.logs.start(peers, now):
-            wanted, attempt = next(iter(self._targets[log])), self.logs.attempt(log)
-            yield ev.AskLog(peer, log, wanted, held(log).known(), attempt)
+            yield self._ask_log(peer, log, held(log))
+
+    def _ask_log(self, peer: PeerId, log: LogId, held: Log) -> ev.Effect:
+        wanted, attempt = next(iter(self._targets[log])), self.logs.attempt(log)
+        beginning, known = self._beginnings.get(log), held.known()
+        if beginning is not None:
+            known = (HeadName(SNAPSHOT_SEQ, beginning.ref.object), *known)
+        elif log in self._snapshots and not known:
+            return ev.AskSnapshot(peer, log, self._snapshots[log], attempt)
+        return ev.AskLog(peer, log, wanted, known, attempt)
+
+    def _no_snapshot(self, log: LogId) -> None:
+        self._snapshots.pop(log, None)
+        self._beginnings.pop(log, None)
 
     def next_deadline(self) -> float:
         """Return the monotonic second at which there is something to ask, if nothing happens."""

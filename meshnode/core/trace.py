@@ -14,8 +14,17 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from meshnode.core.events import DenyListChanged, Effect, Event, LogId, SegmentRef, SetHidden
+from meshnode.core.events import (
+    CheckSnapshot,
+    DenyListChanged,
+    Effect,
+    Event,
+    LogId,
+    SegmentRef,
+    SetHidden,
+)
 from meshnode.core.identifiers import DIGEST_BYTES
+from meshnode.core.snapshots import Beginning
 
 ID_BYTES_SHOWN: Final = 8  # enough to tell ids apart in a log of millions of lines
 REMEMBERED_LOGS: Final = 1024  # whose text is not made again: most lines name one
@@ -25,6 +34,8 @@ TEXT_CHARACTERS_MAX: Final = 200  # of one reason or name; the rest adds nothing
 _NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     SegmentRef: ("log", "collection", "digest", "clock"),
     SetHidden: ("catalogue", "count"),
+    CheckSnapshot: ("log", "ref"),
+    Beginning: ("ref",),
     DenyListChanged: ("ticket", "name", "raw", "erase"),
 }
 _known_fields: dict[type, tuple[str, ...]] = {}  # bounded by the number of types in `events`

@@ -115,6 +115,9 @@ class Nowhere:
     def complete(self, digest: Digest, temporary: Path) -> None:
         temporary.unlink()
 
+    def read_object(self, digest: Digest) -> bytes | None:
+        return None
+
 
 class Stranger:
     """A peer of the mesh that is not honest."""

@@ -61,8 +61,17 @@ class Effects:
     node is told of the end of each request, and the peer lives on.
     """
 
-    def __init__(self, network: Network, indexing: Indexing, tickets: Tickets, tell: Tell) -> None:
+    def __init__(
+        self,
+        network: Network,
+        indexing: Indexing,
+        tickets: Tickets,
+        tell: Tell,
+        check_snapshot: Callable[[ev.CheckSnapshot], ev.SnapshotChecked],
+    ) -> None:
         self._network = network
+        self._check_snapshot = check_snapshot
+        self._checking = trio.CapacityLimiter(1)  # one is in memory at a time
         self._indexing = indexing
         self._tickets = tickets
         self._tell = tell
@@ -91,8 +100,10 @@ class Effects:
         match effect:
             case ev.Announce(raw, topic):
                 nursery.start_soon(self._publish, raw, topic)
-            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.AskSnapshot() | ev.FetchObject():
                 nursery.start_soon(self._request, effect)
+            case ev.CheckSnapshot():
+                nursery.start_soon(self._check, effect)
             case (
                 ev.IndexSegment()
                 | ev.DropSegment()
@@ -129,6 +140,19 @@ class Effects:
             await change()
         except StorageError as error:
             await self._tell(ev.StorageFailed(str(error)))
+
+    async def _check(self, effect: ev.CheckSnapshot) -> None:
+        event: ev.Event
+        try:
+            event = await trio.to_thread.run_sync(
+                self._check_snapshot, effect, limiter=self._checking
+            )
+        except StorageError as error:
+            event = ev.StorageFailed(str(error))
+        except Exception:
+            _log.exception("a snapshot could not be checked", effect=trace.line(effect))
+            return
+        await self._tell(event)
 
     async def _request(self, request: ev.Request) -> None:
         try:

@@ -11,6 +11,7 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from meshnode.control import Message
 from meshnode.core.identifiers import peer_id
 from meshnode.core.node import Node
 from meshnode.core.signing import public_key
-from meshnode.runtime import operator
+from meshnode.runtime import operator, snapshots
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
 from meshnode.runtime.effects import Effects, Offline
@@ -131,7 +132,9 @@ async def _start(
         secret = identity.private_bytes_raw()
         network = build_network(home, config, secret, node, store, index, pump.tell)
     indexing = Indexing(index, checker, store, pump.tell)
-    effects = Effects(network or Offline(), indexing, tickets, pump.tell)
+    effects = Effects(
+        network or Offline(), indexing, tickets, pump.tell, partial(snapshots.check, store)
+    )
     peer = Peer(
         peer_id(public_key(identity)),
         home,

@@ -20,13 +20,14 @@ import structlog
 
 from meshnode.core import events as ev
 from meshnode.core.events import LogId, Restored, StoredLog, Stretch
-from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
+from meshnode.core.snapshots import decode_snapshot
 from meshnode.errors import StorageError
-from meshnode.runtime.files import publish_file, sync_directory
+from meshnode.runtime.files import publish_file, sync_directory, write_durably
 from meshnode.runtime.home import Home
 from meshnode.runtime.sqlite import storage_errors, transaction
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ANSWER_BYTES_MAX = 1 << 20  # of heads and entries in one answer; the asker asks on
 ANSWER_HEADS_MAX = 256
 _UNBOUNDED = 1 << 62
@@ -55,6 +56,10 @@ CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,
 _DENIALS = """
 CREATE TABLE deny_lists (name TEXT PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID;
 """
+_BEGINNINGS = """
+CREATE TABLE beginnings (catalogue BLOB, writer BLOB, branch INTEGER, position INTEGER NOT NULL,
+                         raw BLOB NOT NULL, PRIMARY KEY (catalogue, writer, branch));
+"""
 # Format 1 kept one root a version, and no times.
 _FROM_FORMAT_1 = f"""
 ALTER TABLE roots RENAME TO former;
@@ -73,16 +78,22 @@ DROP TABLE former_heads;
 DROP TABLE former_entries;
 {_DENIALS}
 """  # noqa: S608 - a constant
-_TO_FORMAT_3 = (
-    _SCHEMA + _LOGS + _TRUST + _DENIALS,
-    _FROM_FORMAT_1 + _FROM_FORMAT_2,
-    _FROM_FORMAT_2,
+_TO_FORMAT_4 = (
+    _SCHEMA + _LOGS + _TRUST + _DENIALS + _BEGINNINGS,
+    _FROM_FORMAT_1 + _FROM_FORMAT_2 + _BEGINNINGS,
+    _FROM_FORMAT_2 + _BEGINNINGS,
+    _BEGINNINGS,  # format 3 had every log from its first head
 )
 _BRANCH = "catalogue = ? AND writer = ? AND branch = ?"
 _HEADS = f"SELECT raw FROM heads WHERE {_BRANCH} AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608
 _ENTRIES = (
     f"SELECT raw FROM entries WHERE {_BRANCH} AND position >= ? AND position < ? ORDER BY position"  # noqa: S608
 )
+_NUMBERED = (
+    f"SELECT position, raw FROM entries WHERE {_BRANCH} AND position >= ? AND position < ?"  # noqa: S608
+    " ORDER BY position"
+)
+_BEGINNING = f"SELECT position, raw FROM beginnings WHERE {_BRANCH}"  # noqa: S608
 _ALL_HEADS = f"SELECT raw FROM heads WHERE {_BRANCH} ORDER BY seq"  # noqa: S608
 _ALL_ENTRIES = f"SELECT position, raw FROM entries WHERE {_BRANCH} ORDER BY position"  # noqa: S608
 
@@ -178,6 +189,20 @@ class Store:
         """Return all heads and entries of these stretches in order."""
         return self._read(log, stretches, _UNBOUNDED, _UNBOUNDED)
 
+    def numbered_entries(self, log: LogId, stretches: Sequence[Stretch]) -> list[tuple[int, bytes]]:
+        """Return the entries of these stretches by index, with those that the snapshot lists with
+        which the first begins, if it does.
+        """
+        found: list[tuple[int, bytes]] = []
+        with self._mutex:
+            for part in stretches:
+                key = (log.catalogue, log.writer, part.branch)
+                for position, raw in self._rows(_BEGINNING, *key):
+                    if position == part.first:
+                        found += decode_snapshot(raw).entries
+                found += self._rows(_NUMBERED, *key, part.first, part.stop)
+        return found
+
     def open_object(self, digest: Digest) -> BinaryIO | None:
         try:
             return self.object_path(digest).open("rb")
@@ -243,6 +268,17 @@ class Store:
         with _errors(f"cannot write {path}"):
             publish_file(temporary, path)
 
+    def add_object(self, raw: bytes) -> Digest:
+        """Keep these bytes under their SHA-256.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        digest = sha256(raw)
+        if not self.is_intact(digest):
+            write_durably(self.object_path(digest), raw)
+        return digest
+
     def free_bytes(self) -> int:
         return shutil.disk_usage(self._home.root).free
 
@@ -282,7 +318,7 @@ class Store:
             )
         if version < SCHEMA_VERSION:
             with transaction(self._database):
-                self._database.execute(_TO_FORMAT_3[version])
+                self._database.execute(_TO_FORMAT_4[version])
                 self._database.pragma("user_version", SCHEMA_VERSION)
 
     def _write(self, effect: ev.Durable) -> None:
@@ -294,12 +330,8 @@ class Store:
                 self._run(
                     sql if followed else "DELETE FROM followed WHERE catalogue = ?", catalogue
                 )
-            case ev.ExtendLog(log, heads, first, entries, branch):
-                key = (log.catalogue, log.writer, branch)
-                for seq, raw in heads:
-                    self._run("INSERT INTO heads VALUES (?,?,?,?,?)", *key, seq, raw)
-                for position, raw in enumerate(entries, first):
-                    self._run("INSERT INTO entries VALUES (?,?,?,?,?)", *key, position, raw)
+            case ev.ExtendLog():
+                self._extend(effect)
             case ev.KeepFork(log, raw):
                 self._run(
                     "INSERT OR REPLACE INTO forks VALUES (?,?,?)", log.catalogue, log.writer, raw
@@ -312,6 +344,16 @@ class Store:
                     self._run("INSERT INTO deny_lists VALUES (?,?)", name, raw)
             case _:
                 assert_never(effect)
+
+    def _extend(self, effect: ev.ExtendLog) -> None:
+        key = (effect.log.catalogue, effect.log.writer, effect.branch)
+        if effect.beginning:
+            begin = "INSERT INTO beginnings VALUES (?,?,?,?,?)"
+            self._run(begin, *key, effect.first, effect.beginning)
+        for seq, raw in effect.heads:
+            self._run("INSERT INTO heads VALUES (?,?,?,?,?)", *key, seq, raw)
+        for position, raw in enumerate(effect.entries, effect.first):
+            self._run("INSERT INTO entries VALUES (?,?,?,?,?)", *key, position, raw)
 
     def _read(
         self, log: LogId, stretches: Sequence[Stretch], heads_max: int, room: int
@@ -342,11 +384,14 @@ class Store:
     def _stored_log(self, log: LogId, branch: int) -> StoredLog:
         key = (log.catalogue, log.writer, branch)
         entries = list(self._rows(_ALL_ENTRIES, *key))
+        beginnings = list(self._rows(_BEGINNING, *key))
+        first, beginning = beginnings[0] if beginnings else (entries[0][0] if entries else 0, b"")
         return StoredLog(
             log,
             tuple(row[0] for row in self._rows(_ALL_HEADS, *key)),
             tuple(raw for _, raw in entries),
-            entries[0][0] if entries else 0,
+            first,
+            beginning,
         )
 
     def _run(self, sql: str, *values: bytes | int | str) -> None:

@@ -59,7 +59,12 @@ class Bounds:
 
     def started(self, machine: Machine, effect: ev.Started) -> None:
         match effect:
-            case ev.AskRoots(peer, goal) | ev.AskLog(peer, goal) | ev.FetchObject(peer, goal):
+            case (
+                ev.AskRoots(peer, goal)
+                | ev.AskLog(peer, goal)
+                | ev.AskSnapshot(peer, goal)
+                | ev.FetchObject(peer, goal)
+            ):
                 asked = self._of(machine).requests.setdefault(type(effect), {})
                 asked[goal] = peer
                 fits = len(asked) <= IN_FLIGHT_MAX
@@ -108,6 +113,8 @@ def _end(opened: _Open, event: ev.Event) -> None:
             opened.requests.get(ev.AskRoots, {}).pop(goal, None)
         case ev.LogReceived(_, goal):
             opened.requests.get(ev.AskLog, {}).pop(goal, None)
+        case ev.SnapshotReceived(_, goal):
+            opened.requests.get(ev.AskSnapshot, {}).pop(goal, None)
         case ev.ObjectStored(goal):
             opened.requests.get(ev.FetchObject, {}).pop(goal, None)
         case ev.RequestFailed(request):
@@ -120,7 +127,12 @@ def _end(opened: _Open, event: ev.Event) -> None:
             pass
 
 
-def _goal(request: ev.AskRoots | ev.AskLog | ev.FetchObject) -> object:
+def _goal(request: ev.AskRoots | ev.AskLog | ev.AskSnapshot | ev.FetchObject) -> object:
     match request:
-        case ev.AskRoots(_, goal) | ev.AskLog(_, goal) | ev.FetchObject(_, goal):
+        case (
+            ev.AskRoots(_, goal)
+            | ev.AskLog(_, goal)
+            | ev.AskSnapshot(_, goal)
+            | ev.FetchObject(_, goal)
+        ):
             return goal

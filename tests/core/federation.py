@@ -13,15 +13,19 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from meshnode.core import events as ev
+from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import LogId, SegmentKey
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
+from meshnode.core.merkle import Frontier
 from meshnode.core.node import Node
 from meshnode.core.signing import verify
+from meshnode.core.snapshots import begin, decode_snapshot, encode_snapshot, snapshot_of
 from tests.core.institutions import ISSUED, LogCopy, content
 
 VERIFY = lru_cache(65_536)(verify)
 NAMES: dict[Digest, str] = {}  # of every segment that a test named
+SNAPSHOTS: dict[Digest, bytes] = {}  # every one that a test made
 
 
 def named(name: str) -> str:
@@ -38,7 +42,7 @@ def extend_branch(branches: Branches, effect: ev.ExtendLog) -> None:
     held = branches.get((effect.log, effect.branch))
     if held is None:
         assert (effect.log, effect.branch - 1) in branches or effect.branch == 0
-        held = ev.StoredLog(effect.log, (), (), effect.first)
+        held = ev.StoredLog(effect.log, (), (), effect.first, effect.beginning)
     assert effect.first == held.first + len(held.entries)
     heads = tuple(raw for _, raw in effect.heads)
     branches[effect.log, effect.branch] = replace(
@@ -62,6 +66,26 @@ def read_branches(
         ]
         entries += held.entries[part.first - held.first : part.stop - held.first]
     return tuple(heads), stretches[0].first, tuple(entries)
+
+
+def made_snapshot(
+    branches: Branches, log: LogId, frontier: Frontier, stretches: Sequence[ev.Stretch]
+) -> bytes:
+    """Return the snapshot of the entries on this way, known from now on by its digest."""
+    entries: list[tuple[int, bytes]] = []
+    for part in stretches:
+        held = branches[log, part.branch]
+        if held.beginning:
+            entries += decode_snapshot(held.beginning).entries
+        numbered = list(enumerate(held.entries, held.first))
+        entries += numbered[part.first - held.first : part.stop - held.first]
+    return known_snapshot(encode_snapshot(snapshot_of(log, frontier, entries)))
+
+
+def known_snapshot(raw: bytes) -> bytes:
+    """Remember what an object says, so that whoever holds it by name can be told."""
+    SNAPSHOTS[sha256(raw)] = raw
+    return raw
 
 
 @dataclass(slots=True)
@@ -114,6 +138,14 @@ class Peer:
                 self.stamps[entry] = effect
             case ev.KeepDenyList(name):
                 self.deny_lists[name] = effect
+
+    def check_snapshot(self, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
+        """Make it from what is durable, and keep it if it is the one that was named."""
+        raw = made_snapshot(self.branches, effect.log, effect.frontier, effect.stretches)
+        is_true = sha256(raw) == effect.ref.object
+        if is_true:
+            self.objects[sha256(raw)] = None
+        return ev.SnapshotChecked(effect.log, effect.ref, is_true)
 
     def restored(self) -> ev.Restored:
         catalogues = dict.fromkeys(catalogue for catalogue, _, _ in self.roots)
@@ -257,8 +289,16 @@ class Federation:
                     peer.make_durable(effect)
                 case ev.Announce(raw):
                     self._gossip(peer, raw)
-                case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+                case (
+                    ev.AskHeads()
+                    | ev.AskRoots()
+                    | ev.AskLog()
+                    | ev.AskSnapshot()
+                    | ev.FetchObject()
+                ):
                     self._queue.append((peer, self._answer(peer, effect)))
+                case ev.CheckSnapshot():
+                    self._queue.append((peer, peer.check_snapshot(effect)))
                 case ev.Blame():
                     peer.blames.append(effect)
                 case ev.Answer():
@@ -291,7 +331,9 @@ class Federation:
                         spreading.append(other.name)
                         self._queue.append((other, ev.AnnouncementReceived(sender, raw)))
 
-    def _answer(self, asker: Peer, request: ev.Request) -> ev.Event:
+    def _answer(  # noqa: C901, PLR0911 - one branch a question
+        self, asker: Peer, request: ev.Request
+    ) -> ev.Event:
         if frozenset((asker.name, request.peer)) not in self.lines:
             return ev.RequestFailed(request, "not connected")
         holder = self.peers[request.peer]
@@ -310,6 +352,15 @@ class Federation:
                 if not stretches:
                     return ev.RequestFailed(request, "not held")
                 return ev.LogReceived(peer, log, *read_branches(holder.branches, log, stretches))
+            case ev.AskSnapshot(peer, log, ref):
+                if ref.object not in holder.objects:
+                    return ev.RequestFailed(request, "not held")
+                asker.objects[ref.object] = None
+                try:
+                    beginning = begin(log, ref, SNAPSHOTS[ref.object])
+                except MalformedRecordError as error:
+                    return ev.RequestFailed(request, str(error))
+                return ev.SnapshotReceived(peer, log, beginning)
             case ev.FetchObject(_, digest):
                 if digest in holder.objects and not holder.node.withholds(digest):
                     return ev.ObjectStored(digest)

@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.core.authoring import LogState, extend, first_root
 from meshnode.core.entries import Entry, SegmentAdded, decode_entry
-from meshnode.core.heads import decode_signed_head, encode_head
+from meshnode.core.events import LogId
+from meshnode.core.heads import SnapshotRef, decode_signed_head, encode_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, key_id, sha256
 from meshnode.core.merkle import Frontier
 from meshnode.core.roots import Root, encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
+from meshnode.core.snapshots import encode_snapshot, snapshot_of
 
 ISSUED = 1_700_000_000  # when everything is issued unless a test says otherwise
 
@@ -38,8 +40,14 @@ class LogCopy:
     def writer(self) -> Kid:
         return self.state.writer
 
-    def publish(self, *entries: Entry, issued: int = ISSUED, root_version: int = 1) -> bytes:
-        """Sign a head over these entries; return it."""
+    def publish(
+        self,
+        *entries: Entry,
+        issued: int = ISSUED,
+        root_version: int = 1,
+        snapshot: SnapshotRef | None = None,
+    ) -> bytes:
+        """Sign a head over these entries, which begins the snapshot; return it."""
         state = replace(self.state, root_version=root_version)
         raw, first, raws = extend(
             state,
@@ -47,6 +55,7 @@ class LogCopy:
             issued=issued,
             next_by=None,
             sign=lambda payload: sign("head", payload, [self.key]),
+            snapshot=snapshot,
         )
         assert first == len(self.entries)
         head = decode_signed_head(raw)
@@ -61,6 +70,18 @@ class LogCopy:
             clock=clock,
         )
         return raw
+
+    def snapshot(self) -> bytes:
+        """Return the snapshot of all entries so far."""
+        log = LogId(self.state.catalogue, self.writer)
+        return encode_snapshot(snapshot_of(log, self.state.frontier, enumerate(self.entries)))
+
+    def begin_snapshot(self, raw: bytes | None = None) -> SnapshotRef:
+        """Sign a head that begins the true snapshot, or another one; return how it is named."""
+        raw = raw or self.snapshot()
+        ref = SnapshotRef(len(self.entries), sha256(raw), len(raw))
+        self.publish(snapshot=ref)
+        return ref
 
     def fork(self) -> LogCopy:
         """Return a copy that goes its own way from here, as from a restored backup."""

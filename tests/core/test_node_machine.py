@@ -445,6 +445,8 @@ class NodeMachine(RuleBasedStateMachine):
                 first, stop = ([0, *copy.sizes])[after], copy.sizes[wanted.seq - 1]
                 heads = tuple(copy.heads[after : wanted.seq][:most])
                 return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:stop]))
+            case ev.AskSnapshot():
+                raise AssertionError("no head here begins a snapshot")
             case ev.FetchObject(_, digest, size_bytes):
                 assert digest in self.truth.names, "an object that no writer named"
                 assert size_bytes == len(content(self.truth.names[digest]))

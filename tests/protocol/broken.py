@@ -128,6 +128,7 @@ _EDITS: list[_Edit] = [
     ("snapshot-behind-its-head", "head-with-every-field", (9, 0), 3, "R-25", "3 of 2", False),
     ("snapshot-out-of-order", "snapshot", (6, 0, 0), 1, "R-36", "index 1 twice", False),
     ("snapshot-entry-beyond", "snapshot", (6, 1, 0), 2, "R-36", "index 2 of 2", False),
+    ("snapshot-without-its-last-entry", "snapshot", (6,), [], "R-36", "1 is missing", False),
     ("snapshot-of-another-frontier", "snapshot", (5,), [], "R-36", "one hash is due", False),
     ("purge-of-nothing", "purge-of-an-object", (6,), [], "R-37", "nothing named", False),
     ("purge-of-one-twice", "purge", (6,), [digest("segment 1")] * 2, "R-37", "twice", False),

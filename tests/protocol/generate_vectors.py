@@ -11,7 +11,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.protocol import broken, examples, fork_histories, item_examples, root_chains
+from tests.protocol import (
+    broken,
+    examples,
+    fork_histories,
+    item_examples,
+    root_chains,
+    snapshot_histories,
+)
 from tests.protocol.examples import (
     CATALOGUE,
     COLLEAGUE,
@@ -298,6 +305,7 @@ FILES = {
     "records.json": records,
     "roots.json": root_chains.roots,
     "signatures.json": signatures,
+    "snapshots.json": snapshot_histories.snapshots,
     "trees.json": trees,
 }
 

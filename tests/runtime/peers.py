@@ -94,7 +94,7 @@ class Folder:
     def complete(self, digest: Digest, temporary: Path) -> None:
         temporary.rename(self.path / digest.hex())
 
-    def holds(self, digest: Digest) -> bytes | None:
+    def read_object(self, digest: Digest) -> bytes | None:
         whole = self.path / digest.hex()
         return whole.read_bytes() if whole.exists() else None
 

@@ -258,7 +258,7 @@ async def test_an_object_of_five_megabytes_goes_on_after_a_cut(
     relay.heal()
     await fetcher.until_connected(holder, 2)
     assert await fetcher.requests.perform(request) == ev.ObjectStored(request.digest)
-    assert fetcher.folder.holds(request.digest) == data
+    assert fetcher.folder.read_object(request.digest) == data
 
 
 async def test_a_peer_is_never_dialled_at_an_address_that_it_only_told_of(

@@ -232,8 +232,12 @@ class Nothing:
         await trio.sleep_forever()
 
 
+def no_snapshot(effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
+    pytest.fail(f"nobody asks to check {effect}")
+
+
 def effects_of(village: Village, tell: Tell) -> Effects:
-    return Effects(village, cast("Indexing", Nothing()), Tickets(), tell)
+    return Effects(village, cast("Indexing", Nothing()), Tickets(), tell, no_snapshot)
 
 
 async def test_an_effect_that_fails_ends_in_an_event_and_in_the_log_and_others_go_on():

@@ -184,7 +184,7 @@ async def test_a_stream_that_breaks_is_nobodys_fault(nursery: trio.Nursery, fold
 # --- Objects --------------------------------------------------------------------------------------
 async def test_an_object_arrives_whole(requests: Requests, folder: Folder) -> None:
     assert await requests.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
-    assert folder.holds(BIG_NAME) == BIG
+    assert folder.read_object(BIG_NAME) == BIG
     assert not folder.partial(BIG_NAME).exists()
 
 
@@ -193,7 +193,7 @@ async def test_an_empty_object_arrives_too(
 ) -> None:
     shelf.objects[sha256(b"")] = b""
     assert await requests.perform(fetch(b"")) == ev.ObjectStored(sha256(b""))
-    assert folder.holds(sha256(b"")) == b""
+    assert folder.read_object(sha256(b"")) == b""
 
 
 async def test_a_broken_download_goes_on_where_it_ended(
@@ -210,7 +210,7 @@ async def test_a_broken_download_goes_on_where_it_ended(
     rest += frame(BIG[2 * CHUNK_BYTES :])
     resumed = Requests(Scripted(nursery, rest).open_stream, folder, list)
     assert await resumed.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
-    assert folder.holds(BIG_NAME) == BIG
+    assert folder.read_object(BIG_NAME) == BIG
 
 
 async def test_the_answerer_serves_from_the_offset_asked_for(
@@ -218,7 +218,7 @@ async def test_the_answerer_serves_from_the_offset_asked_for(
 ) -> None:
     folder.partial(BIG_NAME).write_bytes(BIG[:777])
     assert await requests.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
-    assert folder.holds(BIG_NAME) == BIG
+    assert folder.read_object(BIG_NAME) == BIG
 
 
 async def test_a_partial_that_was_whole_already_is_not_fetched_again(

@@ -181,16 +181,51 @@ def write_former(path, number: int) -> None:
     former.close()
 
 
-@pytest.mark.parametrize("number", [1, 2])
+def write_format_3(path) -> None:
+    """Write the same store as format 3 was: branches of logs, forks and deny lists."""
+    catalogue, writer = astuple(LOGS[0])
+    former = apsw.Connection(str(path))
+    former.execute(
+        """
+        CREATE TABLE followed (catalogue BLOB PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE heads (catalogue BLOB, writer BLOB, branch INTEGER, seq INTEGER,
+                            raw BLOB NOT NULL,
+                            PRIMARY KEY (catalogue, writer, branch, seq)) WITHOUT ROWID;
+        CREATE TABLE entries (catalogue BLOB, writer BLOB, branch INTEGER, position INTEGER,
+                              raw BLOB NOT NULL,
+                              PRIMARY KEY (catalogue, writer, branch, position)) WITHOUT ROWID;
+        CREATE TABLE forks (catalogue BLOB, writer BLOB, raw BLOB NOT NULL,
+                            PRIMARY KEY (catalogue, writer)) WITHOUT ROWID;
+        CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
+                            PRIMARY KEY (catalogue, version, raw)) WITHOUT ROWID;
+        CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,
+                             PRIMARY KEY (catalogue, entry)) WITHOUT ROWID;
+        CREATE TABLE deny_lists (name TEXT PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID;
+        """
+    )
+    former.execute("INSERT INTO followed VALUES (?)", (catalogue,))
+    former.execute("INSERT INTO roots VALUES (?, 1, ?)", (catalogue, b"first"))
+    former.execute("INSERT INTO heads VALUES (?, ?, 0, 1, ?)", (catalogue, writer, b"head"))
+    former.execute("INSERT INTO entries VALUES (?, ?, 0, 0, ?)", (catalogue, writer, b"entry"))
+    former.pragma("user_version", 3)
+    former.close()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(home, number):
-    write_former(home.log, number)
+    if number == 3:
+        write_format_3(home.log)
+    else:
+        write_former(home.log, number)
     log, other, catalogue = LOGS[0], LOGS[1], LOGS[0].catalogue
+    begun = ev.StoredLog(other, (b"head 9",), (), 7, b"snapshot")
     kept = ev.KeepDenyList("own", b"two"), ev.KeepDenyList("theirs", b"rules")
     store = Store(home)
     store.commit([ev.AdoptRoot(catalogue, 2, raw) for raw in (b"one", b"other", b"one")])
     store.commit([ev.ExtendLog(log, ((1, b"rival"),), 0, (b"its entry",), branch=1)])
     store.commit([ev.KeepFork(log, b"evidence"), ev.KeepFork(other, b"of another")])
     store.commit([ev.KeepDenyList("own", b"one"), *kept, ev.KeepDenyList("gone", b"x")])
+    store.commit([ev.ExtendLog(other, ((9, b"head 9"),), 7, (), beginning=b"snapshot")])
     store.commit([ev.KeepDenyList("gone", b""), ev.StampEntry(catalogue, sha256(b"entry"), 7)])
     store.close()
     store = Store(home)
@@ -201,6 +236,7 @@ def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(hom
     assert restored.logs == (
         ev.StoredLog(log, (b"head",), (b"entry",)),
         ev.StoredLog(log, (b"rival",), (b"its entry",)),
+        begun,
     )
     assert sorted(restored.forks) == [b"evidence", b"of another"]
     assert restored.stamps == (ev.StampEntry(catalogue, sha256(b"entry"), 7),)

@@ -28,7 +28,7 @@ from meshnode.core.entries import (
     SegmentRemoved,
     encode_entry,
 )
-from meshnode.core.heads import decode_signed_head
+from meshnode.core.heads import SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, sha256
 from meshnode.core.limits import (
     CLOCK_MAX,
@@ -174,6 +174,19 @@ class Publisher:
             writer=writer_of(self._key).hex(),
         )
 
+    async def made_snapshot(self, *, keep: bool) -> Message:
+        """Return the snapshot of the log as it is; `keep` it as an object, so that it is served."""
+        text, writer = catalogue_text(self._institution.catalogue), writer_of(self._key)
+        return await self._control.ask("snapshot", catalogue=text, writer=writer.hex(), keep=keep)
+
+    async def begin_snapshot(self, state: Message, made: Message) -> AsyncGenerator[Message, None]:
+        """Sign a head that begins this snapshot and adds no entry, journal it, submit it."""
+        digest = Digest(bytes.fromhex(made["object"]))
+        snapshot = SnapshotRef(made["index"], digest, made["size_bytes"])
+        async with aclosing(self._extend(state, (), (), None, snapshot)) as messages:
+            async for message in messages:
+                yield message
+
     def documents(self, state: Message) -> dict[str, bytes]:
         """Return the collection documents in force by id, as far as this peer holds them."""
         held = {}
@@ -216,6 +229,7 @@ class Publisher:
         drafts: Sequence[Draft],
         staged: Sequence[Digest],
         next_within_s: int | None,
+        snapshot: SnapshotRef | None = None,
     ) -> AsyncGenerator[Message, None]:
         # The log's own clock is ahead of the catalogue's if entries of the log do not count.
         clock = max(state["catalogue_clock"], state["clock"])
@@ -227,6 +241,7 @@ class Publisher:
             issued=issued,
             next_by=_next_by(log, issued, next_within_s),
             sign=lambda payload: sign("head", payload, [self._key]),
+            snapshot=snapshot,
         )
         submission = {
             "heads": [head.hex()],

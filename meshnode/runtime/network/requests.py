@@ -15,9 +15,11 @@ from typing import Final, Protocol, assert_never
 import trio
 
 from meshnode.core import events as ev
+from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check
 from meshnode.core.identifiers import DIGEST_BYTES, CatalogueId, Digest, PeerId
 from meshnode.core.limits import INTEGER_MAX, OBJECT_BYTES_MAX, TREE_SIZE_MAX
+from meshnode.core.snapshots import begin
 from meshnode.errors import PeerError
 from meshnode.runtime.network.downloads import Download
 from meshnode.runtime.network.frames import (
@@ -54,6 +56,10 @@ class Intake(Protocol):
 
     def complete(self, digest: Digest, temporary: Path) -> None:
         """Take over a file whose bytes hash to `digest`: durable when this returns."""
+        ...
+
+    def read_object(self, digest: Digest) -> bytes | None:
+        """Return an object that is held."""
         ...
 
 
@@ -141,6 +147,8 @@ class Requests:
                 heads, start, entries = await self._ask(peer, question, "log", 3)
                 start = expect_int(start, 0, TREE_SIZE_MAX)
                 return ev.LogReceived(peer, log, _records(heads), start, _records(entries))
+            case ev.AskSnapshot():
+                return await self._snapshot(request)
             case ev.FetchObject():
                 return await self._fetch(request)
             case _:
@@ -152,6 +160,19 @@ class Requests:
         with trio.fail_after(self._deadline_seconds):
             async with self._stream(peer) as stream:
                 return await _exchange(stream, question, kind, fields)
+
+    async def _snapshot(self, request: ev.AskSnapshot) -> ev.Event:
+        """Fetch a snapshot unless it is held, and check all of it that can be checked alone."""
+        ref = request.ref
+        raw = await trio.to_thread.run_sync(self._intake.read_object, ref.object)
+        if raw is None:
+            await self._fetch(ev.FetchObject(request.peer, ref.object, ref.size_bytes))
+            raw = await trio.to_thread.run_sync(self._intake.read_object, ref.object)
+        try:
+            beginning = await trio.to_thread.run_sync(begin, request.log, ref, raw or b"")
+        except MalformedRecordError as error:
+            raise NotGivenError(f"the snapshot cannot be used: {error}") from error
+        return ev.SnapshotReceived(request.peer, request.log, beginning)
 
     # --- Objects ----------------------------------------------------------------------------------
     async def _fetch(self, request: ev.FetchObject) -> ev.Event:

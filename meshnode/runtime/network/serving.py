@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, Protocol
 import trio
 
 from meshnode.core.events import HeadName, LogId, RootName, Stretch
+from meshnode.core.heads import FIRST_SEQ, SNAPSHOT_SEQ
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.network.budget import Budgets
@@ -153,7 +154,7 @@ class Serving:
                 return ["roots", roots] if roots else ["none"]
             case ["log", name, writer, wanted, known]:
                 log = LogId(_catalogue(name), Kid(expect_bytes(writer, KID_BYTES)))
-                held = [_head(value) for value in expect_list(known, KNOWN_MAX)]
+                held = [_head(value, SNAPSHOT_SEQ) for value in expect_list(known, KNOWN_MAX)]
                 return await self._way(log, _head(wanted), held)
             case ["object", name, offset]:
                 digest = Digest(expect_bytes(name, DIGEST_BYTES))
@@ -232,11 +233,11 @@ def _catalogue(name: object) -> CatalogueId:
     return CatalogueId(expect_bytes(name, DIGEST_BYTES))
 
 
-def _head(value: object) -> HeadName:
+def _head(value: object, seq_min: int = FIRST_SEQ) -> HeadName:
     match expect_list(value, 2):
         case [seq, digest]:
             return HeadName(
-                expect_int(seq, 1, NUMBER_MAX), Digest(expect_bytes(digest, DIGEST_BYTES))
+                expect_int(seq, seq_min, NUMBER_MAX), Digest(expect_bytes(digest, DIGEST_BYTES))
             )
         case _:
             raise FrameError("not the name of a head")

@@ -15,7 +15,7 @@ from meshnode.core import amendments
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import Entry, SegmentAdded, UnknownEntry, decode_entry
 from meshnode.core.events import LogId, Stretch
-from meshnode.core.heads import SignedHead, decode_signed_head
+from meshnode.core.heads import Head, SignedHead, decode_signed_head
 from meshnode.core.history import sentence
 from meshnode.core.identifiers import Digest, Kid, object_text, sha256
 from meshnode.core.merkle import inclusion_proof, leaf_hash
@@ -83,7 +83,7 @@ async def history(peer: Peer, arguments: History) -> AsyncGenerator[Message, Non
     steps.sort(key=lambda step: (step["time"], step["seq"]), reverse=True)
     for step in steps[: arguments.limit]:
         yield {"event": {"step": step}}
-    yield {"result": {"steps": len(steps)}}
+    yield {"result": {"steps": len(steps), "snapshots": list(_beginnings(held, chain))}}
 
 
 async def evidence(peer: Peer, arguments: Evidence) -> AsyncGenerator[Message, None]:
@@ -136,6 +136,19 @@ def _held(peer: Peer, catalogue: Catalogue) -> tuple[HeldCatalogue, RootChain]:
     return held, held.chain
 
 
+def _beginnings(held: HeldCatalogue, chain: RootChain) -> Iterator[dict[str, Any]]:
+    """Yield with which snapshots this peer began logs, whose steps before it does not hold."""
+    for kid, log in held.logs.items():
+        if log.main.begin_seq and log.main.base is None:
+            grant = chain.writer(kid)
+            yield {
+                "writer": kid.hex(),
+                "label": grant.label if grant else "",
+                "entries": log.main.base_size,
+                "listed": len(log.main.listed),
+            }
+
+
 def _steps(store: Store, held: HeldCatalogue, collection: str | None) -> list[dict[str, Any]]:
     return [
         step
@@ -176,6 +189,7 @@ def _branch_steps(
             "label": grant.label if grant else "",
             "root_version": head.root_version,
             "head": offered.signed.digest.hex(),
+            "snapshot": _begun_at(head, first),
             "disputed": head.seq >= held.disputed.get(kid, head.seq + 1),
             "changes": [
                 {
@@ -189,6 +203,12 @@ def _branch_steps(
             ],
         }
         first = head.size
+
+
+def _begun_at(head: Head, size_before: int) -> int | None:
+    """Return the index of the snapshot that a head begins, the tree of the one before given."""
+    ref = head.snapshot
+    return ref.index if ref and ref.index == size_before else None
 
 
 def _is_admitted(held: HeldCatalogue, kid: Kid, entry: Entry) -> bool:
@@ -218,7 +238,14 @@ def _proof(store: Store, held: HeldCatalogue, found: Found) -> dict[str, Any]:
         raise UsageError("the log has changed meanwhile", hint="ask again")
     writer, counted = live
     log, last = held.log(writer), held.last_good(writer)
-    for branch in log.branches:
+    whole = [branch for branch in log.branches if not branch.begin_seq]
+    if len(whole) < len(log.branches):
+        raise UsageError(
+            f"this peer began the log with a snapshot of its first {log.main.base_size} entries: "
+            "it cannot show the way from this item's entry to the head",
+            hint="ask a peer that holds the whole log, as that of the writer does",
+        )
+    for branch in whole:
         end = last if last and log.holds(last) else branch.name_at(branch.seq)
         heads, raws = _read(store, LogId(held.id, writer), log.stretches(end, ()))
         index = _index_of(raws, counted)

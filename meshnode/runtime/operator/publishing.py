@@ -14,11 +14,15 @@ import trio
 
 from meshnode.control import Message
 from meshnode.core import events as ev
+from meshnode.core.branches import BEFORE_FIRST
+from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import SegmentAdded, decode_entry
-from meshnode.core.events import SegmentKey
-from meshnode.core.identifiers import CatalogueId, Digest, Kid, object_text
-from meshnode.core.limits import CLOCK_MAX
+from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, object_text, sha256
+from meshnode.core.limits import CLOCK_MAX, SNAPSHOT_BYTES_MAX
+from meshnode.core.snapshots import encode_snapshot
 from meshnode.errors import StorageError, UsageError
+from meshnode.runtime import snapshots
 from meshnode.runtime.journal import READ_ONLY_HINT
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, HexDigest
 from meshnode.runtime.operator.refusals import refused
@@ -30,6 +34,12 @@ class Log(Arguments):
 
     catalogue: Catalogue
     writer: Hex
+
+
+class Snapshot(Log):
+    """A snapshot of the log; `keep` stores it as an object."""
+
+    keep: bool
 
 
 class Holding(Arguments):
@@ -52,10 +62,9 @@ class Submit(Arguments):
 
 async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
     """Return all that the next head of a log is made from."""
-    catalogue = peer.node.catalogues.get(arguments.catalogue)
-    if catalogue is None or catalogue.chain is None or not catalogue.followed:
-        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
+    catalogue = _followed(peer, arguments)
     writer = Kid(arguments.writer)
+    assert catalogue.chain is not None
     if catalogue.chain.writer(writer) is None:
         raise UsageError("the key at hand is not a writer of this catalogue's root")
     held = catalogue.log(writer)
@@ -75,6 +84,38 @@ async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
                 name[1].hex() for name in contents.segments if contents.live_segment(name)
             ],
             "payloads": [key.hex() for _, key in contents.live_payloads()],
+        }
+    }
+
+
+async def snapshot(peer: Peer, arguments: Snapshot) -> AsyncGenerator[Message, None]:
+    """Make the snapshot of a writer's log as it is.
+
+    `newest` is the index of the one that the newest head names, 0 if it names none; `listed` is how
+    many entries the new one lists.
+    """
+    held = _followed(peer, arguments).log(Kid(arguments.writer))
+    name = LogId(arguments.catalogue, Kid(arguments.writer))
+    way = tuple(held.main.stretches(BEFORE_FIRST, held.seq))
+    made = await trio.to_thread.run_sync(snapshots.make, peer.store, name, held.main.frontier, way)
+    raw = encode_snapshot(made)
+    if len(raw) > SNAPSHOT_BYTES_MAX:
+        raise UsageError(
+            f"the snapshot would have {len(raw)} bytes, the limit is {SNAPSHOT_BYTES_MAX}",
+            hint="rewrite your segments as few first: meshnode compact",
+        )
+    named = held.head.head.snapshot if held.head else None
+    newest = named.index if named else 0
+    if arguments.keep and made.index > newest:
+        await trio.to_thread.run_sync(peer.store.add_object, raw)
+        await peer.tell(ev.ObjectStored(sha256(raw)))
+    yield {
+        "result": {
+            "index": made.index,
+            "newest": newest,
+            "listed": len(made.entries),
+            "object": sha256(raw).hex(),
+            "size_bytes": len(raw),
         }
     }
 
@@ -111,9 +152,7 @@ async def holding(peer: Peer, arguments: Holding) -> AsyncGenerator[Message, Non
 
 async def own_segments(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
     """Return a writer's live segments, and his withdrawals as (collection, id, clock)."""
-    catalogue = peer.node.catalogues.get(arguments.catalogue)
-    if catalogue is None or not catalogue.followed:
-        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
+    catalogue = _followed(peer, arguments)
     live = map(catalogue.segment, catalogue.contents.segments)
     own = [ref for ref in live if ref is not None and ref.log.writer == arguments.writer]
     hidden = catalogue.contents.hidden.items()
@@ -151,6 +190,13 @@ async def submit(peer: Peer, arguments: Submit) -> AsyncGenerator[Message, None]
             yield {"event": {"to_index": len(open_), "segments": len(waiting)}}
             await watcher.receive()
     yield {"result": {"refused": [_refusal(peer, key) for key in waiting if _refusal(peer, key)]}}
+
+
+def _followed(peer: Peer, arguments: Log) -> HeldCatalogue:
+    catalogue = peer.node.catalogues.get(arguments.catalogue)
+    if catalogue is None or catalogue.chain is None or not catalogue.followed:
+        raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
+    return catalogue
 
 
 async def _store(peer: Peer, catalogue: CatalogueId, digest: Digest) -> None:
@@ -199,5 +245,6 @@ ACTIONS: dict[str, Action] = {
     "log": (Log, log),
     "holding": (Holding, holding),
     "own_segments": (Log, own_segments),
+    "snapshot": (Snapshot, snapshot),
     "submit": (Submit, submit),
 }

@@ -15,6 +15,7 @@ from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.core.overview import describe
 from meshnode.core.releases import Releases
+from meshnode.core.snapshot_checks import lying_since
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
 from meshnode.runtime.operator.collections import title_of
@@ -183,6 +184,7 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
                 "disputed": kid in held.disputed,
                 "disputed_since": held.disputed.get(kid),
                 "branches": len(log.branches),
+                "snapshot_lies_since": lying_since(log),
             }
             for kid, log in held.logs.items()
         ],

@@ -27,6 +27,7 @@ from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.rows import CheckedRow
 from meshnode.core.signed import decode_signed
 from meshnode.core.signing import verify
+from meshnode.core.snapshots import Beginning, begin
 from meshnode.core.trust import RootChain, UntrustedError
 from meshnode.errors import StorageError
 from meshnode.runtime.home import Home
@@ -136,7 +137,11 @@ def _is_purge(raw: bytes) -> bool:
 def _verify_log(catalogue: Catalogue, stored: StoredLog, report: Report) -> None:
     assert catalogue.chain is not None
     log = catalogue.log(stored.log.writer)
-    base = _base(log, stored)
+    try:
+        base = _base(log, stored)
+    except MalformedRecordError as error:
+        report.blame(Check.CONTENT_HASH, f"the snapshot of {_log_name(stored.log)}", error)
+        return
     good, size = 0, stored.first
     for number, fault in enumerate(_head_faults(catalogue.chain, stored, base), 1):
         if isinstance(fault, Fault):
@@ -154,7 +159,7 @@ def _verify_log(catalogue: Catalogue, stored: StoredLog, report: Report) -> None
     heads = [decode_signed_head(raw) for raw in stored.heads[:good]]
     last = heads[-1].signed.digest  # a branch too many is kept if a closing needs it
     entries = stored.entries[: size - stored.first]
-    result = log.consider(heads, stored.first, entries, last)
+    result = log.consider(heads, stored.first, entries, last, base.beginning)
     if isinstance(result, LogFault):
         report.blame(result.check, _log_name(stored.log), result.reason)
     else:
@@ -163,19 +168,31 @@ def _verify_log(catalogue: Catalogue, stored: StoredLog, report: Report) -> None
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """Where a branch begins: the head before its own, and the tree and clock at it."""
+    """Where a branch begins: the head before its own, and the tree and clock at it; or the snapshot
+    that it begins with.
+    """
 
     head: SignedHead | None = None
     frontier: Frontier = field(default_factory=Frontier)
     clock: int = 0
+    beginning: Beginning | None = None
 
 
 def _base(log: Log, stored: StoredLog) -> _Base:
-    """Return where the branch parts from those already checked; the beginning, if from none."""
+    """Return where the branch parts from those already checked; the beginning, if from none.
+
+    Raises:
+        MalformedRecordError: its snapshot is not the one that its first head names.
+    """
     try:
         head = decode_signed_head(stored.heads[0]).head
     except MalformedRecordError:
         return _Base()
+    if stored.beginning:
+        if head.snapshot is None:
+            raise MalformedRecordError("the first head names no snapshot")
+        snapshot = begin(stored.log, head.snapshot, stored.beginning)
+        return _Base(None, snapshot.frontier, snapshot.clock, snapshot)
     branch = log.find(HeadName(head.seq - 1, head.prev)) if head.prev is not None else None
     if branch is None:
         return _Base()
@@ -187,7 +204,7 @@ def _base(log: Log, stored: StoredLog) -> _Base:
 def _head_faults(chain: RootChain, stored: StoredLog, base: _Base) -> Iterator[Fault | int]:
     """Yield for each head the size of the tree that it signs, or the fault that ends the log."""
     before, frontier, clock = base.head, base.frontier, base.clock
-    start = frontier.size
+    start, begins = frontier.size, base.beginning is not None
     for number, raw in enumerate(stored.heads, before.head.seq + 1 if before else 1):
         where = f"head {number} of {_log_name(stored.log)}"
         try:
@@ -199,7 +216,7 @@ def _head_faults(chain: RootChain, stored: StoredLog, base: _Base) -> Iterator[F
         if fault := chain.head_fault(head, offered.signed, verify):
             yield Fault(Check.SIGNATURE.value, where, fault)
             return
-        if fault := _link_fault(stored.log, before, offered):
+        if fault := _link_fault(stored.log, before, offered, begins=begins):
             yield Fault(Check.CHAIN.value, where, fault)
             return
         raws = stored.entries[frontier.size - start : head.size - start]
@@ -216,14 +233,17 @@ def _head_faults(chain: RootChain, stored: StoredLog, base: _Base) -> Iterator[F
         if any(first >= second for first, second in pairwise(clocks)):
             yield Fault(Check.CLOCK.value, covered, "their clocks do not rise")
             return
-        before, clock = offered, clocks[-1]
+        before, clock, begins = offered, clocks[-1], False
         yield head.size
 
 
-def _link_fault(log: LogId, before: SignedHead | None, offered: SignedHead) -> str:
+def _link_fault(log: LogId, before: SignedHead | None, offered: SignedHead, *, begins: bool) -> str:
+    """Return why a head cannot follow; the first after a snapshot follows what is not here."""
     head = offered.head
     if (head.catalogue, head.writer) != (log.catalogue, log.writer):
         return "it is a head of another log"
+    if begins:
+        return ""
     expected = (before.head.seq + 1, before.signed.digest) if before else (1, None)
     if (head.seq, head.prev) != expected:
         return "it does not link to the head before it"
