@@ -110,9 +110,10 @@ class Contents:
     def live_segment(self, name: SegmentName) -> tuple[Kid, SegmentAdded] | None:
         """Return the writer and the entry that count for these bytes, if any does."""
         additions = self.segments.get(name)
-        if additions is None or additions.live is None:
+        live = additions.live if additions else None
+        if live is None:
             return None
-        rank, entry = additions.live
+        rank, entry = live
         return (rank[1], entry) if self._live.have_room(rank) else None
 
     @property
