@@ -21,6 +21,7 @@ from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.signing import signed_bytes, verify
 from meshnode.core.trust import RootChain
+from meshnode.runtime.pump import take_over
 
 CATALOGUES: Final = 1_000
 ENTRIES: Final = 20_000
@@ -127,7 +128,7 @@ def _replay(_: Path) -> Work:
 
     def work() -> int:
         node = Node(random.Random(1))  # noqa: S311 - the node's choices
-        node.restore(restored, Now(0.0, samples.ISSUED))
+        take_over(node, restored, Now(0.0, samples.ISSUED))
         size = node.catalogues[one.id].logs[one.log.writer].size
         assert size == LOG_ENTRIES
         return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -49,7 +50,7 @@ class Pump:
         Raises:
             StorageError: what is on disk is not what this peer once checked.
         """
-        await self._perform(self._node.restore(restored, now()))
+        await self._perform(take_over(self._node, restored, now()))
         task_status.started()
         while True:
             batch = await self._next_batch()
@@ -89,6 +90,20 @@ class Pump:
             await self._perform(self._node.handle([failed], now()))
         for other in started:
             self._start(other)
+
+
+def take_over(node: Node, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+    """Restore the node while no garbage is collected: nothing that a log becomes is garbage, and
+    the collector would walk through all of it again and again.
+
+    Raises:
+        StorageError: what is on disk is not what this peer once checked.
+    """
+    gc.disable()
+    try:
+        return node.restore(restored, now)
+    finally:
+        gc.enable()
 
 
 def now() -> ev.Now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from meshnode.errors import StorageError
 from meshnode.runtime.bulletin import NOTICES_MAX, Bulletin
 from meshnode.runtime.effects import Effects, Tell
 from meshnode.runtime.index.indexing import Indexing
-from meshnode.runtime.pump import BATCH_EVENTS_MAX, Pump
+from meshnode.runtime.pump import BATCH_EVENTS_MAX, Pump, take_over
 from meshnode.runtime.tickets import Tickets
 
 HERE, THERE = CatalogueId(bytes(32)), CatalogueId(bytes([1]) * 32)
@@ -116,6 +117,17 @@ async def test_when_the_disk_refuses_the_answer_is_the_refusal_and_the_node_is_r
     assert world.node.read_only == "the disk is full"
     assert ev.StorageFailed("the disk is full") in world.seen
     assert all(isinstance(effect, ev.Answer) for effect, _ in world.started)
+
+
+def test_no_garbage_is_collected_while_the_disk_is_taken_over_and_then_it_is_again():
+    class Damaged(Node):
+        def restore(self, _restored: ev.Restored, _now: ev.Now) -> list[ev.Effect]:
+            assert not gc.isenabled()
+            raise StorageError("the log is damaged")
+
+    with pytest.raises(StorageError):
+        take_over(Damaged(random.Random(1)), ev.Restored(), ev.Now(0.0, 0))
+    assert gc.isenabled()
 
 
 async def test_a_full_queue_holds_its_producers_back_until_the_pump_takes_events(autojump_clock):
