@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import parts
 from benchmarks.cases import CASES
 from benchmarks.limits import Limits
 from benchmarks.measuring import Case, Figures, Result, Sample, sample
@@ -49,3 +50,13 @@ def test_a_side_is_measured_in_an_empty_folder_of_its_own() -> None:
     assert measured.units == 20_000
     assert measured.cpu_seconds > 0
     assert measured.memory_bytes > 1 << 20
+
+
+@pytest.mark.slow
+def test_the_parts_of_an_entry_are_told_beside_its_hash(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "ENTRIES", 100)
+    parts.main()
+    told = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert (told[0], told[-1]) == ("SHA-256 of the bytes, the floor", "all that is verified")
