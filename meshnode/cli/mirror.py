@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meshnode.cli.naming import payload_named
+from meshnode.cli.naming import PayloadArgument, payload_named
 from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.signing import (
     CatalogueOption,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Say on which web servers a payload lies, too.", no_args_is_help=True)
 risks = typer.Typer()
 
-PayloadArgument = Annotated[
-    str, typer.Argument(help="The payload's key, as `payload list` prints it, or how it begins.")
-]
 UrlsArgument = Annotated[
     list[str], typer.Argument(help="URL of the same file, or of its folder, ending in /.")
 ]

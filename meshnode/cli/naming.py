@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
@@ -13,6 +15,10 @@ RELEASE: Final = "release:"
 PAYLOAD: Final = "payload:"
 KEY_CHARS_MIN: Final = 8  # of the beginning of a key: fewer could be anybody's
 _FORMS: Final = "doi:10.5072/example, release:COLLECTION@VERSION, or release:bafkrei…"
+
+PayloadArgument = Annotated[
+    str, typer.Argument(help="The payload's key, as `payload list` prints it, or how it begins.")
+]
 
 
 @dataclass(frozen=True, slots=True)

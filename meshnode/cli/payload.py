@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,27 +13,47 @@ from rich.progress import BarColumn, DownloadColumn
 from rich.text import Text
 
 from meshnode.cli.access import reach, running
-from meshnode.cli.passphrase import PassphraseFileOption, asked
+from meshnode.cli.naming import PayloadArgument, payload_named
+from meshnode.cli.offering import Offer, publish, rebind, require_assets
+from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.release import print_payload
-from meshnode.cli.search import found_by
-from meshnode.cli.signing import OfflineOption, RestoredOption, follow_messages, own_state
+from meshnode.cli.signing import (
+    CatalogueOption,
+    DryRunOption,
+    OfflineOption,
+    RestoredOption,
+    Signing,
+    follow_messages,
+)
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
+    counted,
+    err,
     out,
     print_json,
+    print_labelled,
     progress,
     run_async,
+    short,
     size_text,
 )
 from meshnode.control import Message
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
-    from meshnode.runtime.maintainer.publishing import Draft, Publisher
+    from meshnode.runtime.maintainer.binding import Bound
     from meshnode.runtime.payloads.creation import PayloadFiles
 
 app = typer.Typer(help="Publish dataset files as payloads.", no_args_is_help=True)
+
+BindOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="ITEM:ASSET, the item's asset that this file is; PATH=ITEM:ASSET of a folder."
+        " Repeatable."
+    ),
+]
 
 
 @app.callback()
@@ -44,18 +64,25 @@ def payload() -> None:
 @app.command()
 def add(
     home: HomeOption,
-    content: Annotated[Path, typer.Argument(help="The file or folder.")],
     collection: Annotated[str, typer.Option(help="The collection it belongs to.")],
-    bind: Annotated[
-        list[str] | None,
-        typer.Option(help="ITEM:ASSET, the item's asset that this file is (repeatable)."),
+    content: Annotated[
+        Path | None, typer.Argument(help="The file or folder, if its bytes are at hand.")
     ] = None,
+    torrent: Annotated[
+        Path | None,
+        typer.Option(help="A .torrent that others made, whose bytes are not at hand."),
+    ] = None,
+    bind: BindOption = None,
     mirror: Annotated[
         list[str] | None,
         typer.Option(help="URL of the same file, or of its folder, ending in / (repeatable)."),
     ] = None,
-    catalogue: Annotated[str | None, typer.Option(help="Which catalogue made here.")] = None,
+    web_seeds: Annotated[
+        bool, typer.Option("--web-seeds", help="Take the web servers in the .torrent as mirrors.")
+    ] = False,
     risk: Annotated[int, typer.Option(min=0, max=4, help="How endangered it is, 0 to 4.")] = 0,
+    catalogue: CatalogueOption = None,
+    dry_run: DryRunOption = False,
     offline: OfflineOption = False,
     restored: RestoredOption = False,
     passphrase_file: PassphraseFileOption = None,
@@ -63,48 +90,115 @@ def add(
 ) -> None:
     """Publish a file or folder: hash it, sign its entry, serve it from where it lies.
 
-    The peer must be running, since it serves the payload; the items are published before.
+    The peer must be running, since it serves the payload; the items are published before. With
+    --torrent nothing is served: the entry says what others have, and from which mirrors.
 
-    Example:
+    Examples:
 
       meshnode payload add yukon.tif --collection ca-yt-orthoimagery
         --bind ca-yt_whitehorse-2019:data
         --mirror https://data.example.org/yukon.tif
+
+      meshnode payload add --torrent yukon.tif.torrent --web-seeds --collection ca-yt-orthoimagery
     """
     from meshnode.runtime.home import Home
+    from meshnode.runtime.maintainer.binding import parse_bound
     from meshnode.runtime.maintainer.institutions import choose
-    from meshnode.runtime.maintainer.publishing import Publisher, payload_draft
 
+    if (content is None) == (torrent is None):
+        raise UsageError(
+            "a payload is either a file or a folder, or a --torrent FILE",
+            hint="meshnode payload add --help",
+        )
+    if web_seeds and torrent is None:
+        raise UsageError("--web-seeds are those of a --torrent", hint="name others by --mirror")
+    bound = [parse_bound(text) for text in bind or []]
     layout = Home(home)
     layout.check()
     institution = choose(layout, catalogue)
-    bindings = [_binding(text) for text in bind or []]
-    if bindings and content.is_dir():
-        raise UsageError("--bind names the asset that a file is, and this is a folder")
-    run_async(lambda: _check(home, institution.text, collection, bindings))
-    key = institution.writer_key(asked(passphrase_file))
-    described = _described(content, bindings)
-    draft = payload_draft(described, collection, mirror or [], risk)
+    serves = content is not None and not dry_run
+    run_async(lambda: _check(home, institution.text, collection, bound, serves=serves))
+    how = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+    described, seeds = _described(content, torrent)
+    urls = list(dict.fromkeys([*(mirror or []), *(seeds if web_seeds else ())]))
+    offer = Offer(collection, described, bound, urls, risk)
 
     async def work() -> Message:
-        control = await running(home)
-        with Publisher(layout, institution, key, control).session() as publisher:
-            is_new = await _publish(publisher, described, draft, offline=offline, restored=restored)
-        serving = control.follow(
-            "seed",
-            catalogue=institution.text,
-            key=described.key.hex(),
-            content=str(content.absolute()),
-        )
-        return {"is_new": is_new, "port": (await follow_messages(serving))["port"]}
+        async with how.session() as session:
+            done = await publish(session, offer)
+            if serves:
+                serving = session.control.follow(
+                    "seed",
+                    catalogue=institution.text,
+                    key=described.key.hex(),
+                    content=str((content or Path()).absolute()),
+                )
+                done |= {"port": (await follow_messages(serving))["port"]}
+            return done
+
+    done = {"web_seeds": list(seeds), **run_async(work)}
+    if as_json:
+        print_json(done)
+    else:
+        _say(done, str(content or torrent), uses_seeds=web_seeds)
+
+
+@app.command()
+def bind(
+    home: HomeOption,
+    payload: PayloadArgument,
+    assets: Annotated[
+        list[str],
+        typer.Argument(help="ITEM:ASSET that the file is; PATH=ITEM:ASSET where it has several."),
+    ],
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Say that the file is not these assets.")
+    ] = False,
+    catalogue: CatalogueOption = None,
+    dry_run: DryRunOption = False,
+    offline: OfflineOption = False,
+    restored: RestoredOption = False,
+    passphrase_file: PassphraseFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which assets of which items the files of a published payload are.
+
+    Neither the payload nor the items change: their bytes stay what they are.
+
+    Example:
+
+      meshnode payload bind 1a9a0dac02abf7d4 ca-yt_whitehorse-2019:data
+    """
+    from meshnode.runtime.maintainer.binding import parse_bound
+
+    bound = [parse_bound(text) for text in assets]
+    how = Signing(
+        home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
+    )
+
+    async def work() -> Message:
+        async with how.session() as session:
+            wanted = {"catalogues": [how.institution.text]}
+            known = (await session.control.ask("payloads", **wanted))["payloads"]
+            found = payload_named(known, payload)
+            if not drop:
+                await require_assets(
+                    session.control, how.institution.text, found["collection"], bound
+                )
+            return await rebind(session, await session.state(), found, bound, drop=drop)
 
     done = run_async(work)
     if as_json:
-        print_json({"payload": described.key.hex(), **done})
+        print_json(done)
         return
-    size = size_text(described.files.size_bytes)
-    out.print(f"{'published' if done['is_new'] else 'known already'}: {content} ({size})")
-    out.print(f"payload {described.key.hex()}, served on port {done['port']}")
+    number = counted(len(bound), "binding")
+    what = f"{number} {'dropped' if drop else 'added'}: payload {short(done['payload'])}"
+    if not done["is_new"]:
+        out.print(f"known already: payload {short(done['payload'])}, {number}")
+    else:
+        out.print(what if done["published"] else f"not signed: {what}; 1 entry would be signed")
 
 
 @app.command("list")
@@ -142,7 +236,7 @@ def list_(
 
 
 async def _check(
-    home: Path, catalogue: str, collection: str, bindings: list[tuple[str, str]]
+    home: Path, catalogue: str, collection: str, bound: Sequence[Bound], *, serves: bool
 ) -> None:
     """Find out before anything is hashed or signed whether this can be done.
 
@@ -150,51 +244,45 @@ async def _check(
         NotRunningError: no peer runs, which would serve the payload.
         UsageError: an item or an asset that is named is not in the catalogue.
     """
-    control = await running(home)
-    for item, asset in bindings:
-        where = {"catalogues": [catalogue], "collections": [collection], "ids": [item]}
-        found = [each async for each in found_by(control, "search", **where, limit=1)]
-        if not found:
-            raise UsageError(
-                f"no item {item!r} is published in collection {collection!r}",
-                hint="publish the item first, or look up its id with: meshnode search",
-            )
-        assets = json.loads(found[0]["item"]).get("assets", {})
-        if asset not in assets:
-            known = ", ".join(assets) or "none"
-            raise UsageError(
-                f"item {item!r} has no asset {asset!r}", hint=f"its assets are: {known}"
-            )
+    if serves:
+        await running(home)
+    async with reach(home) as control:
+        await require_assets(control, catalogue, collection, bound)
 
 
-def _described(content: Path, bindings: list[tuple[str, str]]) -> PayloadFiles:
+def _described(content: Path | None, torrent: Path | None) -> tuple[PayloadFiles, tuple[str, ...]]:
+    """Return the payload that these files are, and the web seeds that a torrent names."""
+    from meshnode.runtime.payloads.adoption import adopt
     from meshnode.runtime.payloads.creation import describe
 
+    if torrent is not None:
+        return adopt(torrent)
+    assert content is not None
     with progress("hashing", BarColumn(), DownloadColumn()) as bar:
         task = bar.add_task("")
-        return describe(
-            content,
-            {content.name: bindings} if bindings else {},
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        report = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
+        return describe(content, None, report), ()
 
 
-async def _publish(
-    publisher: Publisher, described: PayloadFiles, draft: Draft, *, offline: bool, restored: bool
-) -> bool:
-    """Sign and submit the payload's entry; say whether it is new."""
-    from meshnode.runtime.maintainer.staging import stage
-
-    state = await own_state(publisher, offline=offline, restored=restored)
-    if described.key.hex() in state["payloads"]:
-        return False
-    staged = [stage(publisher.staging, each) for each in (described.file_list, described.torrent)]
-    await follow_messages(publisher.publish(state, [draft], staged))
-    return True
-
-
-def _binding(text: str) -> tuple[str, str]:
-    item, colon, asset = text.rpartition(":")
-    if not (item and colon and asset):
-        raise UsageError(f"--bind {text!r} is not ITEM:ASSET")
-    return item, asset
+def _say(done: Message, what: str, *, uses_seeds: bool) -> None:
+    size, key = size_text(done["size_bytes"]), done["payload"]
+    if not done["is_new"]:
+        out.print(f"known already: {what} ({size})")
+    elif done["published"]:
+        out.print(f"published: {what} ({size})")
+    else:
+        said = (counted(done[name], name[:-1]) for name in ("files", "bindings"))
+        mirrors = counted(len(done["mirrors"]), "mirror")
+        out.print(f"not signed: {what} ({size}), {', '.join([*said, mirrors])}")
+        out.print("1 entry would be signed")
+    port = f", served on port {done['port']}" if "port" in done else ""
+    out.print(f"payload {key}{port}")
+    if "port" not in done and done["published"]:
+        text = "nobody is known to have it: name a mirror with --mirror"
+        if done["mirrors"]:
+            text = "its bytes are not here: they come from mirrors, and from peers that got them"
+        print_labelled("note", text, "yellow", err)
+    if done["web_seeds"] and not uses_seeds:
+        seeds = counted(len(done["web_seeds"]), "web server")
+        text = f"the torrent names {seeds}: --web-seeds makes them mirrors"
+        print_labelled("note", text, "yellow", err)

@@ -191,7 +191,8 @@ def print_payload(payload: Message) -> None:
     if not payload.get("is_live", True):
         out.print("    withdrawn, or not here yet")
         return
-    pieces = f"pieces of {payload['piece_size_bytes'] >> 10} KiB"
+    kib = payload["piece_size_bytes"] >> 10
+    pieces = f"pieces of {kib} KiB" if kib < 1 << 10 else f"pieces of {kib >> 10} MiB"
     here = "its file list is not here yet"
     if payload["files"] is not None:
         total = counted(payload["file_count"], "file")

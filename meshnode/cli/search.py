@@ -1,9 +1,8 @@
-"""`search`, `show`, `export`: what people find, from this peer's own disk."""
+"""`search`, `export`: what people find, from this peer's own disk."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from rich.text import Text
 
 from meshnode.cli.access import reach
 from meshnode.cli.collection import title_in
-from meshnode.cli.naming import ReleaseName, release_name, releases_named
-from meshnode.cli.release import print_release, version_line
 from meshnode.cli.standing import overdue_line
 from meshnode.cli.terminal import (
     HomeOption,
@@ -26,14 +23,11 @@ from meshnode.cli.terminal import (
     cut_line,
     err,
     out,
-    print_fields,
     print_json,
     run_async,
 )
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
-
-SHOWN_MAX = 100  # items of one id, in as many collections
 
 app = typer.Typer()
 
@@ -106,7 +100,7 @@ def search(
 
       meshnode search --dguid A00056001009
     """
-    query = _query(bbox, datetime, collection, catalogue, item, dguid)
+    query = query_of(bbox, datetime, collection, catalogue, item, dguid)
 
     async def ask() -> Found:
         async with reach(home) as control:
@@ -126,57 +120,6 @@ def search(
         _print_found(found.items, limit)
     if not as_json:
         _print_doubts(found)
-
-
-@app.command(rich_help_panel="Use")
-def show(
-    home: HomeOption,
-    item: Annotated[
-        str, typer.Argument(help="The item's id; or doi:…, or release:COLLECTION@VERSION.")
-    ],
-    collection: CollectionOption = None,
-    catalogue: CataloguesOption = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Print the exact bytes published.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show an item or a release, and who signed it.
-
-    Examples:
-
-      meshnode show ca-yt_whitehorse-2019
-
-      meshnode show ca-yt_whitehorse-2019 --raw | sha256sum
-
-      meshnode show doi:10.5072/yukon-2019
-    """
-    if name := release_name(item):
-        _show_releases(home, name, catalogue or [], as_json=as_json)
-        return
-
-    async def ask() -> list[Message]:
-        query = _query(None, None, collection, catalogue, [item])
-        async with reach(home) as control:
-            found = [each async for each in found_by(control, "search", **query, limit=SHOWN_MAX)]
-            for each in found:
-                each["licence"] = await _licence(control, each)
-                each["releases"] = await _releases(control, each)
-            return found
-
-    found = run_async(ask)
-    if not found:
-        raise UsageError(
-            f"no item {item!r} is visible here",
-            hint=f"meshnode status --home {home} says whether there is more to fetch",
-        )
-    if raw:
-        for each in found:
-            sys.stdout.write(each["item"])
-        return
-    if as_json:
-        print_json([{**each, "item": json.loads(each["item"])} for each in found])
-        return
-    for each in found:
-        _print_item(each)
 
 
 @app.command(rich_help_panel="Use")
@@ -201,7 +144,7 @@ def export(
     """
     from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
 
-    query = _query(bbox, datetime, collection, catalogue, None, dguid)
+    query = query_of(bbox, datetime, collection, catalogue, None, dguid)
 
     async def write() -> int:
         async with reach(home) as control, aclosing(found_by(control, "search", **query)) as found:
@@ -216,19 +159,6 @@ def export(
         print_json({"items": number, "to": str(to)})
     else:
         err.print(f"{number} items written to {to}")
-
-
-def _show_releases(home: Path, name: ReleaseName, catalogues: list[str], *, as_json: bool) -> None:
-    async def ask() -> list[Message]:
-        async with reach(home) as control:
-            return await releases_named(control, name, catalogues)
-
-    found = run_async(ask)
-    if as_json:
-        print_json(found)
-        return
-    for each in found:
-        print_release(each)
 
 
 async def _document(
@@ -280,7 +210,7 @@ def _print_doubts(found: Found) -> None:
         err.print(Text(overdue_line(found.overdue), "yellow"))
 
 
-def _query(
+def query_of(
     bbox: str | None,
     datetime: str | None,
     collections: list[str] | None,
@@ -324,49 +254,3 @@ def _print_found(found: list[Message], limit: int) -> None:
 
 def _date(moment: object) -> str:
     return str(moment)[:10] if moment else "no date   "
-
-
-async def _licence(control: Control, each: Message) -> str:
-    """Return the licence that the item says, else the one that its collection says."""
-    said = json.loads(each["item"])["properties"].get("license")
-    if said:
-        return str(said)
-    where = {"collection": each["collection"], "catalogue": each["catalogue"]}
-    try:
-        answer = await control.ask("collection", **where)
-    except UsageError:
-        return "not known here yet"
-    return str(json.loads(answer["document"]).get("license", "not said"))
-
-
-async def _releases(control: Control, each: Message) -> list[Message]:
-    """Return the releases that hold an asset of this item, with what STAC says of them."""
-    from meshnode.runtime.datasets.version_links import version_members
-
-    where = {"catalogues": [each["catalogue"]], "collection": each["collection"]}
-    answer = await control.ask("releases", **where, item=each["id"])
-    names = ("release", "version", "doi", "is_newest", "predecessor", "successors", "conflicts")
-    return [
-        {**{name: release[name] for name in names}, "stac": version_members(release)}
-        for release in answer["releases"]
-    ]
-
-
-def _print_item(each: Message) -> None:
-    item = json.loads(each["item"])
-    out.print(Text(item["id"], style="bold"))
-    if title := item["properties"].get("title"):
-        out.print(Text(str(title)))
-    print_fields(
-        licence=each["licence"],
-        releases="\n".join(version_line(release) for release in each["releases"]),
-        collection="\n".join(
-            filter(None, (each["collection"], title_in(each["collection_titles"])))
-        ),
-        catalogue=f"{each['title']}\n{each['catalogue']}",
-        signed_by=f"{each['writer']}, clock {each['clock']}",
-        segment=each["segment"],
-    )
-    out.print("\nassets", style="bold")
-    for key, asset in item.get("assets", {}).items():
-        out.print(Text(f"  {key}  {asset.get('type', '')}\n    {asset.get('href', '')}"))

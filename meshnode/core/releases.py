@@ -66,6 +66,11 @@ class Releases:
         """Return the releases that a payload of a collection is part of."""
         return tuple(r for r in self.of_collection(collection) if key in r.entry.payloads)
 
+    def is_superseded(self, collection: str, key: Digest) -> bool:
+        """Say whether a payload is part of releases, and another supersedes each of them."""
+        found = self.with_payload(collection, key)
+        return bool(found) and all(self.successors(each) for each in found)
+
     def predecessor(self, release: Release) -> Release | None:
         """Return the release that this one supersedes, None if it names none that is here."""
         wanted = release.entry.supersedes

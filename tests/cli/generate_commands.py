@@ -21,7 +21,8 @@ the same with `--help`. A walk through the commands is in [tour.md](tour.md).
 
 All commands that touch a data directory take `--home DIR`, or the environment variable
 `MESHNODE_HOME`. While a peer runs on it they ask that peer; otherwise they start the same peer
-without a network until they are done. `payload add` and `get` need a peer that runs.
+without a network until they are done. `payload add` of files and `get` need a peer
+that runs.
 
 With `--json` standard output is one JSON document and nothing else (`status --watch` prints one a
 line), and an error is one JSON line on standard error. Progress is shown on a terminal only, on

@@ -13,7 +13,7 @@ from meshnode.core.entries import ReleaseAdded
 from meshnode.core.identifiers import Digest
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer.publishing import Draft, Publisher, payload_draft
-from meshnode.runtime.maintainer.staging import stage, stage_collection
+from meshnode.runtime.maintainer.staging import stage, stage_collection, staged_in
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.service import offline
 from tests.cli.command_line import CommandLine, tree
@@ -43,24 +43,24 @@ async def fill(home: Home, folder: Path) -> list[str]:
         _, publisher = publisher_of(home)
         with publisher.session():
             await result_of(publisher.recover())
-            drafts, staged, keys = _payloads(publisher, folder)
+            drafts, keys = _payloads(publisher, folder)
             drafts.append(stage_collection(publisher.staging, "towns", json.dumps(TITLED).encode()))
-            staged = [Digest(bytes.fromhex(path.name)) for path in publisher.staging.iterdir()]
-            await result_of(publisher.publish(await publisher.state(), drafts, staged))
+            state, staged = await publisher.state(), staged_in(publisher.staging)
+            await result_of(publisher.publish(state, drafts, staged))
     return keys
 
 
-def _payloads(publisher: Publisher, folder: Path) -> tuple[list[Draft], list[Digest], list[str]]:
-    drafts, staged, keys = [], [], []
+def _payloads(publisher: Publisher, folder: Path) -> tuple[list[Draft], list[str]]:
+    drafts, keys = [], []
     for name in FILES:
         path = folder / name
         path.write_text(name)
         described = describe(path, {name: [("dawson", "data"), ("mayo", "data")]})
-        staged += [stage(publisher.staging, described.file_list)]
-        staged += [stage(publisher.staging, described.torrent)]
+        stage(publisher.staging, described.file_list)
+        stage(publisher.staging, described.torrent)
         drafts.append(payload_draft(described, "towns", [f"https://data.example.org/{name}"], 0))
         keys.append(described.key.hex())
-    return drafts, staged, keys
+    return drafts, keys
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,16 @@ def test_a_payload_leads_to_its_releases() -> None:
     assert made.with_payload("lakes", TWO) == ()
 
 
+def test_a_payload_is_superseded_with_the_last_of_its_releases() -> None:
+    first = release(1)
+    follow = release(2, "2021", payloads=(TWO,), supersedes=name(first))
+    assert releases(first, follow).is_superseded("ortho", ONE)
+    assert not releases(first, follow).is_superseded("ortho", TWO)
+    assert not releases(first, follow).is_superseded("ortho", sha256(b"unreleased"))
+    again = release(3, "2022", payloads=(ONE, TWO), supersedes=name(follow))
+    assert not releases(first, follow, again).is_superseded("ortho", ONE)
+
+
 def test_before_it_is_signed_a_release_is_known_to_be_there_or_in_conflict() -> None:
     made = releases(release(1, doi="10.5072/a"))
     assert made.held(release(9, doi="10.5072/a")) == made.all[0]

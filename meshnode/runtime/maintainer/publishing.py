@@ -189,12 +189,13 @@ class Publisher:
 
     def documents(self, state: Message) -> dict[str, bytes]:
         """Return the collection documents in force by id, as far as this peer holds them."""
-        held = {}
-        for collection, digest in state["collections"].items():
-            path = self._objects / digest[:2] / digest
-            if path.is_file():
-                held[collection] = path.read_bytes()
-        return held
+        found = {name: self.object(digest) for name, digest in state["collections"].items()}
+        return {name: raw for name, raw in found.items() if raw is not None}
+
+    def object(self, digest: str) -> bytes | None:
+        """Return the bytes of an object, named in hexadecimal; None if this peer has it not."""
+        path = self._objects / digest[:2] / digest
+        return path.read_bytes() if path.is_file() else None
 
     async def publish(
         self,

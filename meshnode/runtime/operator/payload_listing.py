@@ -9,7 +9,7 @@ import trio
 
 from meshnode.control import Message
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
-from meshnode.core.entries import PayloadAdded
+from meshnode.core.entries import PayloadAdded, encode_entry
 from meshnode.core.filelist import FileList, PayloadFile, decode_file_list
 from meshnode.core.identifiers import Digest, catalogue_text, object_text
 from meshnode.errors import PeerError, UsageError
@@ -57,6 +57,7 @@ def described(peer: Peer, held: HeldCatalogue, payload: PayloadAdded) -> dict[st
         "catalogue": catalogue_text(held.id),
         "collection": payload.collection,
         "key": payload.key.hex(),
+        "entry": encode_entry(payload).hex(),
         "size_bytes": payload.size_bytes,
         "piece_size_bytes": payload.piece_size_bytes,
         "infohash_v1": infohash.v1.hex() if infohash.v1 else None,

@@ -16,6 +16,7 @@ from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import PayloadAdded
 from meshnode.core.filelist import FileList
 from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, object_text
+from meshnode.core.releases import Releases
 from meshnode.errors import MeshnodeError, UsageError
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
@@ -188,11 +189,19 @@ def _require_served(peer: Peer, offer: Offer) -> None:
 
 
 def _newest(offers: Iterable[Offer]) -> Iterable[Offer]:
-    """Keep the payload that came last in each collection: a later release replaces an earlier."""
+    """Keep one payload in each collection: the last said of those that no release supersedes, or
+    of all if there are none.
+    """
     newest: dict[tuple[CatalogueId, str], Offer] = {}
-    for offer in sorted(offers, key=lambda offer: (offer.payload.clock, offer.payload.key)):
+    for offer in sorted(offers, key=_standing):
         newest[offer.catalogue.id, offer.payload.collection] = offer
     return newest.values()
+
+
+def _standing(offer: Offer) -> tuple[bool, int, Digest]:
+    payload, known = offer.payload, Releases.of(offer.catalogue.contents.releases)
+    is_current = not known.is_superseded(payload.collection, payload.key)
+    return is_current, payload.clock, payload.key
 
 
 def _is_meant(binding: tuple[str, str], arguments: Get) -> bool:

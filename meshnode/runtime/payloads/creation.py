@@ -36,14 +36,13 @@ OnProgress = Callable[[int, int], None]  # bytes hashed, bytes in all
 
 @dataclass(frozen=True, slots=True)
 class PayloadFiles:
-    """All that a `payload+` entry says of files on disk, and the two objects that it names."""
+    """All that a `payload+` entry says of files, and the two objects that it names."""
 
-    content: Path
     files: FileList
     file_list: bytes
     piece_size_bytes: int
     torrent: bytes
-    infohash_v2: Digest
+    infohash_v2: Digest | None
     infohash_v1: bytes
 
     @property
@@ -92,7 +91,7 @@ def describe(
     decoded: Any = lt.bdecode(torrent)
     info = lt.bencode(decoded[b"info"])
     v1 = hashlib.sha1(info, usedforsecurity=False).digest()
-    return PayloadFiles(content, files, file_list, piece_size, torrent, sha256(info), v1)
+    return PayloadFiles(files, file_list, piece_size, torrent, sha256(info), v1)
 
 
 def piece_size_for(size_bytes: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import libtorrent as lt
 
 from meshnode.core.entries import PayloadAdded
-from meshnode.core.filelist import FileList
+from meshnode.core.filelist import FileList, PayloadFile, in_order
 from meshnode.core.identifiers import Digest
 from meshnode.errors import PeerError, UsageError
 
@@ -118,6 +118,40 @@ def open_torrent(raw: bytes, files: FileList) -> CheckedTorrent:
     claim = PayloadClaim(files.key, files.size_bytes, info.piece_length(), v2, v1)
     spans = tuple(_span(layout, place, info.piece_length()) for place in places)
     return CheckedTorrent(files, stripped, claim, places, spans, info.num_pieces())
+
+
+def open_foreign_torrent(raw: bytes) -> CheckedTorrent:
+    """Read a torrent of version 1 that others made, with a file list made of what it says.
+
+    The files have no SHA-256: the info-hash stands for their content.
+
+    Raises:
+        PeerError: it cannot be read, or its files cannot be those of a payload.
+        UsageError: it is of version 2, whose files have hashes of their own.
+    """
+    parameters = _load(_strip(raw))
+    hashes, info = parameters.info_hashes, parameters.ti
+    assert info is not None  # a buffer that loads has its info dictionary
+    if hashes.has_v2():
+        raise UsageError(
+            "this torrent is of version 2: a payload of such files names the SHA-256 of each",
+            hint="publish the files themselves: meshnode payload add FILE",
+        )
+    layout = info.layout()
+    files = FileList(
+        in_order(
+            PayloadFile(layout.file_path(index), layout.file_size(index), None, None)
+            for index in range(layout.num_files())
+            if not int(layout.file_flags(index)) & _PAD_FLAG
+        ),
+        hashes.v1.to_bytes(),
+    )
+    return open_torrent(raw, files)
+
+
+def web_seeds(raw: bytes) -> tuple[str, ...]:
+    """Return the web servers that a torrent names (BEP 19), for its publisher to look at."""
+    return tuple(dict.fromkeys(map(str, _load(raw).url_seeds)))
 
 
 def _strip(raw: bytes) -> bytes:
