@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,8 +35,20 @@ from meshnode.errors import UsageError
 if TYPE_CHECKING:
     from meshnode.runtime.maintainer.batches import Batch
     from meshnode.runtime.maintainer.publishing import Draft
+    from meshnode.runtime.segments.validation import Problem
 
 REFUSED_SHOWN_MAX = 20
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--report", help="Write each refusal and warning here, a line of JSON each."),
+]
+SchemasOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--schemas", help="A folder of JSON Schemas of STAC extensions to check items by."
+    ),
+]
 
 app = typer.Typer()
 
@@ -62,6 +74,8 @@ def publish(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, sign and publish nothing.")
     ] = False,
+    report: ReportOption = None,
+    schemas: SchemasOption = None,
     next_within: NextWithinOption = None,
     offline: OfflineOption = False,
     restored: RestoredOption = False,
@@ -82,7 +96,9 @@ def publish(
     """
     from meshnode.runtime.datasets.collection import read_document
     from meshnode.runtime.maintainer.batches import Batch
+    from meshnode.runtime.maintainer.reports import reporting
 
+    check = check_by(schemas)
     signing = Signing(
         home,
         catalogue,
@@ -101,8 +117,16 @@ def publish(
             state, publisher = await session.state(), session.publisher
             held = publisher.documents(state)
             difference = await session.published()
-            batch = Batch(publisher.staging, collection, held | dict(documents), difference)
-            _read(batch, files)
+            with reporting(report) as tell:
+                batch = Batch(
+                    publisher.staging,
+                    collection,
+                    held | dict(documents),
+                    difference,
+                    tell,
+                    check,
+                )
+                _read(batch, files)
             may_publish = not dry_run and (skip_invalid or not batch.refused)
             drafts = batch.drafts(state["collections"], dict(documents))
             done = await _publish(session, state, batch, drafts, may_publish=may_publish)
@@ -115,6 +139,14 @@ def publish(
         _print_summary(summary)
     if refused := summary["refused_count"]:
         complain(refused, summary["items"] + summary["same"], skip_invalid=skip_invalid)
+
+
+def check_by(schemas: Path | None) -> Callable[[dict[str, Any], str], list[Problem]]:
+    """Return what checks an item: also by the schemas of a folder, if one is given."""
+    from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
+    from meshnode.runtime.segments.validation import check_item
+
+    return ExtensionSchemas(schemas).check if schemas else check_item
 
 
 def complain(refused: int, good: int, *, skip_invalid: bool) -> None:
@@ -171,12 +203,18 @@ def refusals(batch: Batch) -> Message:
 
 
 def print_refused(summary: Message) -> None:
-    """Show which items were refused and why, and which collections have no document."""
+    """Show which items were refused and why, and which collections have no document.
+
+    Warnings are counted: there may be one for every item, and a report has them all.
+    """
     for refused in summary["refused"][:REFUSED_SHOWN_MAX]:
         name = f" {refused['id']}" if refused["id"] else ""
         print_labelled("refused", f"{refused['where']}{name}: {refused['reason']}", "yellow", err)
     if summary["refused_count"] > REFUSED_SHOWN_MAX:
         err.print(f"… and {summary['refused_count'] - REFUSED_SHOWN_MAX} more; --json names 1,000")
+    if warnings := summary.get("warnings"):
+        text = f"{counted(warnings, 'warning')}: --report FILE names each"
+        print_labelled("note", text, "yellow", err)
     for collection in summary["collections_made"]:
         text = f"collection {collection} has no document: give --collection-json"
         print_labelled("note", text, "yellow", err)

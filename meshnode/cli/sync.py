@@ -12,7 +12,14 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.passphrase import PassphraseFileOption
-from meshnode.cli.publish import complain, print_refused, refusals
+from meshnode.cli.publish import (
+    ReportOption,
+    SchemasOption,
+    check_by,
+    complain,
+    print_refused,
+    refusals,
+)
 from meshnode.cli.signing import (
     CatalogueOption,
     NextWithinOption,
@@ -93,14 +100,8 @@ def sync(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference, sign and publish nothing.")
     ] = False,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Write each refusal and warning here, a line of JSON each."),
-    ] = None,
-    schemas: Annotated[
-        Path | None,
-        typer.Option(help="A folder of JSON Schemas of STAC extensions to check items by."),
-    ] = None,
+    report: ReportOption = None,
+    schemas: SchemasOption = None,
     timer: Annotated[
         Timer | None, typer.Option(help="Print how this very command runs every night, and end.")
     ] = None,
@@ -129,11 +130,12 @@ def sync(
     from meshnode.runtime.datasets.collection import read_document
     from meshnode.runtime.maintainer.drafts import parse_reason
     from meshnode.runtime.maintainer.inventories.mapping import read_mapping
+    from meshnode.runtime.maintainer.inventories.names import linting
     from meshnode.runtime.maintainer.reports import reporting
     from meshnode.runtime.maintainer.sources.opening import opened
-    from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
-    from meshnode.runtime.segments.validation import check_item
 
+    how = read_mapping(mapping) if mapping else None
+    check = check_by(schemas)
     wanted = Wanted(
         collections=list(dict.fromkeys(collection or [])),
         documents=dict(read_document(path) for path in collection_json or []),
@@ -141,8 +143,8 @@ def sync(
         may_prune_many=yes,
         skip_invalid=skip_invalid,
         signs=not dry_run,
-        check=ExtensionSchemas(schemas).check if schemas else check_item,
-        mapping=read_mapping(mapping) if mapping else None,
+        check=linting(check) if how and how.names == "d4c" else check,
+        mapping=how,
     )
     signing = Signing(
         home,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.cli.command_line import CommandLine
@@ -114,3 +116,24 @@ def test_a_mapping_that_cannot_be_used_is_told_before_anything_is_read(
         "bad.toml: bases: Extra inputs are not permitted",
         "docs/inventory.md says what can stand there",
     )
+
+
+def test_names_that_stray_from_the_convention_are_warnings_of_sync(
+    publisher: CommandLine,
+) -> None:
+    (publisher.folder / "data").mkdir()
+    write_flatgeobuf(publisher.folder / "data/ca_nrcan_roads_2021.fgb")
+    (publisher.folder / "d4c.toml").write_text(
+        'collection = "roads"\nbase = "https://data.example.org/"\nnames = "d4c"\n'
+    )
+    sync = ("sync", "data", "--mapping", "d4c.toml", "--dry-run", "--report", "report.ndjson")
+    said = publisher.call(*sync)
+    assert said.status == 0
+    assert said.err.splitlines()[0] == "note 1 warning: --report FILE names each"
+    (line,) = (publisher.folder / "report.ndjson").read_text().splitlines()
+    assert json.loads(line) == {
+        "severity": "warn",
+        "where": "ca_nrcan_roads_2021.fgb",
+        "id": "ca_nrcan_roads_2021",
+        "reason": "its package 'roads' does not begin with d4c-datapkg-",
+    }

@@ -138,6 +138,27 @@ def test_a_refused_item_stops_the_run_and_stands_in_the_report(towns: CommandLin
     assert exported(towns) == lines(towns.folder / "towns.ndjson")
 
 
+def test_publish_reports_and_checks_by_schemas_as_sync_does(publisher: CommandLine) -> None:
+    address = "https://schemas.example.org/eo/v1.0.0/schema.json"
+    schema = {"properties": {"properties": {"required": ["eo:cloud_cover"]}}}
+    path = publisher.folder / "schemas/schemas.example.org/eo/v1.0.0/schema.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(schema))
+    broken, unknown = town("t0", stac_extensions=[address]), "https://elsewhere.example.org/x.json"
+    write_items(publisher.folder / "t.ndjson", broken, town("t1", stac_extensions=[unknown]))
+    command = ("publish", "t.ndjson", "--schemas", "schemas", "--report", "report.ndjson")
+    said = publisher.call(*command)
+    assert said.status == 1
+    assert "note 1 warning: --report FILE names each" in said.err
+    first, second = map(json.loads, (publisher.folder / "report.ndjson").read_text().splitlines())
+    assert (first["id"], first["severity"]) == ("t0", "refuse")
+    assert first["reason"].startswith("properties: ")
+    assert (second["id"], second["severity"]) == ("t1", "warn")
+    assert second["reason"] == f"there is no schema of its extension {unknown!r}"
+    assert publisher.call(*command, "--skip-invalid").status == 0
+    assert publisher.call("search", "--count").out == "1\n"
+
+
 def test_only_published_items_are_replaced(towns: CommandLine) -> None:
     corrected = town("t3", properties={"datetime": "2023-01-01T00:00:00Z"})
     write_items(towns.folder / "corrected.ndjson", corrected)
