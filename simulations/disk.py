@@ -38,6 +38,11 @@ class LogFile:
     def seq(self) -> int:
         return self.heads[-1][0] if self.heads else 0
 
+    @property
+    def size(self) -> int:
+        """How many entries there are up to its end."""
+        return self.first + len(self.entries)
+
     def listed(self) -> list[list[Any]]:
         """Return what the snapshot that it begins with lists, [index, entry] each."""
         return list(cbor2.loads(self.beginning)[SNAPSHOT_ENTRIES]) if self.beginning else []
@@ -113,8 +118,7 @@ class Disk:
             branches.append(LogFile(effect.first if begins else 0, effect.beginning))
             self.logs[effect.log] = branches[0]
         file = branches[effect.branch]
-        end = file.first + len(file.entries)
-        assert effect.first == end, "a log on disk has no gaps and no overwriting"
+        assert effect.first == file.size, "a log on disk has no gaps and no overwriting"
         known = self.known.setdefault
         file.heads += [(seq, known(raw, raw)) for seq, raw in effect.heads]
         file.entries += [known(raw, raw) for raw in effect.entries]
@@ -176,6 +180,11 @@ class Disk:
             else [index, raw] in file.listed()
             for file in self.branches.get(log, ())
         )
+
+    def begun_at(self, log: LogId) -> int:
+        """Return the seq before the first head held, if the log begins with a snapshot; else 0."""
+        file = self.logs.get(log)
+        return file.heads[0][0] - 1 if file is not None and file.beginning else 0
 
     def heads_of(self, log: LogId) -> set[bytes]:
         """Return the heads of all branches; only looked up in."""

@@ -22,6 +22,7 @@ from simulations.invariants import (
     Logs,
     Propagation,
     Roots,
+    Snapshots,
     Verdicts,
     Visibility,
     check_downloads,
@@ -118,6 +119,7 @@ class Simulation:
             Logs(self.ledger, self._verdicts),
             Roots(self._verdicts),
             Visibility(self.ledger, self._verdicts),
+            Snapshots(self.ledger, self._verdicts),
             Bounds(self._verdicts, self._is_sound),
         )
         self._performer = Performer(

@@ -89,6 +89,13 @@ class Workload(Section):
     withdraw_every: int = Field(
         default=0, ge=0, le=10**5, description="Each so-many-th publication withdraws an item."
     )
+    snapshot_every: int = Field(
+        default=0,
+        ge=0,
+        le=10**5,
+        description="After each so-many-th publication, which states the collection's document "
+        "anew, a head begins a snapshot.",
+    )
 
 
 class Payloads(Section):

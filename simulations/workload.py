@@ -25,12 +25,13 @@ from meshnode.core.entries import (
     SegmentAdded,
 )
 from meshnode.core.events import LogId, SegmentKey, Ticket
-from meshnode.core.heads import decode_signed_head
+from meshnode.core.heads import SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, key_id, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.roots import Root, encode_root
 from meshnode.core.signed import Signed, encode_signed
 from meshnode.core.signing import public_key, sign
+from meshnode.core.snapshots import encode_snapshot, snapshot_of
 from simulations.index import ItemName
 from simulations.ledger import Ledger, NamedSegment, PublishedLog, Withdrawal
 from simulations.machine import Machine
@@ -65,6 +66,7 @@ class Publisher:
     pending: ev.Submitted | None = None
     due: int = 0  # publications whose time has come
     made: int = 0
+    snapshot_due: bool = False  # after the publication under way
     lost: bool = False  # its key was stolen, and its peer refuses what it signs
 
     @property
@@ -141,8 +143,21 @@ class Institutions:
             published.acknowledged = max(published.acknowledged, seq)
             if published.acknowledged == published.seq:
                 publisher.pending = None
-                self._publish_if_due(publisher)
+                self._go_on(publisher)
         return refusal
+
+    def _go_on(self, publisher: Publisher) -> None:
+        """Begin the snapshot that is due, or publish what is."""
+        if not publisher.snapshot_due or publisher.lost:
+            self._publish_if_due(publisher)
+            return
+        publisher.snapshot_due = False
+        state, entries = publisher.state, self.ledger.logs[publisher.log].entries
+        raw = encode_snapshot(snapshot_of(publisher.log, state.frontier, enumerate(entries)))
+        digest = publisher.home.disk.keep_snapshot(raw)
+        ref = SnapshotRef(len(entries), digest, len(raw))
+        publisher.pending = self._sign(publisher, (), ref)
+        self._submit(publisher, publisher.pending)
 
     def withdraw(self, publisher: Publisher, items: Sequence[ItemName], reason: Reason) -> bool:
         """Let a writer withdraw items; False while it cannot, since it waits or is down."""
@@ -207,13 +222,16 @@ class Institutions:
         )
         self.world.after(RETRY_SECONDS, partial(self._submit, publisher, submitted))
 
-    def _sign(self, publisher: Publisher, entries: Sequence[Entry]) -> ev.Submitted:
+    def _sign(
+        self, publisher: Publisher, entries: Sequence[Entry], snapshot: SnapshotRef | None = None
+    ) -> ev.Submitted:
         raw, first, raws = extend(
             publisher.state,
             entries,
             issued=EPOCH_UNIX + int(self.world.now),
             next_by=None,
             sign=publisher.sign_head,
+            snapshot=snapshot,
         )
         state = publisher.state
         publisher.state = LogState(
@@ -222,7 +240,7 @@ class Institutions:
             state.root_version,
             decode_signed_head(raw),
             state.frontier.extend([leaf_hash(entry) for entry in raws]),
-            entries[-1].clock,
+            entries[-1].clock if entries else state.clock,
         )
         published = self.ledger.logs[publisher.log]
         published.heads.append(raw)
@@ -232,7 +250,9 @@ class Institutions:
     def _entries(self, publisher: Publisher) -> Iterator[Entry]:
         """Yield what this publication adds: a segment, at times a collection or a withdrawal."""
         clock, index = self._next_place(publisher)
-        if publisher.made == 1:
+        often = self.workload.snapshot_every
+        publisher.snapshot_due = bool(often) and publisher.made % often == 0
+        if publisher.made == 1 or publisher.snapshot_due:
             yield CollectionAdded(clock, COLLECTION, self._collection(publisher))
             clock, index = clock + 1, index + 1
         yield self._segment(publisher, clock, index)

@@ -2,9 +2,8 @@
 
 They look at disks, indexes, events and effects, and at the ledger of what was really signed; they
 decode and verify nothing with the code under test. Safety is checked at every step of every peer,
-liveness once after the last heal. What this build cannot do yet (snapshots, I8) has no
-checker here: one that never sees its subject proves nothing. Nor has what a world without addresses
-cannot see (I13).
+liveness once after the last heal. What a world without addresses cannot see (I13) has no checker
+here: one that never sees its subject proves nothing.
 """
 
 from simulations.invariants.bounds import Bounds
@@ -13,6 +12,7 @@ from simulations.invariants.erasures import check_erased
 from simulations.invariants.liveness import check_liveness, is_settled
 from simulations.invariants.logs import Logs
 from simulations.invariants.roots import Roots
+from simulations.invariants.snapshots import Snapshots
 from simulations.invariants.times import Newcomer, Propagation, check_quiet
 from simulations.invariants.verdicts import TITLES, Verdicts, Violation
 from simulations.invariants.visibility import Visibility
@@ -24,6 +24,7 @@ __all__ = [
     "Newcomer",
     "Propagation",
     "Roots",
+    "Snapshots",
     "Verdicts",
     "Violation",
     "Visibility",

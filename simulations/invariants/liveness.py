@@ -86,13 +86,18 @@ def _missing(machine: Machine, ledger: Ledger, log: LogId) -> int:
     """Count the heads that this peer must hold, and does not: all that some peer took, of every
     history, but of a closed log only those up to the last good one.
     """
-    held = machine.disk.heads_of(log)
+    held = _heads_of(machine, ledger, log)
     if log in ledger.closings:
         owned, size = ledger.logs[log], ledger.closings[log]
         due = [raw for raw in owned.heads[: owned.acknowledged] if size_of(raw) <= size]
     else:
         due = [raw for h in ledger.branches(log) for raw in h.heads[: h.acknowledged]]
     return sum(raw not in held for raw in due)
+
+
+def _heads_of(machine: Machine, ledger: Ledger, log: LogId) -> set[bytes]:
+    """Return the heads held, and those that the snapshot stands for with which the log begins."""
+    return machine.disk.heads_of(log) | set(ledger.logs[log].heads[: machine.disk.begun_at(log)])
 
 
 def _forked(ledger: Ledger) -> list[LogId]:
@@ -125,7 +130,7 @@ def _check_equal(first: Machine, other: Machine, ledger: Ledger, verdicts: Verdi
 
 def _state(machine: Machine, catalogue: CatalogueId, ledger: Ledger) -> tuple[object, ...]:
     logs = {
-        log.writer: machine.disk.heads_of(log)
+        log.writer: _heads_of(machine, ledger, log)
         for log in machine.disk.logs
         if log.catalogue == catalogue and log not in ledger.closings
     }

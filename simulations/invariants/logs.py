@@ -111,7 +111,7 @@ class Logs:
     def _check_seqs(self, machine: Machine, effect: ev.ExtendLog) -> None:
         seqs, place = self._of(machine).seqs, (effect.log, effect.branch)
         offered = [seq for seq, _ in effect.heads]
-        before = seqs.get(place, offered[0] - 1 if effect.branch else 0)
+        before = seqs.get(place, offered[0] - 1 if effect.branch or effect.beginning else 0)
         rising = offered == list(range(before + 1, before + 1 + len(offered)))
         self._verdicts.hold("I4", machine, rising, f"seqs {offered} follow {before}")
         seqs[place] = max(before, *offered)

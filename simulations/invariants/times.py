@@ -95,7 +95,7 @@ class Newcomer:
         return all(
             key in shown
             for key, named in ledger.segments.items()
-            if named.log in logs and named.index < len(logs[named.log].entries)
+            if named.log in logs and named.index < logs[named.log].size
         )
 
 

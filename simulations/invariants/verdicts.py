@@ -18,6 +18,7 @@ TITLES: Final[dict[str, str]] = {
     "I5": "what a root has closed does not show",
     "I6": "what a thief withdrew shows again when his end of the log is closed",
     "I7": "every adopted root is signed by the thresholds that the chain demands",
+    "I8": "who began with a snapshot counts what the whole log says",
     "I9": "a withdrawn item does not reappear",
     "I10": "what was acknowledged before a crash is there after it",
     "I11": "requests, queues and records stay within their bounds",

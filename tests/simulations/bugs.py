@@ -12,18 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from meshnode.core import events as ev
-from meshnode.core import fetching, gossip, log
+from meshnode.core import fetching, gossip, log, snapshots
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.entries import Entry, decode_entry
+from meshnode.core.entries import Entry, ItemsRemoved, decode_entry
+from meshnode.core.events import LogId
 from meshnode.core.gossip import Refusal
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.log import LogFault
-from meshnode.core.merkle import leaf_hash
+from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
+from simulations import effects as simulated
 from simulations.scenario import Scenario
-from tests.simulations.worlds import ERASED, FORKED, HOSTILE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import ERASED, FORKED, GROWN, HOSTILE, STOLEN, TROUBLED, WORN
 
 
 class ForgetsWithdrawals(Node):
@@ -303,6 +305,25 @@ def never_due(head: object, now_unix: int) -> bool:
     return False
 
 
+def name_withdrawals(entry: Entry) -> tuple[snapshots.Name, ...]:
+    """Take a withdrawal for something that the next one states again."""
+    return (("withdrawals",),) if isinstance(entry, ItemsRemoved) else ()
+
+
+def newest_without_listed(held: log.Log, extension: log.Extension) -> list[tuple[Entry, Digest]]:
+    """Count what follows the snapshot alone."""
+    branch = held.branches[extension.number]
+    return branch.entries[len(branch.entries) - len(extension.entries) :]
+
+
+def snapshot_of_all_but_one(
+    name: LogId, frontier: Frontier, entries: Sequence[tuple[int, bytes]]
+) -> snapshots.Snapshot:
+    """Make a snapshot without an entry that it must list."""
+    made = snapshots.snapshot_of(name, frontier, entries)
+    return replace(made, entries=(*made.entries[:-2], *made.entries[-1:]))
+
+
 @dataclass(frozen=True, slots=True)
 class Bug:
     """Where it is, and in which world which invariant sees it."""
@@ -361,4 +382,22 @@ BUGS = (
     Bug("a closing gives nothing back", STOLEN, ("I6",), NeverShowsAgain),
     Bug("lost objects are not fetched again", WORN, ("I15",), ForgetsLostObjects),
     Bug("withdrawn bytes stay on the disk", ERASED, ("I21",), KeepsWhatIsPurged),
+    Bug(
+        "snapshots leave out withdrawals",
+        GROWN,
+        ("I8",),
+        patch=(snapshots, "_names", name_withdrawals),
+    ),
+    Bug(
+        "what a snapshot lists does not count",
+        GROWN,
+        ("I8",),
+        patch=(log.Log, "newest", newest_without_listed),
+    ),
+    Bug(
+        "a snapshot is made anew without one entry",
+        GROWN,
+        ("I8",),
+        patch=(simulated, "snapshot_of", snapshot_of_all_but_one),
+    ),
 )

@@ -13,10 +13,10 @@ from simulations.invariants import TITLES
 from simulations.run import Outcome, Simulation
 from simulations.scenario import Scenario
 from tests.simulations.bugs import BUGS, Bug
-from tests.simulations.worlds import ERASED, FORKED, HOSTILE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import ERASED, FORKED, GROWN, HOSTILE, STOLEN, TROUBLED, WORN
 
 SEEDS_MAX = 100
-WORLDS = (TROUBLED, HOSTILE, WORN, STOLEN, ERASED, FORKED)
+WORLDS = (TROUBLED, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN)
 
 
 def outcome_of(world: Scenario, seed: int) -> Outcome:

@@ -88,6 +88,26 @@ ERASED = Scenario(
     ),
 )
 
+GROWN = Scenario(
+    name="grown",
+    title="Ten peers; two writers begin snapshots, and two newcomers begin with these.",
+    nodes=10,
+    settle_seconds_max=200,
+    links=LinkModel(degree=4, loss=0.02),
+    workload=Workload(
+        institutions=1,
+        writers_each=2,
+        segments_each=14,
+        interval_seconds=4,
+        withdraw_every=2,
+        snapshot_every=4,
+    ),
+    faults=(
+        Join(kind="join", at_seconds=62, for_seconds=120, count=2),
+        Crash(kind="crash", at_seconds=72, for_seconds=5, who="others", share=0.5),
+    ),
+)
+
 FORKED = Scenario(
     name="forked",
     title="Ten peers in five parts; a stolen key signs in another, and no root decides.",
