@@ -1,25 +1,48 @@
 """A TCP relay between two peers that can be cut and healed: a network fault that is none of theirs.
 
-Bytes go through unchanged, so that the peers' own handshake and encryption hold end to end.
+Bytes go through unchanged, so that the peers' own handshake and encryption hold end to end. They
+can be made to take their time, as on a long way, and are counted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 _PART_BYTES: Final = 64 << 10
+_PARTS_MAX: Final = 64  # on their way in one direction; the sender waits while there are more
+
+
+@dataclass(slots=True)
+class Way:
+    """One direction: how long bytes take, in seconds, and how many have set out."""
+
+    latency_seconds: float = 0.0
+    sent_bytes: int = 0
 
 
 class Relay:
-    """Carries connections to `target` (host, port) while it is not cut."""
+    """Carries connections to `target` (host, port) while it is not cut.
 
-    def __init__(self, target: tuple[str, int], host: str = "127.0.0.1", port: int = 0) -> None:
+    `forth` is the way to the target, `back` the other one.
+    """
+
+    def __init__(
+        self,
+        target: tuple[str, int],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        forth_seconds: float = 0.0,
+        back_seconds: float = 0.0,
+    ) -> None:
         self.target = target
         self.host = host
         self.port = port  # the one it listens on, once it runs
         self.is_cut = False
+        self.forth, self.back = Way(forth_seconds), Way(back_seconds)
         self._carried: dict[int, trio.CancelScope] = {}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -54,15 +77,31 @@ class Relay:
         except OSError:
             return
         async with outbound, trio.open_nursery() as nursery:
-            nursery.start_soon(_pour, inbound, outbound, nursery.cancel_scope)
-            nursery.start_soon(_pour, outbound, inbound, nursery.cancel_scope)
+            nursery.start_soon(_pour, inbound, outbound, self.forth, nursery.cancel_scope)
+            nursery.start_soon(_pour, outbound, inbound, self.back, nursery.cancel_scope)
 
 
-async def _pour(source: trio.SocketStream, sink: trio.SocketStream, both: trio.CancelScope) -> None:
+async def _pour(
+    source: trio.SocketStream, sink: trio.SocketStream, way: Way, both: trio.CancelScope
+) -> None:
     """Pass bytes on until the source ends; a broken side ends the other direction too."""
+    send, receive = trio.open_memory_channel[tuple[float, bytes]](_PARTS_MAX)
     try:
-        while part := await source.receive_some(_PART_BYTES):
-            await sink.send_all(part)
-        await sink.send_eof()
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_put, receive, sink)
+            async with send:
+                while part := await source.receive_some(_PART_BYTES):
+                    way.sent_bytes += len(part)
+                    await send.send((trio.current_time() + way.latency_seconds, part))
+    except* (trio.BrokenResourceError, trio.ClosedResourceError):
         both.cancel()
+
+
+async def _put(
+    parts: trio.MemoryReceiveChannel[tuple[float, bytes]], sink: trio.SocketStream
+) -> None:
+    """Deliver each part when it is due, and then the end."""
+    async for due, part in parts:
+        await trio.sleep_until(due)
+        await sink.send_all(part)
+    await sink.send_eof()

@@ -161,7 +161,9 @@ def test_a_peer_that_runs_answers_in_json_and_stops_when_asked(publisher: Comman
         status = publisher.run("status", "--json").json
         assert status["online"]
         assert status["addresses"]
-        assert publisher.run("peers", "--json").json == {"peers": [], "blames": []}
+        heard = {"messages": 0, "duplicates": 0}
+        none = {"gossip": heard, "peers": [], "blames": []}
+        assert publisher.run("peers", "--json").json == none
         assert publisher.run(*add, "--json").json["is_new"]
         assert not publisher.run(*add, "--json").json["is_new"]
         (file,) = publisher.run("get", "one", "--to", str(downloads), "--json").json["files"]

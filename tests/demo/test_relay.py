@@ -49,6 +49,15 @@ async def test_bytes_go_through_both_ways_and_so_does_the_end(relay: Relay) -> N
         assert b"".join([part async for part in stream]) == b"abab"
 
 
+async def test_bytes_on_a_long_way_arrive_whole_and_are_counted_each_way(relay: Relay) -> None:
+    relay.forth.latency_seconds, relay.back.latency_seconds = 0.02, 0.01
+    async with await dial(relay) as stream:
+        await stream.send_all(b"ab")
+        await stream.send_eof()
+        assert b"".join([part async for part in stream]) == b"abab"
+    assert (relay.forth.sent_bytes, relay.back.sent_bytes) == (2, 4)
+
+
 async def test_a_cut_drops_what_is_connected_and_what_comes(relay: Relay) -> None:
     async with await dial(relay) as before:
         await before.send_all(b"x")

@@ -48,6 +48,28 @@ async def test_gossip_reaches_a_peer_behind_another(nursery: trio.Nursery) -> No
     assert [c.peer for c in left.mesh.connections()] == [middle.id]
 
 
+async def test_further_copies_of_a_message_are_counted_and_not_told(nursery: trio.Nursery) -> None:
+    one = Peer("one")
+    await one.start(nursery)
+    two = Peer("two", one.mesh.addresses())
+    await two.start(nursery)
+    three = Peer("three", (*one.mesh.addresses(), *two.mesh.addresses()))
+    await three.start(nursery)
+    for speaker, hearer in ((one, two), (one, three), (two, three), (three, two)):
+        await hearer.until_connected(speaker)
+        await speaker.mesh.until_heard_by(hearer.id)
+    await one.mesh.publish(b"news")
+    for hearer in (two, three):
+        await hearer.until_heard(b"news")
+    await two.mesh.publish(b"after what two passed on")
+    await three.mesh.publish(b"after what three passed on")
+    await three.until(ev.AnnouncementReceived(two.id, b"after what two passed on"))
+    await two.until(ev.AnnouncementReceived(three.id, b"after what three passed on"))
+    assert [peer.heard().count(b"news") for peer in (one, two, three)] == [0, 1, 1]
+    assert two.mesh.heard.messages == three.mesh.heard.messages == 2
+    assert two.mesh.heard.duplicates + three.mesh.heard.duplicates >= 1
+
+
 async def test_what_is_published_once_the_other_listens_is_heard_at_once(
     nursery: trio.Nursery,
 ) -> None:

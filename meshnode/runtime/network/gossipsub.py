@@ -11,6 +11,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import libp2p.pubsub.pubsub as pubsub_module
@@ -58,6 +59,14 @@ pubsub_module.RpcQueue = functools.partial(  # type: ignore[attr-defined, assign
 )
 
 
+@dataclass(slots=True)
+class Heard:
+    """Gossip that others sent since the start: messages passed on, and further copies of them."""
+
+    messages: int = 0
+    duplicates: int = 0
+
+
 def message_id(message: rpc_pb2.Message) -> bytes:
     return hashlib.sha256(message.data).digest()
 
@@ -69,7 +78,7 @@ class Gossip(Pubsub):
     they come again. REJECT: heard, so that the node blames the forwarder; scored, not forwarded.
     """
 
-    def __init__(self, host: IHost, router: Router, judge: Judge, hear: Hear) -> None:
+    def __init__(self, host: IHost, router: Router, judge: Judge, hear: Hear, heard: Heard) -> None:
         super().__init__(
             host,
             router,
@@ -84,6 +93,7 @@ class Gossip(Pubsub):
         self._router = router
         self._judge = judge
         self._hear = hear
+        self._heard = heard
         self._telling = 0
         self._budgets: Budgets[ID] = Budgets(MESSAGES_PER_SECOND, MESSAGES_BURST)
 
@@ -126,12 +136,14 @@ class Gossip(Pubsub):
 
     async def _push(self, forwarder: ID, message: rpc_pb2.Message) -> None:
         if self._is_msg_seen(message):
+            self._heard.duplicates += forwarder != self.my_id
             return
         if forwarder != self.my_id and not self._is_listened_to(forwarder):
             return
         match self._verdict(forwarder, message):
             case Verdict.ACCEPT:
                 self._mark_msg_seen(message)
+                self._heard.messages += forwarder != self.my_id
                 await self._tell(forwarder, message)
                 await self._router.publish(forwarder, message)
             case Verdict.REJECT:

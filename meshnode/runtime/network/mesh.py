@@ -37,7 +37,14 @@ from meshnode.runtime.network.addresses import (
     require_free,
 )
 from meshnode.runtime.network.containment import MeshStream
-from meshnode.runtime.network.gossipsub import HEADS_TOPIC, TOPICS, Gossip, Judge, Router
+from meshnode.runtime.network.gossipsub import (
+    HEADS_TOPIC,
+    TOPICS,
+    Gossip,
+    Heard,
+    Judge,
+    Router,
+)
 from meshnode.runtime.network.host import CLOSE_SECONDS_MAX, close_host, new_mesh_host
 from meshnode.runtime.network.notices import Notifee
 from meshnode.runtime.network.streams import Stream
@@ -119,6 +126,7 @@ class Mesh:
         self._next_publish = 0.0
         self._publishing = trio.Lock()
         self._rng = random.Random()  # noqa: S311 - jitter
+        self.heard = Heard()
         self.peer_id = PeerId(str(ID.from_pubkey(self._keys.public_key)))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -249,7 +257,7 @@ class Mesh:
         host, swarm = new_mesh_host(self._keys, self._listen, self._settings.announce)
         swarm.register_notifee(Notifee(self._connected, self._disconnected))
         host.set_stream_handler(SYNC_PROTOCOL, self._answer)
-        gossip = Gossip(host, router, self._judge, self._hear)
+        gossip = Gossip(host, router, self._judge, self._hear, self.heard)
         async with (
             host.run([Multiaddr(text) for text in self._listen]),
             background_trio_service(gossip),

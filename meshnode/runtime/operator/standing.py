@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import asdict
 from typing import Any
 
 import trio
@@ -62,8 +63,10 @@ async def watch(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
 async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     faults = peer.node.peers.faults
     connections = peer.network.mesh.connections() if peer.network else ()
+    heard = peer.network.mesh.heard if peer.network else None
     yield {
         "result": {
+            "gossip": None if heard is None else asdict(heard),
             "peers": [
                 {
                     "peer": connection.peer,
