@@ -5,6 +5,8 @@ Anything else that is raised is a bug of this program.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class MeshnodeError(Exception):
     """An expected failure: `str(error)` says what happened, `hint` what the person should do."""
@@ -28,3 +30,21 @@ class ConfigError(MeshnodeError):
 
 class UsageError(MeshnodeError):
     """What the operator asked for cannot be done as asked."""
+
+
+def first_of(error: BaseException) -> BaseException:
+    """Return the error that a person should see: ours first, then an interruption, then any."""
+    found = list(_leaves(error))
+    for kind in (MeshnodeError, KeyboardInterrupt):
+        for leaf in found:
+            if isinstance(leaf, kind):
+                return leaf
+    return found[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error

@@ -17,7 +17,7 @@ from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
-from meshnode.errors import MeshnodeError
+from meshnode.errors import MeshnodeError, first_of
 
 ENV_HOME = "MESHNODE_HOME"
 # C0 and C1 controls but for tab and line feed, and marks that change the direction of writing.
@@ -81,7 +81,7 @@ def run_async(work: Callable[[], Awaitable[Result]]) -> Result:
     try:
         return trio.run(main)
     except BaseExceptionGroup as group:
-        raise _first_of(group) from group
+        raise first_of(group) from group
 
 
 def print_json(value: object) -> None:
@@ -171,21 +171,3 @@ def size_text(size_bytes: float) -> str:
 def short(text: str, length: int = 16) -> str:
     """Shorten an id for a table: its end tells ids apart, its start does not."""
     return text if len(text) <= length else "…" + text[1 - length :]
-
-
-def _first_of(error: BaseException) -> BaseException:
-    """Return the error that a person should see: ours first, then an interruption, then any."""
-    found = list(_leaves(error))
-    for kind in (MeshnodeError, KeyboardInterrupt):
-        for leaf in found:
-            if isinstance(leaf, kind):
-                return leaf
-    return found[0]
-
-
-def _leaves(error: BaseException) -> Iterable[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from _leaves(part)
-    else:
-        yield error
