@@ -27,6 +27,7 @@ from meshnode.cli.terminal import (
     out,
     print_fields,
     print_json,
+    print_labelled,
     run_async,
 )
 from meshnode.control import Message
@@ -175,9 +176,10 @@ def title_in(titles: dict[str, str]) -> str:
 
 def _sign(how: Signing, paths: list[Path], *, replaces: bool) -> Message:
     """Sign an entry for each document that is not in force already."""
-    from meshnode.runtime.datasets.collection import read_document
+    from meshnode.runtime.datasets.collection import checked, licence_problem, read_document
 
     documents = dict(map(read_document, paths))
+    doubts = {name: licence_problem(checked(raw)) for name, raw in documents.items()}
 
     async def work() -> Message:
         from meshnode.runtime.maintainer.staging import stage_collection, staged_in
@@ -200,6 +202,7 @@ def _sign(how: Signing, paths: list[Path], *, replaces: bool) -> Message:
                 "collections": list(new),
                 "same": [name for name in documents if name not in new],
                 "entries": len(drafts),
+                "warnings": [f"{name}: {each.reason}" for name, each in doubts.items() if each],
                 "published": published,
             }
 
@@ -230,6 +233,8 @@ def _say(done: Message, *, as_json: bool) -> None:
     if as_json:
         print_json(done)
         return
+    for warning in done["warnings"]:
+        print_labelled("note", warning, "yellow", err)
     for name in done["same"]:
         out.print(Text(f"{name}: published already, byte for byte"))
     if done["published"]:

@@ -125,6 +125,14 @@ def test_a_licence_that_spdx_does_not_know_is_refused_before_anything_is_signed(
     assert publisher.call("search", "--count").out == "0\n"
 
 
+def test_a_licence_that_nobody_can_read_is_noted(publisher: CommandLine) -> None:
+    said = publisher.call("collection", "add", write(publisher, license="other"))
+    assert (said.status, said.out) == (0, "published in towns: towns\n")
+    assert said.err == (
+        "note towns: its licence is 'other', and no link with rel 'license' says which\n"
+    )
+
+
 def test_a_collection_that_is_not_here_is_named(described: CommandLine) -> None:
     assert_refused(
         described.call("collection", "show", "rivers"),

@@ -20,7 +20,7 @@ from stac_pydantic import Collection
 from meshnode.core.limits import NAME_BYTES_MAX, OBJECT_BYTES_MAX
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.segments.json_text import parse_object
-from meshnode.runtime.segments.validation import is_dangerous
+from meshnode.runtime.segments.validation import Problem, Severity, is_dangerous
 
 # STAC 1.1 has `other` for what SPDX does not list; 1.0 had these two words for it.
 UNLISTED_LICENCES: Final = ("other", "proprietary", "various")
@@ -81,9 +81,10 @@ def read_document(path: Path) -> tuple[str, bytes]:
         raise UsageError(
             f"{path} is not a STAC Collection: {error}", hint="mend the document"
         ) from error
-    if problem := licence_problem(value):
+    problem = licence_problem(value)
+    if problem is not None and problem.severity is Severity.REFUSE:
         raise UsageError(
-            f"{path}: {problem}",
+            f"{path}: {problem.reason}",
             hint="name it as SPDX does (spdx.org/licenses), or 'other' with a link rel 'license'",
         )
     return str(value["id"]), raw
@@ -109,17 +110,22 @@ def checked(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def licence_problem(value: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with the licence of a valid document, if anything is."""
+def licence_problem(value: Mapping[str, Any]) -> Problem | None:
+    """Say what is wrong with the licence of a valid document, if anything is.
+
+    One that is no SPDX expression is to be refused. Of `other` without a link nobody knows what it
+    allows, which is a warning.
+    """
     licence = value["license"]
     if licence in UNLISTED_LICENCES:
         if any(link.get("rel") == "license" for link in value["links"]):
             return None
-        return f"its licence is {licence!r}, and no link with rel 'license' says which"
+        reason = f"its licence is {licence!r}, and no link with rel 'license' says which"
+        return Problem(Severity.WARN, reason)
     try:
         canonicalize_license_expression(licence)
     except InvalidLicenseExpression as error:
-        return f"its licence is no SPDX expression: {error}"
+        return Problem(Severity.REFUSE, f"its licence is no SPDX expression: {error}")
     return None
 
 

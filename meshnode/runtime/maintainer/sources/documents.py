@@ -12,8 +12,8 @@ from meshnode.runtime.datasets.collection import checked, licence_problem
 class Documents:
     """Invariant: each document is a valid STAC Collection of the id it stands under.
 
-    `problems` says which documents were none, or have a licence that SPDX does not know: the items
-    are good without them.
+    `problems` says which documents were none, or have a licence of which nobody
+    knows what it allows: the items are good without them.
     """
 
     by_id: dict[str, bytes] = field(default_factory=dict)
@@ -26,5 +26,5 @@ class Documents:
             self.problems.append(f"{where}: no valid STAC Collection: {error}")
             return
         if problem := licence_problem(value):
-            self.problems.append(f"{where}: {problem}")
+            self.problems.append(f"{where}: {problem.reason}")
         self.by_id[value["id"]] = raw
