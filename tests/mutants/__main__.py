@@ -1,12 +1,14 @@
 """`make mutants`: random mutants of the core, and how many of them the tests see.
 
 A mutant dies if a test of `tests/core` or `tests/protocol` fails; those of its own module are run
-first. Exit 1 if fewer die than asked.
+first. Exit 1 if fewer die than asked. Verdicts are kept in a file: a run that was ended goes on where
+it was. They count for the same mutant, whatever the tests are: remove the file when those change.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 import re
 import sys
@@ -27,12 +29,22 @@ SHARE: Final = 0.9  # of the mutants, that must die
 SECONDS_MIN: Final = 60.0  # given to one trial at the least
 SLOWER_MAX: Final = 3.0  # times as long as without a mutant: then a trial hangs
 BASELINE_SECONDS_MAX: Final = 1800.0
+VERDICTS: Final = ROOT / ".mutants"
 TESTS: Final = ("tests/protocol", "tests/core")  # the quick ones first
 
 
 class Trial(NamedTuple):
     module: str
     mutant: Mutant
+
+    @property
+    def name(self) -> str:
+        """The SHA-256 of the changed module: another change has another name."""
+        return hashlib.sha256(f"{self.module}\n{self.mutant.source}".encode()).hexdigest()
+
+    def __str__(self) -> str:
+        place = path_of(self.module).relative_to(ROOT)
+        return f"{place}:{self.mutant.line}: {self.mutant.change}"
 
 
 def main() -> int:
@@ -44,30 +56,51 @@ def main() -> int:
     ]
     chosen = random.Random(asked.seed).sample(every, min(asked.count, len(every)))
     _say(f"{len(chosen)} of {len(every)} mutants, seed {asked.seed}")
+    known = read_verdicts(asked.verdicts)
+    untried = [trial for trial in chosen if trial.name not in known]
+    if known:
+        _say(f"{len(chosen) - len(untried)} of them were tried before: {asked.verdicts}")
+    if untried:
+        try_all(untried, known, asked)
+    tried = [trial for trial in chosen if trial.name in known]
+    living = [trial for trial in tried if known[trial.name] is Verdict.PASSED]
+    for trial in living:
+        _say(f"lives: {trial}")
+    died = len(tried) - len(living)
+    _say(f"{died} of {len(tried)} died: {died / max(len(tried), 1):.1%}")
+    return 0 if died >= asked.share * len(tried) > 0 else 1
+
+
+def try_all(trials: Sequence[Trial], known: dict[str, Verdict], asked: argparse.Namespace) -> None:
+    """Try mutants, several at once; add each verdict to `known` and to the file."""
+    tests = asked.tests or TESTS
     begun = perf_counter()
-    passed_over = failing(asked.tests or TESTS)
+    passed_over = failing(tests)
     seconds_max = max(SECONDS_MIN, SLOWER_MAX * (perf_counter() - begun))
     if passed_over:
         _say(f"passed over, they fail without a mutant: {', '.join(passed_over)}")
-    end = perf_counter() + asked.seconds
     trying = partial(
         verdict_on,
-        tests=asked.tests or TESTS,
+        tests=tests,
         passed_over=passed_over,
         seconds_max=seconds_max,
-        end=end,
+        end=perf_counter() + asked.seconds,
     )
-    tried = living = 0
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        for trial, verdict in zip(chosen, pool.map(trying, chosen), strict=True):
-            tried += verdict is not None
-            if verdict is Verdict.PASSED:
-                living += 1
-                place = f"{path_of(trial.module).relative_to(ROOT)}:{trial.mutant.line}"
-                _say(f"lives: {place}: {trial.mutant.change}")
-    died = tried - living
-    _say(f"{died} of {tried} died: {died / max(tried, 1):.1%}")
-    return 0 if died >= asked.share * tried > 0 else 1
+    with ThreadPoolExecutor(asked.jobs) as pool, asked.verdicts.open("a") as file:
+        for number, (trial, verdict) in enumerate(
+            zip(trials, pool.map(trying, trials), strict=True), 1
+        ):
+            if verdict is not None:
+                known[trial.name] = verdict
+                file.write(f"{trial.name} {verdict.value}\n")
+                file.flush()
+                _say(f"{number} of {len(trials)} {verdict.value}: {trial}")
+
+
+def read_verdicts(path: Path) -> dict[str, Verdict]:
+    """Return the verdicts that an earlier run kept, by the names of their trials."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {name: Verdict(value) for name, value in map(str.split, lines)}
 
 
 def failing(tests: Sequence[str]) -> list[str]:
@@ -116,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--verdicts", type=Path, default=VERDICTS, help="file that keeps verdicts")
     parser.add_argument("--seconds", type=float, default=inf, help="after which no trial begins")
     parser.add_argument("--share", type=float, default=SHARE, help="of them that must die")
     parser.add_argument("--jobs", type=int, default=2, help="trials at once")
