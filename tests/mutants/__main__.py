@@ -1,8 +1,8 @@
 """`make mutants`: random mutants of the core, and how many of them the tests see.
 
 A mutant dies if a test of `tests/core` or `tests/protocol` fails; those of its own module are run
-first. Exit 1 if fewer die than asked. Verdicts are kept in a file: a run that was ended goes on where
-it was. They count for the same mutant, whatever the tests are: remove the file when those change.
+first. Exit 1 if fewer die than asked. Verdicts are kept in a file: a run that was ended goes on
+where it was. They count for a mutant whatever the tests are: remove the file when those change.
 """
 
 from __future__ import annotations
