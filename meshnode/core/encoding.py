@@ -63,9 +63,8 @@ def _decode_quickly(raw: bytes) -> list[object] | None:
         return None
     if type(value) is not list or not _is_plain(value, DEPTH_MAX - 1):
         return None
-    if _LINK in raw or libipld.encode_dag_cbor(value) != raw:
-        return None
-    return value
+    has_link = _LINK[0] in raw and _LINK in raw  # one byte is found sooner than two
+    return None if has_link or libipld.encode_dag_cbor(value) != raw else value
 
 
 def _is_plain(values: list[object], depth: int) -> bool:

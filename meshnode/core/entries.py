@@ -235,31 +235,25 @@ def decode_entry(raw: bytes) -> Entry:
     return entry
 
 
-def _is_span(span: tuple[int | None, int | None]) -> bool:
-    first, last = span
-    return first is last if first is None or last is None else first <= last
-
-
 def _check_mirrors(entry: MirrorsChanged) -> None:
     shapes.require(bool(entry.add or entry.drop), "a mirror entry changes nothing")
 
 
 def _check_segment(entry: SegmentAdded) -> None:
+    _, south, _, north = entry.bbox
+    shapes.require(south <= north, "the box has its south above its north")
+    first, last = entry.span
+    whole = first is last if first is None or last is None else first <= last
+    shapes.require(whole, "a span has both ends or none, in order")
     shapes.require(entry.segment not in entry.replaces, "a segment replaces itself")
 
 
 _positive = shapes.integer(1, INTEGER_MAX)
 _longitude = shapes.integer(-LONGITUDE_E7_MAX, LONGITUDE_E7_MAX)
 _latitude = shapes.integer(-LATITUDE_E7_MAX, LATITUDE_E7_MAX)
-_bbox = shapes.checked(
-    shapes.array(_longitude, _latitude, _longitude, _latitude),
-    lambda box: box[1] <= box[3],
-    "the box has its south above its north",
-)
+_bbox = shapes.array(_longitude, _latitude, _longitude, _latitude)
 _moment = shapes.optional(shapes.integer(-INTEGER_MAX, INTEGER_MAX))
-_span = shapes.checked(
-    shapes.array(_moment, _moment), _is_span, "a span has both ends or none, in order"
-)
+_span = shapes.array(_moment, _moment)
 _object = shapes.row(ObjectRef, shapes.digest, shapes.integer(1, OBJECT_BYTES_MAX))
 _item = shapes.row(ItemName, shapes.name, shapes.name)
 _piece_size = shapes.checked(
