@@ -79,8 +79,8 @@ def test_geoparquet_that_is_not_stac_is_refused_with_its_columns(
         publisher.run("publish", str(path)),
         f"{path} is GeoParquet, but not STAC-GeoParquet: it has no column id, geometry, links,"
         " assets, datetime",
-        "make STAC items of its rows first; its columns are name, mrsid_url, ecw_url, geom,"
-        " geo_point_2d",
+        "make items of its rows: meshnode sync FILE --mapping …; its columns are name, mrsid_url,"
+        " ecw_url, geom, geo_point_2d",
     )
 
 

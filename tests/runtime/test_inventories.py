@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import shapely
 from meshnode.errors import UsageError
 from meshnode.runtime.maintainer.inventories import ranges
 from meshnode.runtime.maintainer.inventories.mapping import Mapping, read_mapping
+from meshnode.runtime.maintainer.sources.client import Client
 from meshnode.runtime.maintainer.sources.opening import opened
 from meshnode.runtime.segments.items import ItemText, RefusedItem
 from meshnode.runtime.segments.validation import check_item
@@ -26,7 +28,7 @@ from tests.runtime.data_files import (
     write_geotiff,
     write_pmtiles,
 )
-from tests.runtime.web import Answer, Folder, serving
+from tests.runtime.web import Answer, Folder, Web, serving
 
 BASE = "https://data.example.org/d4c/"
 ORTHO = "ca-yt_whitehorse-2019A00056001009_d4c-datapkg-orthoimagery_2019_200mm_v1.0.0"
@@ -357,13 +359,47 @@ def test_a_mapping_file_that_says_something_else_is_told(
 def test_values_of_parquet_keep_their_types(tmp_path: Path) -> None:
     when = pa.array([1_600_000_000], pa.timestamp("s", "UTC"))
     shape = pa.array([shapely.to_wkb(shapely.Point(1, 2))])
-    table = pa.table({"n": [7], "when": when, "shape": shape})
+    nanoseconds = pa.array([1_600_000_000_123_456_789], pa.timestamp("ns"))
+    table = pa.table(
+        {"n": [7], "when": when, "shape": shape, "exact": nanoseconds, "none": [float("nan")]}
+    )
     pq.write_table(table, tmp_path / "t.parquet")
     how = mapping(
         item={"id": "{n}", "geometry": "shape", "datetime": "{when}"},
-        properties={"number": "{n}", "text": "n{n}"},
+        properties={
+            "number": "{n}",
+            "text": "n{n}",
+            "updated": "{exact}",
+            "gsd": "{none}",
+            "title": "on {when}",
+        },
         assets={"a": {"href": "https://example.org/"}},
     )
     (item,) = items(tmp_path / "t.parquet", how, tmp_path)
-    assert (item["properties"]["number"], item["properties"]["text"]) == (7, "n7")
-    assert item["properties"]["datetime"] == "2020-09-13T12:26:40Z"
+    assert item["properties"] == {
+        "number": 7,
+        "text": "n7",
+        "updated": "2020-09-13T12:26:40.123456Z",
+        "title": "on 2020-09-13T12:26:40Z",
+        "datetime": "2020-09-13T12:26:40Z",
+    }
+
+
+def test_a_library_that_is_missing_is_named_and_nothing_is_refused_for_it(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(UsageError, match="need the library flatbuffers") as caught:
+        read(files, mapping(), tmp_path)
+    assert caught.value.hint == "install it: pip install 'meshnode[inventory]'"
+
+
+@pytest.mark.parametrize("place", ["bytes 5-9/99", "bytes 0-4/*", "items 0-4/5", ""])
+def test_another_part_than_asked_for_is_refused(place: str) -> None:
+    answer = Answer(206, b"12345", {"Content-Range": place})
+    with (
+        serving(Web(first=[answer])) as url,
+        Client(url) as client,
+        pytest.raises(UsageError, match="answers with another part"),
+    ):
+        client.part(f"{url}/x", 0, 5)

@@ -53,11 +53,14 @@ async def silent_mirror(nursery: trio.Nursery) -> tuple[str, trio.Event]:
     return f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/", called
 
 
-async def publish_payload(home: Home, content: Path, *, mirrors=(), item_id="a") -> str:
+async def publish_payload(
+    home: Home, content: Path, *, mirrors=(), item_id: str | None = "a"
+) -> str:
     """Publish a file as the asset `image` of an item; return the payload's key."""
     institution, publisher = publisher_of(home)
     await follow(home, institution)
-    described = describe(content, {content.name: [(item_id, "image")]})
+    bindings = {content.name: [(item_id, "image")]} if item_id else {}
+    described = describe(content, bindings)
     with publisher.session():
         await result_of(publisher.recover())
         staged = [
@@ -103,6 +106,46 @@ async def test_a_payload_served_by_one_peer_is_fetched_by_another(tmp_path: Path
                     with pytest.raises(UsageError, match="no payload is known"):
                         await Control(other.control).ask("get", **asked)
             assert peer.network is not None
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    """Two files in a folder, one of them deeper."""
+    folder = tmp_path / "tiles"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a/tile.tif").write_bytes(random.Random(2).randbytes(SIZE_BYTES))
+    (folder / "notes.txt").write_text("two files")
+    return folder
+
+
+async def test_a_payload_is_fetched_whole_by_its_key(tmp_path: Path, tiles: Path):
+    home, other = made_home(tmp_path / "home"), made_home(tmp_path / "other")
+    institution, _ = publisher_of(home)
+    with trio.fail_after(WITHIN_SECONDS):
+        async with running(home.root, loopback(), online=True):
+            key = await publish_payload(home, tiles, item_id=None)
+            said = {"catalogue": institution.text, "key": key, "content": str(tiles)}
+            await Control(home.control).ask("seed", **said)
+            addresses = (await Control(home.control).ask("status"))["addresses"]
+            async with running(other.root, loopback(*addresses), online=True):
+                with pytest.raises(UsageError, match="is published here"):
+                    await Control(other.control).ask("fetch", key=key)
+                await Control(other.control).ask("follow", catalogue=institution.text)
+                await until_payloads(other, 1)
+                got = await Control(other.control).ask("fetch", key=key)
+    assert {file["path"] for file in got["files"]} == {"tiles/a/tile.tif", "tiles/notes.txt"}
+    for file in got["files"]:
+        wanted = trio.Path(tmp_path / file["path"])
+        assert await trio.Path(file["at"]).read_bytes() == await wanted.read_bytes()
+
+
+async def test_files_of_one_name_are_not_put_into_one_folder(tmp_path: Path, tiles: Path):
+    (tiles / "tile.tif").write_text("of the same name")
+    home = made_home(tmp_path / "home")
+    async with running(home.root, loopback(), online=True):
+        key = await publish_payload(home, tiles, item_id=None)
+        with pytest.raises(UsageError, match="in different folders have the same name"):
+            await Control(home.control).ask("fetch", key=key)
 
 
 async def test_of_two_payloads_of_an_item_the_later_is_meant(tmp_path: Path, content: Path):

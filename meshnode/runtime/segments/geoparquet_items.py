@@ -64,7 +64,7 @@ def missing_columns(schema: pa.Schema) -> list[str]:
 
 def row_items(batch: pa.RecordBatch) -> Iterator[bytes | UnfitRowError]:
     """Yield each row of a batch as item JSON, or why it cannot be one."""
-    for row in _microseconds(batch).to_pylist():
+    for row in in_microseconds(batch).to_pylist():
         try:
             yield _item_json(row)
         except (ValueError, TypeError, shapely.errors.GEOSException) as error:
@@ -75,7 +75,7 @@ def row_items(batch: pa.RecordBatch) -> Iterator[bytes | UnfitRowError]:
             )
 
 
-def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+def in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Cut nanosecond timestamps, which Python's datetime cannot hold."""
     for position, field in enumerate(batch.schema):
         if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
@@ -86,7 +86,7 @@ def _microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _item_json(row: dict[str, Any]) -> bytes:
     geometries = {name: _geojson(row[name]) for name in row if _is_geometry(name, row[name])}
-    members = {name: _plain(value) for name, value in row.items() if name not in geometries}
+    members = {name: plain(value) for name, value in row.items() if name not in geometries}
     item: dict[str, Any] = {"type": "Feature", "stac_version": _STAC_VERSION}
     for name in _TOP_LEVEL[1:]:
         value = members.pop(name, None)
@@ -116,13 +116,17 @@ def _bbox(struct: dict[str, float]) -> list[float]:
     return [struct[name] for name in (_BOX_3D if "zmin" in struct else _BOX_2D)]
 
 
-def _plain(value: object) -> object:
-    """Turn what Arrow gives into what JSON can hold."""
+def plain(value: object) -> object:
+    """Turn what Arrow gives into what JSON can hold.
+
+    Raises:
+        TypeError: JSON has nothing like it.
+    """
     match value:
         case dict():
-            return {key: _plain(member) for key, member in value.items() if member is not None}
+            return {key: plain(member) for key, member in value.items() if member is not None}
         case list():
-            return [_plain(member) for member in value]
+            return [plain(member) for member in value]
         case datetime():
             return _time(value)
         case date():

@@ -170,7 +170,7 @@ def _read_rows(file: Any, path: Path) -> Iterator[ItemText | RefusedItem]:  # no
         kind = "GeoParquet" if b"geo" in (file.metadata.metadata or {}) else "Parquet"
         raise UsageError(
             f"{path} is {kind}, but not STAC-GeoParquet: it has no column {', '.join(missing)}",
-            hint="make STAC items of its rows first; its columns are "
+            hint="make items of its rows: meshnode sync FILE --mapping …; its columns are "
             + ", ".join(schema.names)[:200],
         )
     is_segment = {"item", "clock"} <= set(schema.names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 DATE: Final = re.compile(
@@ -46,8 +46,6 @@ def time_members(value: object) -> dict[str, Any]:
     Raises:
         ValueError: it is none of them.
     """
-    if isinstance(value, datetime | date):
-        value = value.isoformat()
     if not isinstance(value, str):
         raise ValueError(f"{value!r:.40} is no date")
     start, slash, end = value.partition("/")

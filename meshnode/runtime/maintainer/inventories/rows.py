@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from meshnode.errors import UsageError
 from meshnode.runtime.maintainer.inventories.dates import time_text
 from meshnode.runtime.maintainer.inventories.mapping import Columns
 from meshnode.runtime.segments.format import ITEM_BYTES_MAX
+from meshnode.runtime.segments.geoparquet_items import in_microseconds, plain
 
 _BATCH_ROWS: Final = 256
 
@@ -107,13 +109,21 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path, pre_buffer=False, arrow_extensions_enabled=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                for values in batch.to_pylist():
+                for values in in_microseconds(batch).to_pylist():
                     number += 1
-                    yield Row(values, f"{path.name} row {number}")
+                    known = {name: _value(value) for name, value in values.items()}
+                    yield Row(known, f"{path.name} row {number}")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UsageError(
             f"{path} is broken Parquet: {error}", hint="write it anew, or check the download"
         ) from error
+
+
+def _value(value: object) -> object:
+    """Write times as text; what is not a number is missing, as data frames write it."""
+    if isinstance(value, date):
+        return plain(value)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _systems(path: Path) -> dict[str, Any]:
