@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +35,7 @@ from meshnode.errors import UsageError
 if TYPE_CHECKING:
     from meshnode.runtime.maintainer.batches import Batch
     from meshnode.runtime.maintainer.publishing import Draft
-    from meshnode.runtime.segments.validation import Problem
+    from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
 
 REFUSED_SHOWN_MAX = 20
 
@@ -98,7 +98,7 @@ def publish(
     from meshnode.runtime.maintainer.batches import Batch
     from meshnode.runtime.maintainer.reports import reporting
 
-    check = check_by(schemas)
+    by_schemas = extension_schemas(schemas)
     signing = Signing(
         home,
         catalogue,
@@ -124,7 +124,7 @@ def publish(
                     held | dict(documents),
                     difference,
                     tell,
-                    check,
+                    by_schemas,
                 )
                 _read(batch, files)
             may_publish = not dry_run and (skip_invalid or not batch.refused)
@@ -141,12 +141,11 @@ def publish(
         complain(refused, summary["items"] + summary["same"], skip_invalid=skip_invalid)
 
 
-def check_by(schemas: Path | None) -> Callable[[dict[str, Any], str], list[Problem]]:
-    """Return what checks an item: also by the schemas of a folder, if one is given."""
+def extension_schemas(folder: Path | None) -> ExtensionSchemas | None:
+    """Return the schemas of a folder to check items by, if one is given."""
     from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
-    from meshnode.runtime.segments.validation import check_item
 
-    return ExtensionSchemas(schemas).check if schemas else check_item
+    return ExtensionSchemas(folder) if folder else None
 
 
 def complain(refused: int, good: int, *, skip_invalid: bool) -> None:

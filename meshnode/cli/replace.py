@@ -100,9 +100,7 @@ def _known(
 
     for item in items:
         if isinstance(item, ItemText):
-            name = ItemName(
-                collection or str(item.value.get("collection")), str(item.value.get("id"))
-            )
+            name = ItemName(collection or str(item.collection), str(item.id))
             if not difference.is_published(name):
                 yield RefusedItem(item.where, name.id, f"none is published in {name.collection}")
                 continue

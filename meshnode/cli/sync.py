@@ -15,8 +15,8 @@ from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.publish import (
     ReportOption,
     SchemasOption,
-    check_by,
     complain,
+    extension_schemas,
     print_refused,
     refusals,
 )
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from meshnode.runtime.maintainer.inventories.mapping import Mapping
     from meshnode.runtime.maintainer.plans import Plan, Within
     from meshnode.runtime.maintainer.sources import Given, Reading
+    from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
+    from meshnode.runtime.segments.items import ItemText
     from meshnode.runtime.segments.validation import Problem
 
 GONE_SHOWN_MAX = 20
@@ -130,12 +132,11 @@ def sync(
     from meshnode.runtime.datasets.collection import read_document
     from meshnode.runtime.maintainer.drafts import parse_reason
     from meshnode.runtime.maintainer.inventories.mapping import read_mapping
-    from meshnode.runtime.maintainer.inventories.names import linting
+    from meshnode.runtime.maintainer.inventories.names import doubts
     from meshnode.runtime.maintainer.reports import reporting
     from meshnode.runtime.maintainer.sources.opening import opened
 
     how = read_mapping(mapping) if mapping else None
-    check = check_by(schemas)
     wanted = Wanted(
         collections=list(dict.fromkeys(collection or [])),
         documents=dict(read_document(path) for path in collection_json or []),
@@ -143,7 +144,8 @@ def sync(
         may_prune_many=yes,
         skip_invalid=skip_invalid,
         signs=not dry_run,
-        check=linting(check) if how and how.names == "d4c" else check,
+        schemas=extension_schemas(schemas),
+        lint=doubts if how and how.names == "d4c" else None,
         mapping=how,
     )
     signing = Signing(
@@ -197,7 +199,8 @@ class Wanted:
     may_prune_many: bool
     skip_invalid: bool
     signs: bool
-    check: Callable[[dict[str, Any], str], list[Problem]]
+    schemas: ExtensionSchemas | None
+    lint: Callable[[ItemText], list[Problem]] | None
     mapping: Mapping | None
 
 
@@ -217,7 +220,7 @@ async def _synchronise(
         dict(wanted.documents), reading.documents.by_id, publisher.documents(state)
     )
     only = wanted.collections[0] if len(wanted.collections) == 1 else None
-    batch = Batch(publisher.staging, only, documents, difference, tell, wanted.check)
+    batch = Batch(publisher.staging, only, documents, difference, tell, wanted.schemas, wanted.lint)
     within = Within(wanted.collections)
     _take(batch, within(reading.items))
     spoken_for = wanted.collections or [

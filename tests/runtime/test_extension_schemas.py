@@ -33,7 +33,8 @@ def folder(tmp_path: Path, **files: object) -> Path:
 def checked(directory: Path, cover: object, address: str = ADDRESS) -> list[Problem]:
     value = item("a") | {"stac_extensions": [address]}
     value["properties"]["eo:cloud_cover"] = cover
-    return ExtensionSchemas(directory).check(value, "towns")
+    [checked] = ExtensionSchemas(directory).check_items([value], "towns")
+    return checked.problems
 
 
 def test_a_violated_schema_refuses_and_names_its_place(tmp_path: Path):
@@ -62,8 +63,8 @@ def test_what_a_schema_refers_to_is_not_fetched(tmp_path: Path):
 
 def test_the_core_rules_come_first(tmp_path: Path):
     value = item("a") | {"stac_version": "0.9", "stac_extensions": [ADDRESS]}
-    (problem,) = ExtensionSchemas(folder(tmp_path, schema=SCHEMA)).check(value, "towns")
-    assert "stac_version" in problem.reason
+    [found] = ExtensionSchemas(folder(tmp_path, schema=SCHEMA)).check_items([value], "towns")
+    assert ["stac_version" in problem.reason for problem in found.problems] == [True]
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path):

@@ -11,8 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from shapely.geometry import mapping
 
+from meshnode.runtime.segments.geoparquet_items import row_items
 from meshnode.runtime.segments.items import ItemText, RefusedItem, read_items
+from meshnode.runtime.segments.json_text import written
 from meshnode.runtime.segments.validation import check_item, is_refused
 
 WKB = shapely.to_wkb(shapely.Point(1.5, 2.0, 30.0))
@@ -98,6 +103,97 @@ def test_a_row_that_json_cannot_hold_is_refused_by_its_id(tmp_path, name, value)
     assert isinstance(found, RefusedItem)
     assert found.id == "ä"
     assert "cannot be written as JSON" in found.reason
+
+
+TEXTS = st.text(max_size=6) | st.sampled_from(['"', "\\", "\x00\x1f\x7f", "é\u2028"])
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.floats(-180, 180)
+MOMENTS = st.datetimes(timezones=st.just(UTC))
+POINTS = st.tuples(NUMBERS, NUMBERS)
+SHAPES = st.one_of(
+    st.builds(shapely.Point, POINTS),
+    st.builds(shapely.Point, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(shapely.LineString, st.lists(POINTS, min_size=2, max_size=3)),
+    st.builds(shapely.MultiPoint, st.lists(POINTS, max_size=3)),
+    st.builds(shapely.box, *[st.integers(-9, 9)] * 4),
+    st.builds(
+        shapely.MultiPolygon,
+        st.lists(st.builds(shapely.box, *[st.integers(-9, 9)] * 4), max_size=2),
+    ),
+    st.builds(lambda one: shapely.GeometryCollection([one]), st.builds(shapely.Point, POINTS)),
+)
+ROWS = st.fixed_dictionaries(
+    {
+        "id": TEXTS,
+        "geometry": SHAPES.map(shapely.to_wkb) | st.none(),
+        "datetime": MOMENTS | st.none(),
+        "links": st.lists(st.fixed_dictionaries({"href": TEXTS | st.none()}), max_size=2)
+        | st.none(),
+        "assets": st.fixed_dictionaries(
+            {"a": st.fixed_dictionaries({"z": TEXTS | st.none(), "é": NUMBERS | st.none()})}
+        )
+        | st.none(),
+        "lists": st.lists(st.lists(st.integers(-9, 2**40) | st.none(), max_size=2), max_size=2),
+        "gsd": NUMBERS | st.none(),
+        "flag": st.booleans() | st.none(),
+        "day": st.dates() | st.none(),
+    }
+)
+COLUMNS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("geometry", pa.binary()),
+        ("datetime", pa.timestamp("us", "UTC")),
+        ("links", pa.list_(pa.struct([("href", pa.string())]))),
+        ("assets", pa.struct([("a", pa.struct([("z", pa.string()), ("é", pa.float64())]))])),
+        ("lists", pa.list_(pa.list_(pa.int64()))),
+        ("gsd", pa.float64()),
+        ("flag", pa.bool_()),
+        ("day", pa.date32()),
+    ]
+)
+
+
+def plainly(value: object) -> object:
+    """Say a value in JSON, as the rules of protocol/03-segments.md read."""
+    match value:
+        case dict():
+            return {k: plainly(v) for k, v in value.items() if v is not None}
+        case list():
+            return [plainly(each) for each in value]
+        case datetime():
+            text = value.replace(tzinfo=None).isoformat(timespec="microseconds")
+            return text.rstrip("0").rstrip(".") + "Z"
+        case date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def item_of(row: dict[str, Any]) -> bytes:
+    properties = {name: row[name] for name in ("lists", "gsd", "flag", "day")}
+    value: dict[str, Any] = {"type": "Feature", "stac_version": "1.1.0", "stac_extensions": []}
+    value |= {"id": row["id"], "links": plainly(row["links"] or [])}
+    value |= {"assets": plainly(row["assets"] or {})}
+    value["properties"] = {"datetime": plainly(row["datetime"]), **plainly(properties)}  # type: ignore[dict-item]
+    if row["geometry"] is not None:
+        value["geometry"] = mapping(shapely.from_wkb(row["geometry"]))
+    return written(value)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=4))
+def test_rows_of_any_content_become_the_bytes_that_the_rules_say(rows):
+    batch = pa.RecordBatch.from_pylist(rows, schema=COLUMNS)
+    assert list(row_items(batch)) == [item_of(row) for row in rows]
+    assert list(row_items(batch.slice(1))) == [item_of(row) for row in rows[1:]]
+
+
+def test_one_row_that_cannot_be_written_does_not_hold_up_the_others(tmp_path):
+    rows = [ROW | {"id": str(n), "gsd": float("nan") if n == 3 else 1.0} for n in range(9)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    found = list(read_items(tmp_path / "in.parquet"))
+    assert [one.id for one in found] == [str(n) for n in range(9)]
+    assert [n for n, one in enumerate(found) if isinstance(one, RefusedItem)] == [3]
+    assert found[4].where == "in.parquet row 5"
 
 
 @pytest.mark.slow

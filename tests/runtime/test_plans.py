@@ -50,7 +50,7 @@ def digest_of(value: dict[str, Any]) -> Digest:
 
 
 def given(*values: dict[str, Any]) -> list[ItemText]:
-    return [ItemText(*pair(value), where=f"line {n}") for n, value in enumerate(values, 1)]
+    return [ItemText.of(*pair(value), where=f"line {n}") for n, value in enumerate(values, 1)]
 
 
 def planned(

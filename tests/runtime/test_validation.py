@@ -6,8 +6,13 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from stac_pydantic import Item
 
-from meshnode.runtime.segments.validation import Severity, check_item, is_refused
+from meshnode.runtime.segments.ordinary import is_ordinary
+from meshnode.runtime.segments.shapes import BrokenShapeError, shapes_of
+from meshnode.runtime.segments.validation import Severity, check_item, check_items, is_refused
 from tests.runtime.stac_samples import COLLECTION, item, square
 
 
@@ -18,10 +23,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     target: Any = result
     for step in steps:
         target = target[int(step)] if isinstance(target, list) else target[step]
+    place = int(last) if isinstance(target, list) else last
     if value is ...:
-        del target[last]
+        del target[place]
     else:
-        target[last] = value
+        target[place] = value
     return result
 
 
@@ -150,6 +156,59 @@ def test_a_hundred_faults_give_at_most_twenty_reasons():
     value = item()
     value["assets"] = {str(n): {"href": "a b"} for n in range(100)}
     assert len(check_item(value, COLLECTION)) == 20
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+) | st.sampled_from(["2020-02-30T00:00:00Z", "2020-01-01T00:00:00", "1", [[[1, 2]]], [1, 2, 3]])
+PATHS = [
+    *("id", "type", "stac_version", "stac_extensions", "collection", "geometry", "bbox"),
+    *("geometry.type", "geometry.bbox", "geometry.coordinates", "geometry.coordinates.0"),
+    *("geometry.coordinates.0.0", "geometry.coordinates.0.0.0", "assets", "assets.image"),
+    *("properties", "links", "links.0", "links.0.href", "links.0.rel", "links.0.type"),
+    *(f"assets.image.{name}" for name in ("href", "title", "type", "roles", "description")),
+    *(f"properties.{name}" for name in ("datetime", "start_datetime", "created", "title", "gsd")),
+    *(f"properties.{name}" for name in ("license", "platform", "instruments", "providers")),
+]
+
+
+@given(st.sampled_from(PATHS), JSON | st.just(...))
+@example("geometry.bbox", [1])
+@example("properties.providers", [{"name": ""}])
+@example("stac_extensions", ["no address"])
+@example("links.0.title", 7)
+def test_what_is_ordinary_is_good_to_stac_pydantic(path, member):
+    try:
+        value = changed(path, member)
+    except KeyError:  # a member taken out that was not there
+        return
+    if is_ordinary(value) and not is_broken(value["geometry"]):
+        Item.model_validate(value)
+
+
+def is_broken(geometry: dict[str, Any]) -> bool:
+    """Say whether it makes no shape: of a ring that is open, that is who knows it."""
+    return isinstance(shapes_of([geometry])[0], BrokenShapeError)
+
+
+def test_items_as_they_should_be_are_ordinary():
+    assert is_ordinary(item())
+    assert is_ordinary(changed("geometry", {"type": "Point", "coordinates": [1, 2.5, 3]}))
+
+
+def test_many_items_are_checked_as_one_is():
+    values = [
+        item("good"),
+        changed("bbox", [0, 0, 0, 99]),
+        changed("geometry.coordinates", [[[0, 0]]]),
+        changed("bbox", [-75.4, 45.0, -75.0, 45.5]),
+    ]
+    found = check_items(values, COLLECTION)
+    assert [one.problems for one in found] == [check_item(each, COLLECTION) for each in values]
+    assert [one.projection is not None for one in found] == [True, False, False, True]
+    assert found[0].shape.bounds == (-75.5, 45.0, -75.0, 45.5)
 
 
 @pytest.mark.slow

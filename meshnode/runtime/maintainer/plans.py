@@ -31,7 +31,7 @@ class Within:
 
     def __call__(self, items: Iterable[ItemText | RefusedItem]) -> Iterator[ItemText | RefusedItem]:
         for item in items:
-            own = item.value.get("collection") if isinstance(item, ItemText) else None
+            own = item.collection if isinstance(item, ItemText) else None
             if self.collections and own is not None and own not in self.collections:
                 self.outside += 1
             else:

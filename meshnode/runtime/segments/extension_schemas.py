@@ -7,13 +7,20 @@ schema.json`. Nothing is ever fetched: what a schema refers to lies in the folde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urldefrag, urlsplit
 
 from meshnode.errors import UsageError
-from meshnode.runtime.segments.validation import Problem, Severity, check_item, is_refused
+from meshnode.runtime.segments.validation import (
+    Checked,
+    Problem,
+    Severity,
+    check_items,
+    is_refused,
+)
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
@@ -23,7 +30,7 @@ _SCHEMAS_MAX: Final = 1000  # of all items: their names come from the items
 
 
 class ExtensionSchemas:
-    """Checks items as `check_item`, then by the schemas at hand. A schema is read once.
+    """Checks items as `validation.check_items`, then by the schemas at hand. A schema is read once.
 
     Raises:
         UsageError: no such folder, or the library is not installed.
@@ -40,25 +47,28 @@ class ExtensionSchemas:
                 hint="install it: pip install 'meshnode[schemas]'",
             ) from error
         self._library = jsonschema_rs
-        self._folder = folder
+        self.folder = folder
         self._validators: dict[str, Validator | None] = {}
 
-    def check(self, value: dict[str, Any], collection: str) -> list[Problem]:
-        """Return what is wrong with an item; a violated schema refuses, a missing one warns.
+    def check_items(self, values: Sequence[dict[str, Any]], collection: str) -> list[Checked]:
+        """Check items; a violated schema refuses, a missing one warns.
 
         Raises:
             UsageError: a schema in the folder is broken, or refers to one that is not there.
         """
-        problems = check_item(value, collection)
-        if is_refused(problems):
-            return problems
+        return [
+            one if is_refused(one.problems) else replace(one, problems=self._checked(value, one))
+            for value, one in zip(values, check_items(values, collection), strict=True)
+        ]
+
+    def _checked(self, value: dict[str, Any], checked: Checked) -> list[Problem]:
         found = [
             problem
             for address in value.get("stac_extensions") or ()
             for problem in self._problems(str(address), value)
         ]
         refusals = [problem for problem in found if problem.severity is Severity.REFUSE]
-        return refusals or [*problems, *found]
+        return refusals or [*checked.problems, *found]
 
     def _problems(self, address: str, value: dict[str, Any]) -> Iterator[Problem]:
         validator = self._validator(address)
@@ -93,7 +103,7 @@ class ExtensionSchemas:
     def _retrieve(self, address: str) -> Any:  # noqa: ANN401 - JSON
         path = self._path(address)
         if path is None or not path.is_file():
-            raise ValueError(f"{address} is not in {self._folder}")
+            raise ValueError(f"{address} is not in {self.folder}")
         return self._document(path)
 
     def _document(self, path: Path) -> Any:  # noqa: ANN401 - JSON
@@ -108,4 +118,4 @@ class ExtensionSchemas:
         inside = PurePosixPath(parts.netloc, parts.path.lstrip("/"))
         if not parts.netloc or "\0" in address or ".." in inside.parts:
             return None
-        return self._folder / inside
+        return self.folder / inside

@@ -18,19 +18,16 @@ make the same bytes of it:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
-from shapely.geometry import mapping
 
-from meshnode.runtime.segments.json_text import written
+from meshnode.runtime.segments.json_columns import geojson, objects, texts
 
 _REQUIRED: Final = ("id", "geometry", "links", "assets")
-_EMPTY: Final[dict[str, Any]] = {"stac_extensions": [], "links": [], "assets": {}}
 _TOP_LEVEL: Final = (
-    "type",
     "stac_version",
     "stac_extensions",
     "id",
@@ -40,7 +37,12 @@ _TOP_LEVEL: Final = (
     "links",
     "assets",
 )
-_STAC_VERSION: Final = "1.1.0"  # of rows that do not say theirs
+_DEFAULTS: Final = {
+    "stac_version": b'"1.1.0"',
+    "stac_extensions": b"[]",
+    "links": b"[]",
+    "assets": b"{}",
+}
 _BOX_2D: Final = ("xmin", "ymin", "xmax", "ymax")
 _BOX_3D: Final = ("xmin", "ymin", "zmin", "xmax", "ymax", "zmax")
 
@@ -64,81 +66,73 @@ def missing_columns(schema: pa.Schema) -> list[str]:
 
 def row_items(batch: pa.RecordBatch) -> Iterator[bytes | UnfitRowError]:
     """Yield each row of a batch as item JSON, or why it cannot be one."""
-    for row in in_microseconds(batch).to_pylist():
-        try:
-            yield _item_json(row)
-        except (ValueError, TypeError, shapely.errors.GEOSException) as error:
-            item_id = row.get("id")
-            yield UnfitRowError(
-                f"it cannot be written as JSON: {error}",
-                item_id if isinstance(item_id, str) else None,
-            )
+    if not len(batch):
+        return
+    try:
+        items = _items(batch)
+    except (ValueError, pa.ArrowException, shapely.errors.GEOSException) as error:
+        if len(batch) == 1:
+            yield UnfitRowError(f"it cannot be written as JSON: {error}", _id(batch))
+            return
+        half = len(batch) // 2  # find the rows that it is
+        yield from row_items(batch.slice(0, half))
+        yield from row_items(batch.slice(half))
+    else:
+        yield from items.to_pylist()
 
 
-def in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Cut nanosecond timestamps, which Python's datetime cannot hold."""
-    for position, field in enumerate(batch.schema):
-        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
-            column = batch.column(position).cast(pa.timestamp("us", field.type.tz), safe=False)
-            batch = batch.set_column(position, field.name, column)
-    return batch
+def _items(batch: pa.RecordBatch) -> Any:  # noqa: ANN401 - pyarrow
+    """Write all rows; one that cannot be written is an error of the batch."""
+    names = [name for name in batch.schema.names if name != "type"]
+    columns = dict(zip(names, (batch.column(name) for name in names), strict=True))
+    members = {name: _member(name, column) for name, column in columns.items()}
+    none = pa.nulls(len(batch), pa.binary())
+    item = {name: members.pop(name, none) for name in _TOP_LEVEL}
+    for name, default in _DEFAULTS.items():
+        item[name] = pc.fill_null(item[name], default)
+    members["datetime"] = pc.fill_null(members.get("datetime", none), b"null")
+    item["properties"] = objects(members)
+    item["type"] = pa.repeat(pa.scalar(b'"Feature"'), len(batch))
+    return objects(item)
 
 
-def _item_json(row: dict[str, Any]) -> bytes:
-    geometries = {name: _geojson(row[name]) for name in row if _is_geometry(name, row[name])}
-    members = {name: plain(value) for name, value in row.items() if name not in geometries}
-    item: dict[str, Any] = {"type": "Feature", "stac_version": _STAC_VERSION}
-    for name in _TOP_LEVEL[1:]:
-        value = members.pop(name, None)
-        if name in geometries:
-            item[name] = geometries.pop(name)
-        elif value is not None or name in _EMPTY:
-            item[name] = _EMPTY[name] if value is None else value
-    members.pop("type", None)
-    if isinstance(item.get("bbox"), dict):
-        item["bbox"] = _bbox(item["bbox"])
-    at = members.pop("datetime", None)
-    properties = {name: value for name, value in members.items() if value is not None}
-    item["properties"] = {**properties, **geometries, "datetime": at}
-    return written(item)
+def _member(name: str, column: Any) -> Any:  # noqa: ANN401 - pyarrow
+    kind = column.type
+    is_place = name == "geometry" or name.endswith(":geometry")
+    if is_place and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return geojson(column)
+    if name == "bbox" and pa.types.is_struct(kind):
+        return _boxes(column)
+    return texts(column)
 
 
-def _is_geometry(name: str, value: object) -> bool:
-    return isinstance(value, bytes) and (name == "geometry" or name.endswith(":geometry"))
-
-
-def _geojson(wkb: bytes) -> dict[str, Any]:
-    shape: dict[str, Any] = mapping(shapely.from_wkb(wkb))
-    return shape
-
-
-def _bbox(struct: dict[str, float]) -> list[float]:
-    return [struct[name] for name in (_BOX_3D if "zmin" in struct else _BOX_2D)]
-
-
-def plain(value: object) -> object:
-    """Turn what Arrow gives into what JSON can hold.
+def _boxes(column: Any) -> Any:  # noqa: ANN401 - pyarrow
+    """Write boxes: six numbers where there are heights, else four.
 
     Raises:
-        TypeError: JSON has nothing like it.
+        ValueError: one lacks a number.
     """
-    match value:
-        case dict():
-            return {key: plain(member) for key, member in value.items() if member is not None}
-        case list():
-            return [plain(member) for member in value]
-        case datetime():
-            return _time(value)
-        case date():
-            return value.isoformat()
-        case None | str() | int() | float():
-            return value
-        case _:
-            raise TypeError(f"it has a value of type {type(value).__name__}")
+    names = [field.name for field in column.type]
+    bounds = dict(zip(names, column.flatten(), strict=True))
+    flat = _box(bounds, _BOX_2D)
+    if "zmin" in bounds:
+        flat = pc.if_else(bounds["zmin"].is_valid(), _box(bounds, _BOX_3D), flat)
+    if pc.any(pc.and_(column.is_valid(), flat.is_null())).as_py():
+        raise ValueError("its bbox lacks a number")
+    return flat
 
 
-def _time(value: datetime) -> str:
-    moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f".{moment.microsecond:06}".rstrip("0") if moment.microsecond else ""
-    return f"{text:0>19}{fraction}Z"
+def _box(bounds: dict[str, Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 - pyarrow
+    if missing := [name for name in names if name not in bounds]:
+        raise ValueError(f"its bbox has no {', '.join(missing)}")
+    joined = pc.binary_join_element_wise(*(texts(bounds[name]) for name in names), b",")
+    return pc.binary_join_element_wise(b"[", joined, b"]", b"")
+
+
+def _id(row: pa.RecordBatch) -> str | None:
+    """Return the id of the one row, if it has one."""
+    try:
+        (found,) = row.column("id").to_pylist()
+    except ValueError:  # not UTF-8
+        return None
+    return found if isinstance(found, str) else None

@@ -7,6 +7,7 @@ such bytes and get ours (`geoparquet_items`). Memory stays bounded for files of 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic_core import from_json
 
 from meshnode.errors import UsageError
 from meshnode.runtime.segments.format import ITEM_BYTES_MAX
 from meshnode.runtime.segments.geoparquet_items import UnfitRowError, missing_columns, row_items
 from meshnode.runtime.segments.json_text import JsonTextError, array_members, parse_object
 
-_BATCH_ROWS: Final = 256
+_BATCH_ROWS: Final = 1_024
 _LOOK_BYTES: Final = 4096
 _SIGNATURES: Final = {
     b"\x1f\x8b": ("gzip", "decompress it first: gunzip FILE"),
@@ -36,14 +38,26 @@ _KINDS_HINT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ItemText:
-    """An item to publish: `raw` its UTF-8 JSON as it will stay, `value` the same parsed.
+    """An item to publish: `raw` its UTF-8 JSON as it will stay, `parsed` the same if it is at hand.
 
-    `where` says for people where it came from: file and line, member or row.
+    `where` says for people where it came from: file and line, member or row. `id` and `collection`
+    are what stands there, of whatever type.
     """
 
     raw: bytes
-    value: dict[str, Any]
+    parsed: dict[str, Any] | None
     where: str
+    id: object
+    collection: object
+
+    @classmethod
+    def of(cls, raw: bytes, value: dict[str, Any], where: str) -> ItemText:
+        return cls(raw, value, where, value.get("id"), value.get("collection"))
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The item parsed."""
+        return from_json(self.raw) if self.parsed is None else self.parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +162,7 @@ def _item(raw: bytes, where: str) -> ItemText | RefusedItem:
     if len(raw) > ITEM_BYTES_MAX:
         return RefusedItem(where, None, f"larger than {ITEM_BYTES_MAX} bytes")
     try:
-        return ItemText(raw, parse_object(raw), where)
+        return ItemText.of(raw, parse_object(raw), where)
     except JsonTextError as error:
         return RefusedItem(where, None, str(error))
 
@@ -177,15 +191,36 @@ def _read_rows(file: Any, path: Path) -> Iterator[ItemText | RefusedItem]:  # no
     number = 0
     columns = ["item"] if is_segment else None
     for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
-        texts = (
-            batch.column("item").cast(pa.binary()).to_pylist() if is_segment else row_items(batch)
-        )
-        for text in texts:
+        for name, text in _texts(batch, is_segment=is_segment):
             number += 1
             where = f"{path.name} row {number}"
             if isinstance(text, UnfitRowError):
                 yield RefusedItem(where, text.item_id, str(text))
             elif text is None:
                 yield RefusedItem(where, None, "its item is null")
-            else:
+            elif name is None:
                 yield _item(text, where)
+            elif len(text) > ITEM_BYTES_MAX:
+                yield RefusedItem(where, None, f"larger than {ITEM_BYTES_MAX} bytes")
+            else:
+                yield ItemText(text, None, where, *name)
+
+
+def _texts(
+    batch: pa.RecordBatch, *, is_segment: bool
+) -> Iterator[tuple[tuple[object, object] | None, bytes | UnfitRowError | None]]:
+    """Yield the JSON of each row; before it, id and collection if they are known without parsing.
+
+    What stands in a segment may be any JSON; what we write ourselves needs no second look.
+    """
+    none = itertools.repeat(None, len(batch))
+    if is_segment:
+        return zip(none, batch.column("item").cast(pa.binary()).to_pylist(), strict=True)
+    try:
+        ids, collections = (
+            batch.column(name).to_pylist() if name in batch.schema.names else none
+            for name in ("id", "collection")
+        )
+    except ValueError:  # text that is not UTF-8: its row is refused
+        return zip(none, row_items(batch), strict=True)
+    return zip(zip(ids, collections, strict=True), row_items(batch), strict=True)

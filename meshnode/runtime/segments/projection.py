@@ -38,6 +38,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DOT_SEGMENT: Final = re.compile(r"(^|[/\\])\.{1,2}([/\\]|$)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_NUMBERS: Final = {int, float}  # bool is another type
 _E7: Final = 10_000_000
 _WORLD_E7: Final = 180 * _E7
 
@@ -182,9 +183,9 @@ def _time_us(properties: dict[str, Any], name: str) -> int | None:
 def _box(value: object) -> Box:
     if not isinstance(value, list) or len(value) not in (4, 6):
         raise BrokenItemError("its bbox is not a list of 4 or 6 numbers")
-    if any(type(number) not in (int, float) for number in value):
+    if not set(map(type, value)) <= _NUMBERS:
         raise BrokenItemError("its bbox has other things than numbers")
-    if any(abs(number) > 1e9 for number in value):
+    if max(map(abs, value)) > 1e9:
         raise BrokenItemError("its bbox is far outside the world")
     half = len(value) // 2
     west, south, east, north = (

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-import shapely
 from pydantic import ValidationError
-from pydantic_core import to_json
 from stac_pydantic import Item
 
+from meshnode.runtime.segments.ordinary import is_ordinary
 from meshnode.runtime.segments.projection import TIME_TEXT, BrokenItemError, Projection, project
-
-Geometry = Any  # a shapely geometry: the library has no types
+from meshnode.runtime.segments.shapes import (
+    BrokenShapeError,
+    Measure,
+    Shape,
+    measures,
+    shapes_of,
+)
 
 STAC_VERSIONS: Final = ("1.0.0", "1.1.0")
 
@@ -53,30 +57,70 @@ class Problem:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong with an item: refusals, or else warnings, at most 20.
+
+    `projection` and `shape` are those of an item without refusals.
+    """
+
+    problems: list[Problem]
+    projection: Projection | None = None
+    shape: Shape = None
+
+
 def check_item(value: dict[str, Any], collection: str) -> list[Problem]:
     """Return what is wrong with an item that shall be published in `collection`.
 
     The refusals come first; at most 20 problems. An empty list, or one of warnings alone, means
     that the item can be written into a segment.
     """
+    [checked] = check_items([value], collection)
+    return checked.problems
+
+
+def check_items(values: Sequence[dict[str, Any]], collection: str) -> list[Checked]:
+    """Check many items as `check_item` does, in a fraction of the time."""
+    found = [_projected(value, collection) for value in values]
+    good = [position for position, one in enumerate(found) if isinstance(one, Projection)]
+    shapes = shapes_of([values[position]["geometry"] for position in good])
+    measured = zip(good, shapes, measures(shapes), strict=True)
+    checked = [Checked(one) if isinstance(one, list) else Checked([]) for one in found]
+    for position, shape, measure in measured:
+        projection = found[position]
+        assert isinstance(projection, Projection)
+        checked[position] = _checked(values[position], projection, shape, measure)
+    return checked
+
+
+def _projected(value: dict[str, Any], collection: str) -> Projection | list[Problem]:
     version = value.get("stac_version")
     if version not in STAC_VERSIONS:
         supported = " and ".join(STAC_VERSIONS)
         return _refused([f"its stac_version is {version!r:.40}; {supported} are supported"])
     try:
-        projection = project(value, collection)
+        return project(value, collection)
     except BrokenItemError as error:
         return _refused([str(error)])
-    if reasons := list(_structure(value)) or list(_core(value)):
-        return _refused(reasons)
-    try:
-        geometry = shapely.from_geojson(to_json(value["geometry"]))
-    except shapely.errors.GEOSException as error:
-        return _refused([f"its geometry is broken: {error}"])
-    if reasons := list(_shape(geometry, projection)):
-        return _refused(reasons)
-    warnings = _warnings(value, geometry, projection)
-    return [Problem(Severity.WARN, reason) for reason in warnings][:_REASONS_MAX]
+
+
+def _checked(
+    value: dict[str, Any],
+    projection: Projection,
+    shape: Shape | BrokenShapeError,
+    measure: Measure,
+) -> Checked:
+    is_broken = isinstance(shape, BrokenShapeError)
+    structure = () if is_ordinary(value) and not is_broken else _structure(value)
+    if reasons := list(structure) or list(_core(value)):
+        return Checked(_refused(reasons))
+    if is_broken:
+        return Checked(_refused([f"its geometry is broken: {shape}"]))
+    if reasons := list(_shape(measure, projection)):
+        return Checked(_refused(reasons))
+    warnings = _warnings(value, measure, projection)
+    problems = [Problem(Severity.WARN, reason) for reason in warnings][:_REASONS_MAX]
+    return Checked(problems, projection, shape)
 
 
 def is_refused(problems: list[Problem]) -> bool:
@@ -125,6 +169,8 @@ def _core(value: dict[str, Any]) -> Iterator[str]:
 
 def _common(members: dict[str, Any], where: str) -> Iterator[str]:
     """Check the common metadata of the properties or of one asset."""
+    if _COMMON.keys().isdisjoint(members):
+        return
     for name, (is_good, wanted) in _COMMON.items():
         if name in members and not is_good(members[name]):
             yield f"{where}.{name} is not {wanted}"
@@ -152,12 +198,12 @@ def _is_absolute_self(link: dict[str, Any]) -> bool:
     return link.get("rel") != "self" or _ABSOLUTE.match(link["href"]) is not None
 
 
-def _shape(geometry: Geometry, projection: Projection) -> Iterator[str]:
+def _shape(measure: Measure, projection: Projection) -> Iterator[str]:
     """Check the geometry, and the bbox against it."""
-    if geometry.is_empty:
+    if measure.is_empty:
         yield "its geometry is empty"
         return
-    bounds = geometry.bounds
+    bounds = measure.bounds
     west, south, east, north = bounds
     if not all(map(math.isfinite, bounds)):
         yield "its geometry has numbers that are not finite"
@@ -176,19 +222,19 @@ def _is_apart(bounds: tuple[float, float, float, float], projection: Projection)
 
 
 # --- Warnings -------------------------------------------------------------------------------------
-def _warnings(value: dict[str, Any], geometry: Geometry, projection: Projection) -> list[str]:
+def _warnings(value: dict[str, Any], measure: Measure, projection: Projection) -> list[str]:
     return [
-        *_shape_warnings(geometry, projection),
+        *_shape_warnings(measure, projection),
         *_time_warnings(projection),
         *_text_warnings(value["properties"]),
     ]
 
 
-def _shape_warnings(geometry: Geometry, projection: Projection) -> Iterator[str]:
+def _shape_warnings(measure: Measure, projection: Projection) -> Iterator[str]:
     west, south, east, north = projection.box
-    if not geometry.is_valid:
-        yield f"its geometry is not simple: {shapely.is_valid_reason(geometry)}"
-    bounds = geometry.bounds
+    if measure.fault:
+        yield f"its geometry is not simple: {measure.fault}"
+    bounds = measure.bounds
     covers = south <= bounds[1] and bounds[3] <= north
     if west <= east:
         covers = covers and west <= bounds[0] and bounds[2] <= east

@@ -17,13 +17,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-import msgpack
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from meshnode.errors import PeerError
+from meshnode.runtime.frames import read_frame, write_frame
 from meshnode.runtime.segments.format import (
     BOX_NAMES,
     CHECKED_COLUMNS,
@@ -236,10 +236,10 @@ def _compare(batch: pa.RecordBatch, projections: list[Projection], collection: s
 def main() -> None:
     """Answer requests until stdin ends."""
     _limit_process()
-    while request := _read_frame(sys.stdin.buffer):
+    while request := read_frame(sys.stdin.buffer):
         _limit_cpu()
         for answer in _answers(request):
-            _write_frame(sys.stdout.buffer, answer)
+            write_frame(sys.stdout.buffer, answer)
 
 
 def _answers(request: dict[str, Any]) -> Iterator[tuple[object, ...]]:
@@ -284,20 +284,6 @@ def _limit_cpu() -> None:
     used = int(usage.ru_utime + usage.ru_stime) + 1
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS_MAX, hard))
-
-
-def _read_frame(stream: BinaryIO) -> dict[str, Any] | None:
-    head = stream.read(4)
-    if len(head) < 4:
-        return None
-    request: dict[str, Any] = msgpack.unpackb(stream.read(int.from_bytes(head, "big")))
-    return request
-
-
-def _write_frame(stream: BinaryIO, answer: tuple[object, ...]) -> None:
-    body = msgpack.packb(answer)
-    stream.write(len(body).to_bytes(4, "big") + body)
-    stream.flush()
 
 
 if __name__ == "__main__":

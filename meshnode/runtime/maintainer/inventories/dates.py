@@ -60,5 +60,6 @@ def time_members(value: object) -> dict[str, Any]:
 
 
 def time_text(moment: datetime) -> str:
-    """Write a moment in UTC as RFC 3339 text with whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Write a moment in UTC as RFC 3339 text, with a fraction only if it has one."""
+    fraction = f".{moment.microsecond:06}".rstrip("0") if moment.microsecond else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"

@@ -10,17 +10,15 @@ warnings. A name whose parts cannot be told apart is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from meshnode.errors import UsageError
 from meshnode.runtime.index.dguids import PATTERN, Dguid, parse_dguid
 from meshnode.runtime.maintainer.inventories.dates import DATE, Span, span_of
-from meshnode.runtime.segments.validation import Problem, Severity, is_refused
-
-Check = Callable[[dict[str, Any], str], list[Problem]]  # of an item and its collection
+from meshnode.runtime.segments.items import ItemText
+from meshnode.runtime.segments.validation import Problem, Severity
 
 SYNTAX: Final = "[region]_[source]-[DGUID]_[package]_[date]_[variant]_[version].[extension]"
 PACKAGE_PREFIX: Final = "d4c-datapkg-"
@@ -117,18 +115,12 @@ def lint(name: str) -> list[Problem]:
     return [Problem(Severity.WARN, reason) for reason in _doubts(name, parsed)]
 
 
-def linting(check: Check) -> Check:
-    """Return a check of items that also warns of the names of their assets."""
-
-    def checked(value: dict[str, Any], collection: str) -> list[Problem]:
-        problems = check(value, collection)
-        if is_refused(problems):
-            return problems
-        names = (asset["href"].rpartition("/")[2] for asset in value["assets"].values())
-        doubts = dict.fromkeys(problem for name in names for problem in lint(unquote(name)))
-        return [*problems, *(each for each in doubts if each.severity is Severity.WARN)]
-
-    return checked
+def doubts(item: ItemText) -> list[Problem]:
+    """Return the warnings about the file names of an item's assets, each once."""
+    assets = item.value.get("assets") or {}
+    names = (asset["href"].rpartition("/")[2] for asset in assets.values())
+    found = dict.fromkeys(problem for name in names for problem in lint(unquote(name)))
+    return [each for each in found if each.severity is Severity.WARN]
 
 
 def _source(rest: str) -> tuple[str, Dguid | None, str]:

@@ -116,7 +116,7 @@ class Inventory:
             return RefusedItem(first.row.where, first.id, str(reason))
         try:
             value = stac_item(files, place, self.mapping)
-            return ItemText(written(value), value, first.row.where)
+            return ItemText.of(written(value), value, first.row.where)
         except (UnfitRowError, ValueError, TypeError) as error:
             return RefusedItem(first.row.where, first.id, str(error))
 

@@ -19,7 +19,6 @@ from meshnode.errors import UsageError
 from meshnode.runtime.maintainer.inventories.dates import time_text
 from meshnode.runtime.maintainer.inventories.mapping import Columns
 from meshnode.runtime.segments.format import ITEM_BYTES_MAX
-from meshnode.runtime.segments.geoparquet_items import in_microseconds, plain
 
 _BATCH_ROWS: Final = 256
 
@@ -109,7 +108,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path, pre_buffer=False, arrow_extensions_enabled=False) as file:
             for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
-                for values in in_microseconds(batch).to_pylist():
+                for values in _in_microseconds(batch).to_pylist():
                     number += 1
                     known = {name: _value(value) for name, value in values.items()}
                     yield Row(known, f"{path.name} row {number}")
@@ -119,10 +118,22 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         ) from error
 
 
+def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Cut nanosecond timestamps, which Python's datetime cannot hold."""
+    for position, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            column = batch.column(position).cast(pa.timestamp("us", field.type.tz), safe=False)
+            batch = batch.set_column(position, field.name, column)
+    return batch
+
+
 def _value(value: object) -> object:
     """Write times as text; what is not a number is missing, as data frames write it."""
+    if isinstance(value, datetime):
+        moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return time_text(moment)
     if isinstance(value, date):
-        return plain(value)
+        return value.isoformat()
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -19,13 +19,14 @@ _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 def with_absolute_addresses(item: ItemText, url: str) -> ItemText:
     """Return the item, its addresses absolute if its own is known on the web."""
-    base = url if url.startswith(("http://", "https://")) else _own_address(item.value)
-    if base is None or not any(_is_relative(each) for each in _addressed(item.value)):
+    value = item.value
+    base = url if url.startswith(("http://", "https://")) else _own_address(value)
+    if base is None or not any(_is_relative(each) for each in _addressed(value)):
         return item
-    for each in _addressed(item.value):
+    for each in _addressed(value):
         if _is_relative(each):
             each["href"] = urljoin(base, each["href"])
-    return ItemText(written(item.value), item.value, item.where)
+    return ItemText.of(written(value), value, item.where)
 
 
 def _own_address(value: dict[str, Any]) -> str | None:

@@ -169,7 +169,7 @@ def _item(value: dict[str, Any], where: str) -> Given:
     raw = written(value)
     if len(raw) > ITEM_BYTES_MAX:
         return RefusedItem(where, None, f"larger than {ITEM_BYTES_MAX} bytes")
-    return ItemText(raw, value, where)
+    return ItemText.of(raw, value, where)
 
 
 def _ahead(pages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

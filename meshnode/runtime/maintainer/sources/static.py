@@ -145,7 +145,7 @@ def _item(url: str, raw: bytes) -> Given:
     if len(raw) > ITEM_BYTES_MAX:
         return RefusedItem(url, None, f"larger than {ITEM_BYTES_MAX} bytes")
     try:
-        return with_absolute_addresses(ItemText(raw, parse_object(raw), url), url)
+        return with_absolute_addresses(ItemText.of(raw, parse_object(raw), url), url)
     except JsonTextError as error:
         return RefusedItem(url, None, str(error))
 
