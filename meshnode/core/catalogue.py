@@ -20,7 +20,7 @@ from meshnode.core.entries import (
     SegmentRemoved,
     UnknownEntry,
 )
-from meshnode.core.events import HeadName, LogId, SegmentKey, SegmentRef
+from meshnode.core.events import HeadName, LogId, SegmentKey, SegmentRef, segment_key
 from meshnode.core.forks import Evidence, evidence_of
 from meshnode.core.heads import Head, SignedHead
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text
@@ -257,7 +257,7 @@ class Catalogue:
         )
 
     def key(self, name: SegmentName) -> SegmentKey:
-        return SegmentKey(self.id, *name)
+        return segment_key(self.id, *name)
 
     def _closing(self, writer: Kid) -> Closing | None:
         """Return how the root closes a writer's log: False, if nothing of it counts."""

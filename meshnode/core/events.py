@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NewType
 
 from meshnode.core.denylist import DenyList
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from meshnode.core.heads import SnapshotRef
     from meshnode.core.merkle import Frontier
     from meshnode.core.snapshots import Beginning
+
+REMEMBERED_KEYS = 1024  # of segments
 
 Ticket = NewType("Ticket", int)  # names one question of the operator; `Answer` carries it back
 
@@ -80,7 +83,7 @@ class SegmentRef:
 
     @property
     def key(self) -> SegmentKey:
-        return SegmentKey(self.log.catalogue, self.collection, self.digest)
+        return segment_key(self.log.catalogue, self.collection, self.digest)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,6 +93,9 @@ class SegmentKey:
     catalogue: CatalogueId
     collection: str
     digest: Digest
+
+
+segment_key = lru_cache(REMEMBERED_KEYS)(SegmentKey)  # one segment is looked up many times
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from meshnode.core.heads import (
     decode_signed_head,
     encode_announcement,
 )
-from meshnode.core.identifiers import CatalogueId, Digest, sha256
+from meshnode.core.identifiers import CatalogueId, Digest, record_digest
 from meshnode.core.limits import (
     ANNOUNCED_ENTRIES_MAX,
     ANNOUNCED_ENTRY_BYTES_MAX,
@@ -77,7 +77,7 @@ class Gate:
         if catalogue.chain.key_of(head.writer) is None:
             reason = f"no root known lists the writer {head.writer.hex()}"
             return Refusal(Verdict.IGNORE, Check.ROOT, reason, lacks_roots=catalogue.id)
-        name = sha256(raw)
+        name = record_digest(raw)
         if name not in self._authentic:
             fault = catalogue.chain.head_fault(head, offered.signed, self.verify)
             if fault is not None:

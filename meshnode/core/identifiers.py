@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from functools import lru_cache
 from typing import Final, NewType
 
 from meshnode.core.base58 import base58_text
@@ -20,6 +21,7 @@ CatalogueId = NewType("CatalogueId", bytes)  # digest of the catalogue's first r
 PeerId = NewType("PeerId", str)  # libp2p peer id, base58 text
 
 DIGEST_BYTES: Final = 32
+REMEMBERED_RECORDS: Final = 256  # whose digest is not computed again; each has some hundred bytes
 KID_BYTES: Final = 16
 
 # CIDv1 prefixes: version 1, content type, sha2-256 multihash of 32 bytes (multiformats table).
@@ -31,6 +33,10 @@ _PEER_PREFIX: Final = bytes([0x00, 0x24, 0x08, 0x01, 0x12, 0x20])
 
 def sha256(data: bytes) -> Digest:
     return Digest(hashlib.sha256(data).digest())
+
+
+# Of what was signed, and of entries: they are named many times, and one digest serves all.
+record_digest = lru_cache(REMEMBERED_RECORDS)(sha256)
 
 
 def key_id(public_key: PublicKey) -> Kid:

@@ -16,7 +16,7 @@ from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, decode_entry
 from meshnode.core.events import Check, HeadName, Stretch
 from meshnode.core.heads import SNAPSHOT_SEQ, Head, SignedHead, SnapshotRef, decode_signed_head
-from meshnode.core.identifiers import Digest, sha256
+from meshnode.core.identifiers import Digest, record_digest
 from meshnode.core.limits import BRANCHES_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.snapshots import Beginning
@@ -235,7 +235,7 @@ class Log:
             self.branches.append(self._parting(extension))
         branch = self.branches[extension.number]
         assert (extension.after, extension.first) == (branch.seq, branch.size)
-        digests = map(sha256, extension.raws)
+        digests = map(record_digest, extension.raws)
         entries = list(zip(extension.entries, digests, strict=True))
         branch.grow(extension.heads, extension.frontiers, entries)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from meshnode.core import shapes
 from meshnode.core.encoding import decode, encode
-from meshnode.core.identifiers import Digest, Kid, sha256
+from meshnode.core.identifiers import Digest, Kid, record_digest
 from meshnode.core.limits import ENTRY_BYTES_MAX, PURGE_BYTES_MAX, SEEDS_BYTES_MAX, SIGNATURES_MAX
 
 PAYLOAD_BYTES_MAX = max(ENTRY_BYTES_MAX, PURGE_BYTES_MAX, SEEDS_BYTES_MAX)
@@ -35,7 +35,7 @@ class Signed:
     @property
     def digest(self) -> Digest:
         """SHA-256 of the payload: the name of what is signed."""
-        return sha256(self.payload)
+        return record_digest(self.payload)
 
     @property
     def kind(self) -> object:

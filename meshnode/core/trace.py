@@ -27,7 +27,7 @@ from meshnode.core.identifiers import DIGEST_BYTES
 from meshnode.core.snapshots import Beginning
 
 ID_BYTES_SHOWN: Final = 8  # enough to tell ids apart in a log of millions of lines
-REMEMBERED_LOGS: Final = 1024  # whose text is not made again: most lines name one
+REMEMBERED_MAX: Final = 1024  # values of a kind whose text is not made again: many lines name one
 TEXT_CHARACTERS_MAX: Final = 200  # of one reason or name; the rest adds nothing to a log
 
 # Where a few fields name the whole value.
@@ -48,7 +48,7 @@ def kind(item: Event | Effect) -> str:
 
 def ids(item: Event | Effect) -> str:
     """Return the fields as `name=value`, separated by spaces."""
-    return " ".join(f"{name}={_text(getattr(item, name))}" for name in _fields_of(type(item)))
+    return " ".join([f"{name}={_text(getattr(item, name))}" for name in _fields_of(type(item))])
 
 
 def line(item: Event | Effect) -> str:
@@ -82,6 +82,11 @@ def _record(value: object) -> str:
 def _bytes(value: bytes) -> str:
     if len(value) <= DIGEST_BYTES:
         return value[:ID_BYTES_SHOWN].hex() or "-"
+    return _long_bytes(value)
+
+
+@lru_cache(REMEMBERED_MAX)
+def _long_bytes(value: bytes) -> str:
     return f"{len(value)}:{hashlib.sha256(value).digest()[:ID_BYTES_SHOWN].hex()}"
 
 
@@ -97,7 +102,8 @@ def _quoted(value: str) -> str:
 
 _WRITERS: Final[dict[type, Callable[..., str]]] = {
     bytes: _bytes,
-    LogId: lru_cache(REMEMBERED_LOGS)(_record),
+    LogId: lru_cache(REMEMBERED_MAX)(_record),
+    SegmentRef: lru_cache(REMEMBERED_MAX)(_record),
     str: _quoted,
     tuple: _tuple,
     int: str,
