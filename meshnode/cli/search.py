@@ -29,6 +29,8 @@ from meshnode.cli.terminal import (
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
 
+ItemKey = tuple[str, str, str]  # catalogue, collection, id
+
 app = typer.Typer()
 
 BboxOption = Annotated[
@@ -132,6 +134,13 @@ def export(
     collection: CollectionOption = None,
     catalogue: CataloguesOption = None,
     dguid: DguidOption = None,
+    releases: Annotated[
+        bool,
+        typer.Option(
+            "--releases",
+            help="Write version, DOI and links of each item's release into it: not as published.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Export what is visible: NDJSON with the published bytes, or one GeoParquet file.
@@ -139,6 +148,8 @@ def export(
     Examples:
 
       meshnode export --to items.ndjson
+
+      meshnode export --releases --to cited.ndjson
 
       meshnode export --format geoparquet --collection ca-yt-orthoimagery --to yukon.parquet
     """
@@ -148,7 +159,8 @@ def export(
 
     async def write() -> int:
         async with reach(home) as control, aclosing(found_by(control, "search", **query)) as found:
-            items = (each["item"].encode() async for each in found)
+            released = await _released(control, query) if releases else {}
+            items = (_exported(each, released) async for each in found)
             if format_ is Format.NDJSON:
                 return await export_ndjson(items, to)
             name, document = await _document(control, collection, catalogue)
@@ -159,6 +171,26 @@ def export(
         print_json({"items": number, "to": str(to)})
     else:
         err.print(f"{number} items written to {to}")
+
+
+async def _released(control: Control, query: Message) -> dict[ItemKey, Message]:
+    """Return the release of each item that a file of one is bound to."""
+    where = {"catalogues": query.get("catalogues", [])}
+    released: dict[ItemKey, Message] = {}
+    async with aclosing(control.follow("released_items", **where)) as messages:
+        async for message in messages:
+            if event := message.get("event"):
+                place = event["release"]["catalogue"], event["release"]["collection"]
+                released |= {(*place, item): event["release"] for item in event["items"]}
+    return released
+
+
+def _exported(found: Message, released: dict[ItemKey, Message]) -> bytes:
+    from meshnode.runtime.datasets.version_links import with_release
+
+    raw: bytes = found["item"].encode()
+    release = released.get((found["catalogue"], found["collection"], found["id"]))
+    return with_release(raw, release) if release else raw
 
 
 async def _document(

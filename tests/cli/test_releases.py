@@ -335,5 +335,10 @@ def test_an_item_is_shown_with_the_releases_that_hold_its_files(
     assert [link["rel"] for link in new["stac"]["links"]] == ["predecessor-version"]
     raw = (shelf.folder / "items.ndjson").read_text().splitlines()[0]
     assert shelf.call("show", "dawson", "--raw").out == raw
+    exported = shelf.call("export", "--to", "-", "--releases").out.splitlines()
+    plain, copy = sorted(map(json.loads, exported), key=lambda item: str(item["id"]))
+    assert plain == town("carcross")
+    assert (copy["properties"]["version"], len(copy["stac_extensions"])) == ("2022", 1)
+    assert copy["links"][-1]["rel"] == "predecessor-version"
     (other,) = shelf.call("show", "carcross", "--json").json
     assert other["releases"] == []

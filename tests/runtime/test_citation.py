@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from meshnode.runtime.datasets.citation import Cited, bibtex, csl, datacite, day_of, text
 from meshnode.runtime.datasets.collection import CollectionDocument, is_listed, understood
@@ -13,6 +13,7 @@ from meshnode.runtime.datasets.version_links import (
     SCIENTIFIC_EXTENSION,
     VERSION_EXTENSION,
     version_members,
+    with_release,
 )
 
 DOI = "10.5072/yukon_2021"
@@ -180,6 +181,14 @@ def test_stac_links_lead_to_the_versions_that_have_an_address() -> None:
         ("cite-as", f"https://doi.org/{DOI}"),
         ("predecessor-version", "https://doi.org/10.5072/2020"),
     ]
+    item = {
+        "id": "a", "stac_extensions": [VERSION_EXTENSION], "properties": {"version": "mine"},
+        "links": [made["links"][0]],
+    }  # fmt: skip
+    copy = from_json(with_release(to_json(item), release))
+    assert copy["properties"] == {"version": "mine", "sci:doi": DOI, "deprecated": True}
+    assert copy["stac_extensions"] == [VERSION_EXTENSION, SCIENTIFIC_EXTENSION]
+    assert copy["links"] == made["links"]
     alone = {**release, "doi": None, "is_newest": True, "predecessor": None, "successors": []}
     assert version_members(alone) == {
         "stac_extensions": [VERSION_EXTENSION],

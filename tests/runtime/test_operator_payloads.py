@@ -10,6 +10,8 @@ import pytest
 import trio
 
 from meshnode.control import Control
+from meshnode.core.entries import ReleaseAdded, encode_entry
+from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import UsageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer.publishing import payload_draft
@@ -162,6 +164,39 @@ async def test_of_two_payloads_of_an_item_the_later_is_meant(tmp_path: Path, con
                 await Control(home.control).ask("seed", **said)
             got = await Control(home.control).ask("get", item="a", collection="towns")
     assert [file["size_bytes"] for file in got["files"]] == [len(b"a later release")]
+
+
+async def test_a_payload_that_a_release_supersedes_is_not_meant_though_it_came_last(
+    tmp_path: Path, content: Path
+):
+    home = made_home(tmp_path / "home")
+    last = tmp_path / "last" / "tile.tif"
+    last.parent.mkdir()
+    last.write_bytes(b"bound again, and superseded")
+    institution, _ = publisher_of(home)
+    with trio.fail_after(WITHIN_SECONDS):
+        async with running(home.root, loopback(), online=True):
+            keys = [await publish_payload(home, path) for path in (content, last)]
+            said = {"catalogue": institution.text, "key": keys[0], "content": str(content)}
+            await Control(home.control).ask("seed", **said)
+            former = await release(home, "1", keys[1], None)
+            await release(home, "2", keys[0], former)
+            got = await Control(home.control).ask("get", item="a")
+    assert [file["size_bytes"] for file in got["files"]] == [SIZE_BYTES]
+
+
+async def release(home: Home, version: str, key: str, supersedes: Digest | None) -> Digest:
+    """Sign a release of one payload; return its name."""
+    _, publisher = publisher_of(home)
+    payloads = (Digest(bytes.fromhex(key)),)
+
+    def draft(clock: int) -> ReleaseAdded:
+        return ReleaseAdded(clock, "towns", version, None, payloads, None, supersedes)
+
+    with publisher.session():
+        await result_of(publisher.publish(await publisher.state(), [draft], ()))
+        state = await publisher.state()
+    return sha256(encode_entry(draft(state["clock"])))
 
 
 async def test_a_payload_that_stalls_holds_up_no_entry(

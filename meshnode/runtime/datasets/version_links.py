@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pydantic_core import from_json, to_json
+
 from meshnode.control import Message
 from meshnode.core.dois import doi_url
 
@@ -32,6 +34,22 @@ def version_members(release: Message) -> dict[str, Any]:
         "properties": properties,
         "links": list(_links(release)),
     }
+
+
+def with_release(item: bytes, release: Message) -> bytes:
+    """Return a copy of an item that says of which release it is; what it says itself stays."""
+    value, members = from_json(item), version_members(release)
+    extensions = [*(value.get("stac_extensions") or []), *members["stac_extensions"]]
+    known = {(link.get("rel"), link.get("href")) for link in value["links"]}
+    links = [each for each in members["links"] if (each["rel"], each["href"]) not in known]
+    return to_json(
+        {
+            **value,
+            "stac_extensions": list(dict.fromkeys(extensions)),
+            "properties": members["properties"] | value["properties"],
+            "links": [*value["links"], *links],
+        }
+    )
 
 
 def _links(release: Message) -> Iterator[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -18,6 +18,8 @@ from meshnode.runtime.operator.collections import document_of, followed, title_o
 from meshnode.runtime.operator.history import issued_times
 from meshnode.runtime.operator.payload_listing import described, file_list_of, require_followed
 from meshnode.runtime.peer import Peer
+
+PAGE_ITEMS: Final = 1000  # ids in one message
 
 
 class Wanted(Arguments):
@@ -35,6 +37,12 @@ class Named(Arguments):
     catalogue: Catalogue
 
 
+class Released(Arguments):
+    """Of these catalogues, or of all."""
+
+    catalogues: tuple[Catalogue, ...] = ()
+
+
 async def releases(peer: Peer, arguments: Wanted) -> AsyncGenerator[Message, None]:
     """Return the releases found, by catalogue and in the order in which they were made."""
     yield {"result": {"releases": await trio.to_thread.run_sync(_found, peer, arguments)}}
@@ -48,6 +56,40 @@ async def release_entries(peer: Peer, arguments: Named) -> AsyncGenerator[Messag
         for (_, writer, _), entry in sorted(held.contents.releases.items())
     ]
     yield {"result": {"entries": said}}
+
+
+async def released_items(peer: Peer, arguments: Released) -> AsyncGenerator[Message, None]:
+    """Yield {"release": …, "items": [ids]}: those with a file in a release that is in no conflict.
+
+    A later event counts more: releases that are superseded come first, then in the order in which
+    they were made.
+    """
+    number = 0
+    for release, items in await trio.to_thread.run_sync(_bound, peer, arguments):
+        number += len(items)
+        for start in range(0, len(items), PAGE_ITEMS):
+            yield {"event": {"release": release, "items": items[start : start + PAGE_ITEMS]}}
+    yield {"result": {"items": number}}
+
+
+def _bound(peer: Peer, arguments: Released) -> list[tuple[Message, list[str]]]:
+    found = []
+    for held in followed(peer, arguments.catalogues):
+        known = Releases.of(held.contents.releases)
+        for release in known.all:
+            if not known.rivals(release):
+                said = _said(peer, held, known, release, None)
+                found.append((said, sorted(_items(peer, held, release))))
+    return sorted(found, key=lambda each: each[0]["is_newest"])  # stable: else as they were made
+
+
+def _items(peer: Peer, held: HeldCatalogue, release: Release) -> set[str]:
+    """Return the ids of the items that a file of a release's payloads is bound to."""
+    live, entry = held.contents.live_payloads(), release.entry
+    payloads = (live.get((entry.collection, key)) for key in entry.payloads)
+    lists = (file_list_of(peer, payload) for payload in payloads if payload is not None)
+    files = (file for files in lists if files is not None for file in files.files)
+    return {item for file in files for item, _ in file.bindings}
 
 
 def _found(peer: Peer, arguments: Wanted) -> list[dict[str, Any]]:
@@ -67,17 +109,8 @@ def _is_meant(peer: Peer, held: HeldCatalogue, release: Release, arguments: Want
         and arguments.version in (None, entry.version)
         and (arguments.name is None or arguments.name in release.names)
         and (arguments.doi is None or doi_key(entry.doi or "") == doi_key(arguments.doi))
-        and (arguments.item is None or _holds(peer, held, release, arguments.item))
+        and (arguments.item is None or arguments.item in _items(peer, held, release))
     )
-
-
-def _holds(peer: Peer, held: HeldCatalogue, release: Release, item: str) -> bool:
-    """Say whether a file of a payload of this release is an asset of the item."""
-    live, entry = held.contents.live_payloads(), release.entry
-    payloads = (live.get((entry.collection, key)) for key in entry.payloads)
-    lists = (file_list_of(peer, payload) for payload in payloads if payload is not None)
-    files = (file for files in lists if files is not None for file in files.files)
-    return any(bound == item for file in files for bound, _ in file.bindings)
 
 
 def _times(peer: Peer, held: HeldCatalogue, found: Iterable[Release]) -> dict[Digest, int]:
@@ -144,4 +177,5 @@ def _blueprint(release: Release) -> dict[str, str] | None:
 ACTIONS: dict[str, Action] = {
     "releases": (Wanted, releases),
     "release_entries": (Named, release_entries),
+    "released_items": (Released, released_items),
 }
