@@ -137,7 +137,7 @@ class Contents:
         return tuple(n for n in names if self.live_segment(n) != other.live_segment(n))
 
     def live_payloads(self) -> dict[PayloadName, PayloadAdded]:
-        live = ((name, additions.live) for name, additions in self.payloads.items())
+        live = ((name, additions.live) for name, additions in list(self.payloads.items()))
         return {name: found[1] for name, found in live if found is not None}
 
     def payloads_named(self, key: Digest) -> list[PayloadAdded]:

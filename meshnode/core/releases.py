@@ -6,8 +6,8 @@ or preferred, in whatever order they came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from meshnode.core.dois import doi_key
 from meshnode.core.entries import ReleaseAdded
@@ -34,9 +34,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Releases:
-    """All releases of one catalogue, the first said first."""
+    """All releases of one catalogue, the first said first. Found by name in constant time: a
+    stranger's catalogue may have as many as a log holds.
+    """
 
     all: tuple[Release, ...]
+    _by_entry: dict[Digest, Release] = field(default_factory=dict, compare=False)
+    _by_version: dict[tuple[str, str], list[Release]] = field(default_factory=dict, compare=False)
+    _by_doi: dict[str, list[Release]] = field(default_factory=dict, compare=False)
+    _followers: dict[Digest, list[Release]] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, entries: Mapping[Rank, ReleaseAdded]) -> Releases:
@@ -44,66 +50,84 @@ class Releases:
         groups: dict[ReleaseAdded, list[Rank]] = {}
         for rank in sorted(entries):
             groups.setdefault(_said(entries[rank]), []).append(rank)
-        return cls(
+        made = cls(
             tuple(
                 Release(ranks[0], entries[ranks[0]], tuple(digest for _, _, digest in ranks))
                 for ranks in groups.values()
             )
         )
+        for release in made.all:
+            made._enter(release)
+        return made
 
-    def of_collection(self, collection: str, version: str | None = None) -> tuple[Release, ...]:
-        return tuple(
-            each
-            for each in self.all
-            if each.entry.collection == collection and version in (None, each.entry.version)
-        )
+    def of_collection(self, collection: str) -> tuple[Release, ...]:
+        return tuple(each for each in self.all if each.entry.collection == collection)
+
+    def with_version(self, collection: str, version: str) -> tuple[Release, ...]:
+        return tuple(self._by_version.get((collection, version), ()))
 
     def with_doi(self, doi: str) -> tuple[Release, ...]:
-        named = (each for each in self.all if each.entry.doi is not None)
-        return tuple(each for each in named if doi_key(str(each.entry.doi)) == doi_key(doi))
+        return tuple(self._by_doi.get(doi_key(doi), ()))
 
-    def with_payload(self, collection: str, key: Digest) -> tuple[Release, ...]:
-        """Return the releases that a payload of a collection is part of."""
-        return tuple(r for r in self.of_collection(collection) if key in r.entry.payloads)
-
-    def is_superseded(self, collection: str, key: Digest) -> bool:
-        """Say whether a payload is part of releases, and another supersedes each of them."""
-        found = self.with_payload(collection, key)
-        return bool(found) and all(self.successors(each) for each in found)
+    def said_by(self, entry: Digest) -> Release | None:
+        """Return the release that the entry of this SHA-256 says, if it is here."""
+        return self._by_entry.get(entry)
 
     def predecessor(self, release: Release) -> Release | None:
         """Return the release that this one supersedes, None if it names none that is here."""
-        wanted = release.entry.supersedes
-        return next((each for each in self.all if wanted in each.names), None)
+        former = release.entry.supersedes
+        return self._by_entry.get(former) if former is not None else None
 
-    def successors(self, release: Release) -> tuple[Release, ...]:
-        return tuple(each for each in self.all if each.entry.supersedes in release.names)
+    def successors(self, release: Release) -> Iterator[Release]:
+        return (each for name in release.names for each in self._followers.get(name, ()))
+
+    def is_newest(self, release: Release) -> bool:
+        """Say whether no other release supersedes it; several may be, if that is not settled."""
+        return not any(name in self._followers for name in release.names)
 
     def newest(self, collection: str) -> tuple[Release, ...]:
-        """Return the releases that no other supersedes: more than one if that is not settled."""
-        found = self.of_collection(collection)
-        return tuple(each for each in found if not self.successors(each))
+        return tuple(filter(self.is_newest, self.of_collection(collection)))
 
-    def rivals(self, release: Release) -> tuple[Release, ...]:
-        """Return the others of the same collection and version, or with the same DOI."""
-        return tuple(each for each in self._alike(release.entry) if each != release)
+    def is_superseded(self, collection: str, key: Digest) -> bool:
+        """Say whether a payload is part of releases, and another supersedes each of them."""
+        found = [each for each in self.of_collection(collection) if key in each.entry.payloads]
+        return bool(found) and not any(map(self.is_newest, found))
 
-    def conflicts(self) -> tuple[Release, ...]:
-        """Return the releases that have a rival."""
-        return tuple(each for each in self.all if self.rivals(each))
+    def rivals(self, release: Release) -> Iterator[Release]:
+        """Yield the others of the same collection and version, then those with the same DOI."""
+        return (each for each in self._alike(release.entry) if each != release)
+
+    def is_in_conflict(self, release: Release) -> bool:
+        return next(self.rivals(release), None) is not None
+
+    def conflicts(self) -> Iterator[Release]:
+        """Yield the releases that have a rival."""
+        return filter(self.is_in_conflict, self.all)
 
     def held(self, entry: ReleaseAdded) -> Release | None:
         """Return the release that an entry would say, if it is here already."""
-        return next((each for each in self.all if _said(each.entry) == _said(entry)), None)
+        said = _said(entry)
+        return next((each for each in self._alike(entry) if _said(each.entry) == said), None)
 
     def against(self, entry: ReleaseAdded) -> tuple[Release, ...]:
         """Return the releases that an entry would be in conflict with."""
         return tuple(each for each in self._alike(entry) if _said(each.entry) != _said(entry))
 
-    def _alike(self, entry: ReleaseAdded) -> tuple[Release, ...]:
-        same_version = self.of_collection(entry.collection, entry.version)
-        same_doi = self.with_doi(entry.doi) if entry.doi is not None else ()
-        return tuple(dict.fromkeys([*same_version, *same_doi]))
+    def _enter(self, release: Release) -> None:
+        entry = release.entry
+        self._by_entry.update(dict.fromkeys(release.names, release))
+        self._by_version.setdefault((entry.collection, entry.version), []).append(release)
+        if entry.doi is not None:
+            self._by_doi.setdefault(doi_key(entry.doi), []).append(release)
+        if entry.supersedes is not None:
+            self._followers.setdefault(entry.supersedes, []).append(release)
+
+    def _alike(self, entry: ReleaseAdded) -> Iterator[Release]:
+        named = (entry.collection, entry.version)
+        yield from self._by_version.get(named, ())
+        for each in self._by_doi.get(doi_key(entry.doi), ()) if entry.doi is not None else ():
+            if (each.entry.collection, each.entry.version) != named:
+                yield each
 
 
 def _said(entry: ReleaseAdded) -> ReleaseAdded:

@@ -74,9 +74,10 @@ def former(naming: Naming, known: Releases) -> Release:
     if is_doi(text):
         found: Sequence[Release] = known.with_doi(parse_doi(text))
     elif text.startswith(OBJECT_ID):
-        found = [each for each in known.all if parse_object(text) in each.names]
+        said = known.said_by(parse_object(text))
+        found = [said] if said else []
     else:
-        found = known.of_collection(naming.collection, text)
+        found = known.with_version(naming.collection, text)
     if len(found) == 1:
         return found[0]
     if found:

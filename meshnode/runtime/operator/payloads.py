@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -188,20 +188,22 @@ def _require_served(peer: Peer, offer: Offer) -> None:
         )
 
 
-def _newest(offers: Iterable[Offer]) -> Iterable[Offer]:
+def _newest(offers: Sequence[Offer]) -> Iterable[Offer]:
     """Keep one payload in each collection: the last said of those that no release supersedes, or
     of all if there are none.
     """
+    held = {offer.catalogue.id: offer.catalogue for offer in offers}
+    known = {name: Releases.of(each.contents.releases) for name, each in held.items()}
+
+    def standing(offer: Offer) -> tuple[bool, int, Digest]:
+        payload = offer.payload
+        is_past = known[offer.catalogue.id].is_superseded(payload.collection, payload.key)
+        return not is_past, payload.clock, payload.key
+
     newest: dict[tuple[CatalogueId, str], Offer] = {}
-    for offer in sorted(offers, key=_standing):
+    for offer in sorted(offers, key=standing):
         newest[offer.catalogue.id, offer.payload.collection] = offer
     return newest.values()
-
-
-def _standing(offer: Offer) -> tuple[bool, int, Digest]:
-    payload, known = offer.payload, Releases.of(offer.catalogue.contents.releases)
-    is_current = not known.is_superseded(payload.collection, payload.key)
-    return is_current, payload.clock, payload.key
 
 
 def _is_meant(binding: tuple[str, str], arguments: Get) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import trio
 
 from meshnode.control import Message
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
-from meshnode.core.dois import doi_key
 from meshnode.core.entries import encode_entry
 from meshnode.core.identifiers import Digest, Kid, catalogue_text, object_text
 from meshnode.core.releases import Release, Releases
@@ -19,6 +19,7 @@ from meshnode.runtime.operator.history import issued_times
 from meshnode.runtime.operator.payload_listing import described, file_list_of, require_followed
 from meshnode.runtime.peer import Peer
 
+NAMED_MAX: Final = 20  # successors and rivals of one release; a stranger may sign thousands
 PAGE_ITEMS: Final = 1000  # ids in one message
 
 
@@ -77,7 +78,7 @@ def _bound(peer: Peer, arguments: Released) -> list[tuple[Message, list[str]]]:
     for held in followed(peer, arguments.catalogues):
         known = Releases.of(held.contents.releases)
         for release in known.all:
-            if not known.rivals(release):
+            if not known.is_in_conflict(release):
                 said = _said(peer, held, known, release, None)
                 found.append((said, sorted(_items(peer, held, release))))
     return sorted(found, key=lambda each: each[0]["is_newest"])  # stable: else as they were made
@@ -96,7 +97,10 @@ def _found(peer: Peer, arguments: Wanted) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     for held in sorted(followed(peer, arguments.catalogues), key=lambda held: held.id):
         known = Releases.of(held.contents.releases)
-        found = [each for each in known.all if _is_meant(peer, held, each, arguments)]
+        candidates = known.all
+        if arguments.doi is not None:
+            candidates = known.with_doi(arguments.doi)
+        found = [each for each in candidates if _is_meant(peer, held, each, arguments)]
         times = _times(peer, held, found)
         said += [_said(peer, held, known, each, times.get(each.name)) for each in found]
     return said
@@ -108,7 +112,6 @@ def _is_meant(peer: Peer, held: HeldCatalogue, release: Release, arguments: Want
         arguments.collection in (None, entry.collection)
         and arguments.version in (None, entry.version)
         and (arguments.name is None or arguments.name in release.names)
-        and (arguments.doi is None or doi_key(entry.doi or "") == doi_key(arguments.doi))
         and (arguments.item is None or arguments.item in _items(peer, held, release))
     )
 
@@ -140,9 +143,9 @@ def _said(
         "clock": entry.clock,
         "supersedes": object_text(entry.supersedes) if entry.supersedes else None,
         "predecessor": _short(former) if former else None,
-        "successors": [_short(each) for each in known.successors(release)],
-        "is_newest": not known.successors(release),
-        "conflicts": [_short(each) for each in known.rivals(release)],
+        "successors": [_short(each) for each in islice(known.successors(release), NAMED_MAX)],
+        "is_newest": known.is_newest(release),
+        "conflicts": [_short(each) for each in islice(known.rivals(release), NAMED_MAX)],
         "payloads": list(_payloads(peer, held, release)),
         "blueprint": _blueprint(release),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import trio
@@ -23,6 +24,7 @@ from meshnode.runtime.operator.collections import title_of
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
 
+CONFLICTS_SAID_MAX = 20  # of one catalogue: `versions` names the others
 WATCH_SECONDS_MIN = 0.1  # a burst of events is shown as one change
 
 
@@ -109,6 +111,9 @@ async def _done(peer: Peer, question: Callable[[ev.Ticket], ev.Event]) -> Messag
 
 async def _status(peer: Peer) -> dict[str, Any]:
     counts = await trio.to_thread.run_sync(peer.index.counts, abandon_on_cancel=True)
+    followed = [held for held in peer.node.catalogues.values() if held.followed]
+    # A stranger's catalogue may have as many releases as a log holds: not in the loop.
+    conflicts = await trio.to_thread.run_sync(lambda: [_conflicts(held) for held in followed])
     items: dict[CatalogueId, int] = {}
     for (catalogue, _), number in counts.items():
         items[catalogue] = items.get(catalogue, 0) + number
@@ -126,9 +131,8 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "backlog": node.replica.backlog,
         "free_bytes": peer.store.free_bytes(),
         "catalogues": [
-            _catalogue(held, items.get(held.id, 0))
-            for held in node.catalogues.values()
-            if held.followed
+            {**_catalogue(held, items.get(held.id, 0)), "conflicts": contradicted}
+            for held, contradicted in zip(followed, conflicts, strict=True)
         ],
         "denied": [catalogue_text(name) for name in node.denials.suspended],
         "refused": [
@@ -158,8 +162,8 @@ def currency(held: HeldCatalogue) -> dict[str, Any]:
 
 
 def _conflicts(held: HeldCatalogue) -> list[dict[str, str]]:
-    """Return collection and version of each release that another contradicts, each once."""
-    found = Releases.of(held.contents.releases).conflicts()
+    """Return collection and version of releases that others contradict, each once."""
+    found = islice(Releases.of(held.contents.releases).conflicts(), CONFLICTS_SAID_MAX)
     names = dict.fromkeys((each.entry.collection, each.entry.version) for each in found)
     return [{"collection": collection, "version": version} for collection, version in names]
 
@@ -175,7 +179,6 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
         "segments": len(live),
         "payloads": len(held.contents.live_payloads()),
         "collections": sorted(held.contents.collections),
-        "conflicts": _conflicts(held),
         "clock": held.contents.clock,
         **currency(held),
         "logs": [
