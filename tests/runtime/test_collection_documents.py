@@ -10,6 +10,7 @@ from stac_pydantic import Collection
 
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.datasets.collection import (
+    DOCUMENT_BYTES_MAX,
     Provider,
     checked,
     licence_problem,
@@ -168,6 +169,13 @@ def test_a_strangers_document_is_read_as_far_as_it_can_be_understood(raw: bytes)
     read = understood(raw, "towns")
     assert (read.id, read.titles, read.licence_url) == ("towns", {}, "")
     assert (read.providers, read.keywords, read.bbox) == ((), (), ())
+
+
+def test_a_document_that_would_hold_up_every_search_is_refused_and_not_read() -> None:
+    raw = to_json(document(title="Towns", description="x" * DOCUMENT_BYTES_MAX))
+    with pytest.raises(PeerError, match=f"the limit is {DOCUMENT_BYTES_MAX}"):
+        checked(raw)
+    assert understood(raw, "towns").titles == {}
 
 
 def test_a_source_keeps_a_document_with_a_doubtful_licence_and_says_so() -> None:

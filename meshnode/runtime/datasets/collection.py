@@ -17,10 +17,12 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from stac_pydantic import Collection
 
-from meshnode.core.limits import NAME_BYTES_MAX, OBJECT_BYTES_MAX
+from meshnode.core.limits import NAME_BYTES_MAX
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.segments.json_text import parse_object
 from meshnode.runtime.segments.validation import Problem, Severity, is_dangerous
+
+DOCUMENT_BYTES_MAX: Final = 1 << 20  # a search reads one of each collection that it shows
 
 # STAC 1.1 has `other` for what SPDX does not list; 1.0 had these two words for it.
 UNLISTED_LICENCES: Final = ("other", "proprietary", "various")
@@ -96,8 +98,8 @@ def checked(raw: bytes) -> dict[str, Any]:
     Raises:
         PeerError: it is none; the message says why.
     """
-    if len(raw) > OBJECT_BYTES_MAX:
-        raise PeerError(f"{len(raw)} bytes, the limit is {OBJECT_BYTES_MAX}")
+    if len(raw) > DOCUMENT_BYTES_MAX:
+        raise PeerError(f"{len(raw)} bytes, the limit is {DOCUMENT_BYTES_MAX}")
     value = parse_object(raw)
     try:
         Collection.model_validate(value)
@@ -157,9 +159,12 @@ def minimal_collection(collection: str) -> bytes:
 
 
 def understood(raw: bytes, collection: str) -> CollectionDocument:
-    """Take from a stranger's document what can be understood; `collection` is its id in the log."""
+    """Take from a stranger's document what can be understood; `collection` is its id in the log.
+
+    Of one that is larger than anybody may publish nothing is.
+    """
     try:
-        value = parse_object(raw)
+        value = parse_object(raw) if len(raw) <= DOCUMENT_BYTES_MAX else {}
     except PeerError:
         value = {}
     return CollectionDocument(

@@ -11,7 +11,7 @@ from meshnode.control import Message
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.errors import UsageError
-from meshnode.runtime.datasets.collection import CollectionDocument, understood
+from meshnode.runtime.datasets.collection import DOCUMENT_BYTES_MAX, CollectionDocument, understood
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.peer import Peer
 
@@ -79,10 +79,14 @@ def followed(peer: Peer, catalogues: Iterable[CatalogueId] = ()) -> Iterator[Hel
 
 
 def document_of(peer: Peer, held: HeldCatalogue, collection: str) -> CollectionDocument:
-    """Return what a collection's document says, nothing while it is not here. In a thread."""
+    """Return what a collection's document says; nothing while it is not here, or is too large.
+
+    Reads the disk: use a worker thread.
+    """
     found = held.contents.collections.get(collection)
-    raw = peer.read_object(found[1].digest) if found else None
-    return understood(raw or b"", collection)
+    if found is None or found[1].size_bytes > DOCUMENT_BYTES_MAX:
+        return understood(b"", collection)
+    return understood(peer.read_object(found[1].digest) or b"", collection)
 
 
 def title_of(held: HeldCatalogue) -> str:
