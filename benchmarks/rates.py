@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import itertools
 import json
 import multiprocessing
 import resource
@@ -18,24 +17,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-import shapely
 
 from benchmarks import samples
 from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.sources.api import PAGE_ITEMS
 from meshnode.runtime.maintainer.sources.opening import opened
-
-_GROUP_ROWS: Final = 50_000
 
 
 def main() -> int:
@@ -58,7 +49,7 @@ def main() -> int:
 
 def _parquet(folder: Path, count: int) -> dict[str, float]:
     path = folder / "items.parquet"
-    _write_parquet(path, count)
+    samples.stac_geoparquet(path, count)
     began = _cpu_seconds()
     seconds = _seconds(str(path), folder, count)
     cpu_seconds = _cpu_seconds() - began
@@ -96,28 +87,6 @@ def _cpu_seconds() -> float:
     """Return those of this process and of its children that have ended."""
     used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in used)
-
-
-def _write_parquet(path: Path, count: int) -> None:
-    """Write the sample items as other tools write STAC-GeoParquet: columns, no JSON."""
-    rows = (_row(value) for _, value in samples.items(count))
-    first = pa.Table.from_pylist(list(itertools.islice(rows, _GROUP_ROWS)))
-    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-        writer.write_table(first)
-        while group := list(itertools.islice(rows, _GROUP_ROWS)):
-            writer.write_table(pa.Table.from_pylist(group, schema=first.schema))
-
-
-def _row(value: dict[str, Any]) -> dict[str, Any]:
-    west, south, east, north = value["bbox"]
-    return {
-        **{name: value[name] for name in ("type", "stac_version", "id", "collection", "links")},
-        "geometry": shapely.to_wkb(shapely.from_geojson(json.dumps(value["geometry"]))),
-        "bbox": {"xmin": west, "ymin": south, "xmax": east, "ymax": north},
-        "assets": value["assets"],
-        "datetime": datetime.fromisoformat(value["properties"]["datetime"]),
-        "title": value["properties"]["title"],
-    }
 
 
 @contextmanager

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.core.authoring import LogState, extend, first_root
@@ -27,6 +32,7 @@ ISSUED = 1_700_000_000
 COLLECTION = "towns"
 COLLECTION_JSON = json.dumps({"type": "Collection", "id": COLLECTION}).encode()
 _HEAD_ENTRIES = 4_000  # below what one head may add
+_GROUP_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,16 @@ def items(count: int, seed: int = 1) -> Iterator[ItemPair]:
         yield json.dumps(value).encode(), value
 
 
+def stac_geoparquet(path: Path, count: int) -> None:
+    """Write the sample items as other tools write STAC-GeoParquet: columns, no JSON."""
+    rows = (_row(value) for _, value in items(count))
+    first = pa.Table.from_pylist(list(itertools.islice(rows, _GROUP_ROWS)))
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        while group := list(itertools.islice(rows, _GROUP_ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, schema=first.schema))
+
+
 def segment(path: Path, pairs: Sequence[ItemPair]) -> SegmentFile:
     return write_segment(path, COLLECTION, COLLECTION_JSON, pairs)
 
@@ -104,6 +120,18 @@ def boxes(count: int, degrees: float, seed: int = 2) -> list[tuple[float, float,
     rng = random.Random(seed)  # noqa: S311 - places on a map
     corners = [(rng.uniform(-179, 170), rng.uniform(-80, 70)) for _ in range(count)]
     return [(west, south, west + degrees, south + degrees) for west, south in corners]
+
+
+def _row(value: dict[str, Any]) -> dict[str, Any]:
+    west, south, east, north = value["bbox"]
+    return {
+        **{name: value[name] for name in ("type", "stac_version", "id", "collection", "links")},
+        "geometry": shapely.to_wkb(shapely.from_geojson(json.dumps(value["geometry"]))),
+        "bbox": {"xmin": west, "ymin": south, "xmax": east, "ymax": north},
+        "assets": value["assets"],
+        "datetime": datetime.fromisoformat(value["properties"]["datetime"]),
+        "title": value["properties"]["title"],
+    }
 
 
 def _key(name: str) -> Ed25519PrivateKey:

@@ -49,6 +49,26 @@ def test_the_same_items_in_any_order_make_the_same_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.parametrize("count", [5, 8, 64, 65])
+def test_a_small_segment_is_smaller_than_twice_its_items(tmp_path, count):
+    values = [item(f"t{n}", west=n) for n in range(count)]
+    made = segment(tmp_path / "s", values)
+    assert made.size_bytes < 2 * sum(len(raw) for raw, _ in map(pair, values))
+
+
+def test_a_large_segment_says_in_its_footer_where_its_rows_lie(tmp_path):
+    segment(tmp_path / "s", [item(f"t{n}", west=n) for n in range(65)])
+    group = pq.read_metadata(tmp_path / "s").row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    bounds = {
+        column.path_in_schema: (column.statistics.min, column.statistics.max)
+        for column in columns
+        if column.is_stats_set
+    }
+    assert bounds["bbox.xmin"] == (0, 64)
+    assert bounds["id"] == ("t0", "t9")
+
+
 def test_the_summary_is_that_of_the_file(tmp_path):
     made = segment(tmp_path / "s", [item("a", -75.5, 45.0), item("b", 10.1, -3.3)])
     data = (tmp_path / "s").read_bytes()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stac_pydantic import Item
 
 from meshnode.runtime.segments.ordinary import is_ordinary
+from meshnode.runtime.segments.projection import BrokenItemError, project
 from meshnode.runtime.segments.shapes import BrokenShapeError, shapes_of
 from meshnode.runtime.segments.validation import Severity, check_item, check_items, is_refused
 from tests.runtime.stac_samples import COLLECTION, item, square
@@ -184,13 +185,17 @@ def test_what_is_ordinary_is_good_to_stac_pydantic(path, member):
         value = changed(path, member)
     except KeyError:  # a member taken out that was not there
         return
-    if is_ordinary(value) and not is_broken(value["geometry"]):
+    if can_be_shown(value) and is_ordinary(value):
         Item.model_validate(value)
 
 
-def is_broken(geometry: dict[str, Any]) -> bool:
-    """Say whether it makes no shape: of a ring that is open, that is who knows it."""
-    return isinstance(shapes_of([geometry])[0], BrokenShapeError)
+def can_be_shown(value: dict[str, Any]) -> bool:
+    """Say whether it can be projected and its geometry makes a shape: both are checked beside."""
+    try:
+        project(value, COLLECTION)
+    except BrokenItemError:
+        return False
+    return not isinstance(shapes_of([value["geometry"]])[0], BrokenShapeError)
 
 
 def test_items_as_they_should_be_are_ordinary():

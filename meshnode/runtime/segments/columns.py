@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,6 @@ from meshnode.errors import UsageError
 from meshnode.runtime.segments.format import ASSET, ASSET_KEYS_MAX, BOX_NAMES, ITEM_BYTES_MAX
 from meshnode.runtime.segments.hilbert import hilbert_indices
 from meshnode.runtime.segments.projection import Extent, Projection
-
-_LINK_NAMES: Final = ("href", "rel", "type", "title")
 
 
 @dataclass(slots=True)
@@ -38,7 +36,7 @@ class Rows:
     _versions: list[str] = field(default_factory=list)
     _extensions: list[list[str]] = field(default_factory=list)
     _link_counts: list[int] = field(default_factory=list)
-    _links: list[list[str | None]] = field(default_factory=lambda: [[] for _ in _LINK_NAMES])
+    _links: list[list[str | None]] = field(default_factory=lambda: [[], [], [], []])
     _assets: dict[str, _Asset] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -89,7 +87,7 @@ class Rows:
         Keys that differ only in case are one column name to SQL engines, so the first one stays
         alone.
         """
-        counts = {key: asset.count for key, asset in self._assets.items()}
+        counts = {key: asset.count for key, asset in self._assets.items() if key}
         chosen: dict[str, str] = {}
         for key, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
             if len(chosen) < ASSET_KEYS_MAX:
@@ -127,14 +125,19 @@ class Rows:
     def _add_links(self, value: object) -> None:
         links = value if isinstance(value, list) else []
         self._link_counts.append(len(links))
-        for name, texts in zip(_LINK_NAMES, self._links, strict=True):
-            texts.extend([_text(link.get(name)) for link in links])
+        hrefs, rels, types, titles = self._links
+        for link in links:
+            hrefs.append(_text(link.get("href")))
+            rels.append(_text(link.get("rel")))
+            types.append(_text(link.get("type")))
+            titles.append(_text(link.get("title")))
 
     def _add_assets(self, value: object) -> None:
         row = len(self.raws)
         for key, asset in value.items() if isinstance(value, dict) else ():
-            if key:
-                self._assets.setdefault(key, _Asset()).add(row, asset)
+            if key not in self._assets:
+                self._assets[key] = _Asset()
+            self._assets[key].add(row, asset)
 
     def _links_at(self, kind: pa.ListType, positions: Sequence[int]) -> pa.Array:
         members = [pa.array(texts, type=pa.string()) for texts in self._links]
@@ -162,9 +165,11 @@ class _Asset:
     def add(self, row: int, asset: object) -> None:
         self.count += 1
         if isinstance(asset, dict):
+            hrefs, titles, types = self.texts
             self.rows.append(row)
-            for name, texts in zip(("href", "title", "type"), self.texts, strict=True):
-                texts.append(_text(asset.get(name)))
+            hrefs.append(_text(asset.get("href")))
+            titles.append(_text(asset.get("title")))
+            types.append(_text(asset.get("type")))
             self.roles.append(_texts(asset["roles"]) if "roles" in asset else None)
 
     def at(self, count: int, positions: Any) -> pa.Array:  # noqa: ANN401 - numpy

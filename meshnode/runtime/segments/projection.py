@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -63,11 +64,11 @@ class Projection:
 
     @property
     def first_us(self) -> int:
-        return min(time for time in (self.datetime_us, self.start_us) if time is not None)
+        return _given(min, self.datetime_us, self.start_us)
 
     @property
     def last_us(self) -> int:
-        return max(time for time in (self.datetime_us, self.end_us) if time is not None)
+        return _given(max, self.datetime_us, self.end_us)
 
 
 def project(value: dict[str, Any], collection: str) -> Projection:
@@ -133,15 +134,23 @@ class Extent:
 
     def add(self, projection: Projection) -> None:
         west, south, east, north = wrapped(projection.box)
-        self._south, self._north = min(self._south, south), max(self._north, north)
+        if south < self._south:
+            self._south = south
+        if north > self._north:
+            self._north = north
         if west > east:
             self._west_crossing = min(self._west_crossing, west)
             self._east_crossing = max(self._east_crossing, east)
         else:
-            self._west, self._east = min(self._west, west), max(self._east, east)
+            if west < self._west:
+                self._west = west
+            if east > self._east:
+                self._east = east
         first, last = projection.first_us, projection.last_us
-        self._first = first if self._first is None else min(self._first, first)
-        self._last = last if self._last is None else max(self._last, last)
+        if self._first is None or first < self._first:
+            self._first = first
+        if self._last is None or last > self._last:
+            self._last = last
 
     @property
     def bbox_e7(self) -> tuple[int, int, int, int]:
@@ -165,6 +174,15 @@ class Extent:
         if self._first is None or self._last is None:
             return (None, None)
         return (self._first // 1_000_000, self._last // 1_000_000)
+
+
+def _given(choose: Callable[[int, int], int], at: int | None, other: int | None) -> int:
+    """Choose of two times, of which one may be absent."""
+    if at is not None and other is not None:
+        return choose(at, other)
+    time = other if at is None else at
+    assert time is not None
+    return time
 
 
 def _time_us(properties: dict[str, Any], name: str) -> int | None:

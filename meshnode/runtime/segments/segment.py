@@ -46,6 +46,8 @@ PLAN_ITEM_BYTES_MAX: Final = 128 << 20
 _ROW_GROUP_ITEM_BYTES: Final = 32 << 20  # half of what a check accepts
 _ZSTD_LEVEL: Final = 9  # level 19 saves 16 % more at many times the work
 _CHUNK_ITEMS: Final = 1_024  # whose parsed JSON is held at a time
+_MEASURED: Final = ("id", "datetime", "start_datetime", "end_datetime")  # have statistics
+_SMALL_ROWS: Final = 64  # statistics and dictionaries of fewer rows are longer than what they save
 _WRITE_BATCH_ROWS: Final = 64  # pages end between batches: large items still give small pages
 
 _COLLECTION_BYTES_MAX: Final = 1 << 20  # it stands in the footer, which has at most 4 MiB
@@ -185,15 +187,16 @@ def _row_groups(rows: Rows) -> Iterator[list[int]]:
 # --- Parquet --------------------------------------------------------------------------------------
 def _write_parquet(path: Path, collection_id: str, rows: Rows, metadata: dict[str, str]) -> None:
     schema = segment_schema(rows.asset_keys())
-    box_paths = [f"bbox.{name}" for name in BOX_NAMES]
+    boxes = [f"bbox.{name}" for name in BOX_NAMES]
+    is_small = len(rows) <= _SMALL_ROWS
     with pq.ParquetWriter(
         path,
         schema,
         version="2.6",
         compression="zstd",
         compression_level=_ZSTD_LEVEL,
-        use_dictionary=["collection", "stac_version"],
-        write_statistics=["id", "datetime", "start_datetime", "end_datetime", *box_paths],
+        use_dictionary=False if is_small else ["collection", "stac_version"],
+        write_statistics=False if is_small else [*_MEASURED, *boxes],
         write_batch_size=_WRITE_BATCH_ROWS,
         store_schema=False,  # a checker refuses ARROW:schema: it could change the types read
     ) as writer:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -15,8 +14,7 @@ from meshnode.errors import PeerError
 Shape = Any  # a shapely geometry: the library has no types
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(NamedTuple):
     """Of a shape: its bounds (west, south, east, north), and why it is not valid, if it is not."""
 
     bounds: tuple[float, float, float, float]

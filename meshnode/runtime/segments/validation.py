@@ -158,9 +158,11 @@ def _core(value: dict[str, Any]) -> Iterator[str]:
         yield "stac_extensions names one extension twice"
     yield from _common(value["properties"], "properties")
     for key, asset in value["assets"].items():
-        yield from _common(asset, f"assets.{key}")
-        yield from _href(asset, f"assets.{key}")
-        yield from _alternates(asset, f"assets.{key}")
+        where = f"assets.{key}"
+        yield from _common(asset, where)
+        yield from _href(asset, where)
+        if "alternate" in asset:
+            yield from _alternates(asset, where)
     for position, link in enumerate(value["links"]):
         yield from _href(link, f"links.{position}")
     if value["stac_version"] != "1.0.0" and not all(map(_is_absolute_self, value["links"])):
@@ -169,11 +171,10 @@ def _core(value: dict[str, Any]) -> Iterator[str]:
 
 def _common(members: dict[str, Any], where: str) -> Iterator[str]:
     """Check the common metadata of the properties or of one asset."""
-    if _COMMON.keys().isdisjoint(members):
-        return
-    for name, (is_good, wanted) in _COMMON.items():
-        if name in members and not is_good(members[name]):
-            yield f"{where}.{name} is not {wanted}"
+    for name, member in members.items():
+        rule = _COMMON.get(name)
+        if rule is not None and not rule[0](member):
+            yield f"{where}.{name} is not {rule[1]}"
 
 
 def _href(members: dict[str, Any], where: str) -> Iterator[str]:
