@@ -6,7 +6,7 @@ import atexit
 from contextlib import ExitStack
 from functools import cache
 
-from tests.fuzz import files, records, streams
+from tests.fuzz import files, inventories, records, streams
 from tests.fuzz.target import Target
 
 
@@ -15,5 +15,6 @@ def every() -> dict[str, Target]:
     """Return the targets, made once a process; what they hold is given back at its end."""
     held = ExitStack()
     atexit.register(held.close)
-    found = [*records.targets(), *streams.targets(held), *files.targets(held)]
+    made_of_files = [*files.targets(held), *inventories.targets(held)]
+    found = [*records.targets(), *streams.targets(held), *made_of_files]
     return {target.name: target for target in found}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyproj
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from meshnode.runtime.maintainer.inventories.footprints import Box, FootprintError, footprint
 from tests.runtime.data_files import (
@@ -90,31 +87,3 @@ def test_a_file_that_does_not_say_its_place_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(FootprintError, match=reason):
             read(path)
-
-
-@pytest.fixture(scope="module")
-def headers(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    folder = tmp_path_factory.mktemp("headers")
-    paths = [
-        write_flatgeobuf(folder / "a.fgb"),
-        write_geoparquet(folder / "a.parquet"),
-        write_pmtiles(folder / "a.pmtiles"),
-        write_geotiff(folder / "a.tif"),
-    ]
-    return [path.read_bytes() for path in paths]
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.data())
-def test_a_broken_header_is_the_files_fault(headers: list[bytes], data: st.DataObject) -> None:
-    raw = bytearray(data.draw(st.sampled_from(headers)))
-    for _ in range(data.draw(st.integers(1, 4))):
-        raw[data.draw(st.integers(8, min(len(raw), 2000) - 1))] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(8, len(raw)))
-    try:
-        west, south, east, north = footprint(io.BytesIO(bytes(raw[:cut])))
-    except FootprintError:
-        return
-    assert -180 <= west <= 180
-    assert -90 <= south <= north <= 90
-    assert -180 <= east <= 180

@@ -8,6 +8,7 @@ that it is the same whatever release of a library made it. The libraries are tho
 from __future__ import annotations
 
 import json
+import logging
 import math
 import struct
 from collections.abc import Callable
@@ -26,6 +27,9 @@ _EDGE_POINTS: Final = 21  # of each edge of a box that is projected: its middle 
 _USER_DEFINED: Final = 32767  # GeoTIFF: a system that has no EPSG code
 _PIXEL_IS_POINT: Final = 2  # GeoTIFF: the tie point is the middle of a pixel
 _LONGITUDE_LATITUDE: Final = ("OGC:CRS84", "EPSG:4326")
+
+# Of a broken file it tells each fault; the one that matters is in our error.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class FootprintError(Exception):
@@ -95,7 +99,7 @@ def library(name: str) -> ModuleType:
     except ImportError as error:
         raise MissingLibraryError(
             f"the headers of data files need the library {name.partition('.')[0]}",
-            hint="install it: pip install 'meshnode[inventory]'",
+            hint="install the extra's libraries: pip install flatbuffers pmtiles pyproj tifffile",
         ) from error
 
 
