@@ -288,6 +288,20 @@ def test_real_geoparquet_without_stac_is_converted_by_a_mapping(
     assert list(found[0]["assets"]) == ["mrsid", "ecw"]
 
 
+def test_an_id_that_does_not_tell_items_apart_is_refused(tmp_path: Path) -> None:
+    rows = [{"n": number, "g": "POINT (1 2)", "url": f"{number}.tif"} for number in range(3)]
+    item = {"id": "same", "geometry": "g", "datetime": "2021"}
+    table = write_csv(tmp_path / "t.csv", *rows)
+    ((_, files),) = refusals(table, mapping(item=item), tmp_path)
+    assert files == "two of its files would be the asset 'tif'"
+    assets = {"a": {"href": "https://example.org/{n}"}}
+    ((_, things),) = refusals(table, mapping(item=item, assets=assets), tmp_path)
+    assert things == "3 rows have its id"
+    many = write_csv(tmp_path / "many.csv", *rows * 500, rows[0] | {"g": "POINT (3 4)"})
+    ((_, reason),) = refusals(many, mapping(item=item), tmp_path)
+    assert reason == "more than 1000 rows have its id"
+
+
 def test_an_empty_geometry_refuses_its_row_only(tmp_path: Path) -> None:
     table = write_csv(
         tmp_path / "t.csv", {"n": "a", "g": ""}, {"n": "b", "g": "POINT (1 2)"},

@@ -12,6 +12,7 @@ import logging
 import math
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, BinaryIO, Final
@@ -79,7 +80,13 @@ def to_degrees(system: Any) -> Any:  # noqa: ANN401 - pyproj's Transformer
     """
     if system in _LONGITUDE_LATITUDE:
         return None
-    pyproj = library("pyproj")
+    return _transformer(json.dumps(system, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _transformer(text: str) -> Any:  # noqa: ANN401 - pyproj's Transformer
+    """Return the transformer of a system as JSON text: one is made for all rows of a table."""
+    pyproj, system = library("pyproj"), json.loads(text)
     make = pyproj.CRS.from_json_dict if isinstance(system, dict) else pyproj.CRS.from_user_input
     try:
         return pyproj.Transformer.from_crs(make(system), "OGC:CRS84", always_xy=True)

@@ -33,6 +33,9 @@ _MEDIA_TYPES: Final = {
 }
 
 
+ASSETS_MAX: Final = 1000  # of one item; more is an id that does not tell items apart
+
+
 class UnfitRowError(Exception):
     """A row that no item can be made of."""
 
@@ -94,9 +97,12 @@ def _extensions(properties: dict[str, Any], assets: dict[str, Any]) -> list[str]
 
 def _assets(files: list[File], mapping: Mapping) -> dict[str, Any]:
     if not mapping.assets:
-        return {
-            str(file.values["file.extension"] or "data"): _asset(file, mapping) for file in files
-        }
+        keys = [str(file.values["file.extension"] or "data") for file in files]
+        if twice := [key for place, key in enumerate(keys) if key in keys[:place]]:
+            raise UnfitRowError(f"two of its files would be the asset {twice[0]!r}")
+        return {key: _asset(file, mapping) for key, file in zip(keys, files, strict=True)}
+    if len(files) > 1:
+        raise UnfitRowError(f"{len(files)} rows have its id")
     parts = {key: part.model_dump() for key, part in mapping.assets.items()}
     made = {key: filled(part, files[0].values) for key, part in parts.items()}
     return {key: asset for key, asset in made.items() if "href" in asset}

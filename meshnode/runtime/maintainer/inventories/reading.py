@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from urllib.parse import unquote, urljoin, urlsplit
 
 from meshnode.errors import UsageError
 from meshnode.runtime.maintainer.inventories.footprints import FootprintError
 from meshnode.runtime.maintainer.inventories.items import (
+    ASSETS_MAX,
     D4C_PARTS,
     File,
     UnfitRowError,
@@ -47,7 +48,7 @@ class Inventory:
         try:
             placed = ahead(pool, self._place, self._files())
             for _, found in groupby(placed, key=_id_of):
-                yield self._item(list(found))
+                yield self._item(list(islice(found, ASSETS_MAX + 1)))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -115,6 +116,8 @@ class Inventory:
         if place is None:
             return RefusedItem(first.row.where, first.id, str(reason))
         try:
+            if len(files) > ASSETS_MAX:
+                raise UnfitRowError(f"more than {ASSETS_MAX} rows have its id")
             value = stac_item(files, place, self.mapping)
             return ItemText.of(written(value), value, first.row.where)
         except (UnfitRowError, ValueError, TypeError) as error:
