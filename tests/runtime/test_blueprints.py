@@ -140,6 +140,7 @@ def refusal(code: Path, commit: str | None = None, *outputs: Path) -> str:
 
 def test_code_that_no_bundle_can_hold_is_refused(code: Path, tmp_path: Path) -> None:
     assert refusal(code, "v9") == f"{code} has no commit v9"
+    git(code, "config", "status.showUntrackedFiles", "no")
     (code / "new.py").touch()
     assert refusal(code).endswith("has changes that are in no commit: new.py")
     (code / "new.py").unlink()
@@ -162,6 +163,14 @@ def refusal_of_empty(folder: Path) -> str:
     with pytest.raises(UsageError) as caught:
         Repository(folder).commit(None)
     return str(caught.value)
+
+
+def test_without_git_it_is_said_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="git is not installed"):
+        Repository(tmp_path)
 
 
 def test_a_history_that_is_too_large_is_refused(

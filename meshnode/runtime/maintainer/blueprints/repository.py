@@ -64,9 +64,10 @@ class Repository:
         if name is None:
             self._require_clean()
         failing = f"{self.path} has no commit {name or 'yet'}"
-        commit = self._line("rev-parse", "--verify", "-q", f"{name or 'HEAD'}^{{commit}}", failing)
+        asked = f"{name or 'HEAD'}^{{commit}}"
+        commit = self._line("rev-parse", "--verify", "-q", asked, failing=failing)
         self._require_whole(commit)
-        tree = self._line("rev-parse", f"{commit}^{{tree}}", "the commit has no tree")
+        tree = self._line("rev-parse", f"{commit}^{{tree}}")
         return Commit(commit, tree)
 
     def blob(self, commit: Commit, path: str) -> bytes:
@@ -87,16 +88,16 @@ class Repository:
         Raises:
             UsageError: the history is too large.
         """
-        usage = self._line("rev-list", "--objects", "--disk-usage", commit.commit, "git failed")
+        usage = self._line("rev-list", "--objects", "--disk-usage", commit.commit)
         if int(usage) > BUNDLE_BYTES_MAX:
             raise UsageError(
                 f"the history of {commit.commit} has {usage} bytes, more than {BUNDLE_BYTES_MAX}",
                 hint="keep data out of the repository of the code",
             )
-        objects = self._line("rev-parse", "--path-format=absolute", "--git-path", "objects", "git")
+        objects = self._line("rev-parse", "--path-format=absolute", "--git-path", "objects")
         with tempfile.TemporaryDirectory(prefix="meshnode-") as folder:
             # Without refs and settings: git writes what tags name first.
-            run_git(("init", "-q", "--bare", "--object-format=sha1", folder), "git failed")
+            run_git(("init", "-q", "--bare", "--object-format=sha1", folder))
             (Path(folder) / "objects/info/alternates").write_text(f"{objects}\n")
             pack = _pack(folder, commit)
         head = f"{commit.commit} refs/heads/main\n{commit.commit} HEAD\n"
@@ -110,12 +111,12 @@ class Repository:
         """
         return run_git(("-C", str(self.path), *arguments), failing)
 
-    def _line(self, *arguments: str) -> str:
-        """Run git with all arguments but the last, which says what is wrong if it fails."""
-        return self.git(*arguments[:-1], failing=arguments[-1]).decode().strip()
+    def _line(self, *arguments: str, failing: str = "git failed") -> str:
+        return self.git(*arguments, failing=failing).decode().strip()
 
     def _require_clean(self) -> None:
-        changed = self.git("status", "--porcelain", "-z").split(b"\0")
+        looking = ("--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=none")
+        changed = self.git("status", *looking).split(b"\0")
         if changed[0]:
             first = changed[0][3:].decode(errors="replace")
             raise UsageError(
@@ -126,7 +127,7 @@ class Repository:
     def _require_whole(self, commit: str) -> None:
         if len(commit) != _SHA1_CHARS:
             raise UsageError("the repository has SHA-256 names, which SWHIDs do not know yet")
-        if self._line("rev-parse", "--is-shallow-repository", "git failed") == "true":
+        if self._line("rev-parse", "--is-shallow-repository") == "true":
             raise UsageError(
                 f"{self.path} is a shallow clone: its history is not here",
                 hint="git fetch --unshallow",
@@ -143,13 +144,13 @@ class Repository:
 def _pack(folder: str, commit: Commit) -> bytes:
     """Return a pack of all that a commit leads to; what git is given is sorted."""
     listing = ("-C", folder, "rev-list", "--objects", commit.commit)
-    names = sorted(run_git(listing, "git failed").splitlines())
+    names = sorted(run_git(listing).splitlines())
     packing = ("-C", folder, *_PACKING, "pack-objects", *_PACK_OPTIONS)
-    return run_git(packing, "git failed", b"".join(name + b"\n" for name in names))
+    return run_git(packing, given=b"".join(name + b"\n" for name in names))
 
 
-def run_git(arguments: Sequence[str], failing: str, given: bytes = b"") -> bytes:
-    """Run git; return what it prints.
+def run_git(arguments: Sequence[str], failing: str = "git failed", *, given: bytes = b"") -> bytes:
+    """Run git with the bytes `given` on its standard input; return what it prints.
 
     Raises:
         UsageError: it is not installed, or fails.
