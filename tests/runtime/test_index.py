@@ -587,6 +587,16 @@ def test_what_is_erased_leaves_no_byte_in_the_files(erased, tmp_path):
     assert b"that must not" not in held.replace(SECRET[:20].encode(), b"")
 
 
+def test_the_dguid_of_what_is_erased_leaves_no_byte_in_the_files(index, tmp_path):
+    said = b'{"properties":{"dguid":"2021A00054299999"}}'
+    add(index, ref("s", 3), CheckedRow("a", 0, None, None, OTTAWA, None, said), row("b"))
+    assert ids(index, dguids=("A00054299999",)) == ["a"]
+    index.hide(CITY, "ortho", ["a"], 9, erases=True)
+    index.erase(CITY, "ortho", ["a"], 9)
+    held = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
+    assert b"A00054299999" not in held
+
+
 def test_the_other_items_of_a_segment_stay_searchable_when_one_is_erased(erased):
     assert len(ids(erased, limit=100)) == 50
     assert shown(erased, "7") == [f"7 {SECRET[:20]}"]
