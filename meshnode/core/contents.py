@@ -8,6 +8,7 @@ beats or removes another; whether an entry is valid is decided by `trust` and `l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, assert_never
 
@@ -122,14 +123,22 @@ class Contents:
         return self._live.excess
 
     def heirs(self, name: SegmentName) -> list[SegmentName]:
-        """Return the live segments that took over the rows of one that counts no longer (L-69);
-        none if it was also withdrawn by name.
+        """Return the live segments that took over the rows of one that counts no longer, whoever
+        held them between (L-69); none of what was also withdrawn by name.
         """
+        live: list[SegmentName] = []
+        seen = {name: None}
+        for one in (following := [name]):
+            for heir in self._next_heirs(one):
+                if heir not in seen:
+                    seen[heir] = None
+                    (live if self.live_segment(heir) else following).append(heir)
+        return live
+
+    def _next_heirs(self, name: SegmentName) -> Iterable[SegmentName]:
         additions = self.segments.get(name)
         added = additions.best[0][0] if additions and additions.best else 0
-        if added < self._withdrawn.get(name, 0):
-            return []
-        return [heir for heir in self._heirs.get(name, ()) if self.live_segment(heir) is not None]
+        return () if added < self._withdrawn.get(name, 0) else self._heirs.get(name, ())
 
     def differing_segments(self, other: Contents) -> tuple[SegmentName, ...]:
         """Return the segments that do not count here as they do there."""

@@ -85,12 +85,13 @@ class Replica:
         """Follow what newly adopted entries changed; `source` is asked for objects first."""
         if changes.recounted:
             yield self._hidden(catalogue)
-            yield from self._settle_outgoing()
         for entry in changes.hidden:
             erases = entry.reason.erases
             yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock, erases)
         for name in changes.segments:
             yield from self._settle(catalogue.key(name), source)
+        if changes.recounted or changes.segments:
+            yield from self._settle_outgoing()  # their heirs may be others now
         for wanted in changes.objects:
             self._want_for(catalogue, wanted, source)
 

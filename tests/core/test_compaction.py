@@ -11,7 +11,7 @@ from meshnode.core.entries import Reason, SegmentRemoved
 from meshnode.core.identifiers import sha256
 from tests.core.ceremonies import Ceremony, Signers
 from tests.core.federation import Federation, named
-from tests.core.institutions import content, segment
+from tests.core.institutions import LogCopy, content, segment
 from tests.core.test_closings import log_of, publish
 
 IDS = ("a", "b", "c")
@@ -81,7 +81,7 @@ def test_many_segments_are_merged_and_large_whole_ones_are_left(monkeypatch):
     assert planned.dropped == 0
 
 
-def replaced() -> tuple[Federation, Ceremony]:
+def replaced() -> tuple[Federation, Ceremony, LogCopy]:
     """Two peers that show two segments; one has the segment that replaces both."""
     ceremony = Ceremony(Signers(("alice",)), ("laptop", "pipeline"))
     log = log_of(ceremony, "laptop")
@@ -96,11 +96,11 @@ def replaced() -> tuple[Federation, Ceremony]:
     log.publish(segment(3, named("both"), replaces=["one", "two"]))
     assert world.submit("ada", log) == ""
     world.wait(5)
-    return world, ceremony
+    return world, ceremony, log
 
 
 def test_l_69_what_is_replaced_shows_until_its_heir_is_searchable():
-    world, _ = replaced()
+    world, _, _ = replaced()
     assert [peer.visible for peer in world.peers.values()] == [["one", "two"]] * 2
     world.restart("ben")
     assert world["ben"].visible == ["one", "two"]
@@ -110,9 +110,28 @@ def test_l_69_what_is_replaced_shows_until_its_heir_is_searchable():
 
 
 def test_l_69_what_is_withdrawn_by_name_goes_at_once():
-    world, ceremony = replaced()
+    world, ceremony, _ = replaced()
     other = log_of(ceremony, "pipeline")
     other.publish(SegmentRemoved(4, "ortho", sha256(content("one")), Reason.PRIVACY))
     assert world.submit("ben", other) == ""
     world.wait(5)
     assert [peer.visible for peer in world.peers.values()] == [["two"]] * 2
+
+
+def test_l_69_what_is_replaced_shows_until_the_heir_of_its_heir_is_searchable():
+    world, _, log = replaced()
+    log.publish(segment(4, named("all"), replaces=["both"]))
+    assert world.submit("ada", log) == ""
+    world.wait(5)
+    assert [peer.visible for peer in world.peers.values()] == [["one", "two"]] * 2
+    world.store("ada", "all")
+    world.wait(60)
+    assert [peer.visible for peer in world.peers.values()] == [["all"]] * 2
+
+
+def test_l_69_what_is_replaced_goes_at_once_when_its_only_heir_does():
+    world, _, log = replaced()
+    log.publish(SegmentRemoved(4, "ortho", sha256(content("both")), Reason.ERROR))
+    assert world.submit("ada", log) == ""
+    world.wait(5)
+    assert [peer.visible for peer in world.peers.values()] == [[], []]

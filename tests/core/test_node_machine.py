@@ -104,6 +104,7 @@ class NodeMachine(RuleBasedStateMachine):
         self.asked: list[ev.Request] = []  # of connected peers, not answered yet
         self.late: list[ev.Request] = []  # of peers that left meanwhile
         self.to_index: list[ev.SegmentRef] = []
+        self.forgotten = 0  # how many of them, the first, the index forgets as soon as it has them
         self.refused: list[ev.SegmentRef] = []
         self.told: list[Told] = []
         self.acknowledged: list[bytes] = []
@@ -204,7 +205,7 @@ class NodeMachine(RuleBasedStateMachine):
                 self.asked.remove(honest[0])
                 self._handle(self._answer(honest[0], 99))
             elif self.to_index:
-                self._index(self.to_index.pop(0))
+                self._index()
             else:
                 return
         raise AssertionError("the node asks without end")
@@ -251,13 +252,12 @@ class NodeMachine(RuleBasedStateMachine):
 
     @rule(refused=st.booleans())
     def index(self, refused: bool) -> None:
-        if self.to_index:
-            ref = self.to_index.pop(0)
-            if refused:
-                self.refused.append(ref)
-                self._handle(ev.SegmentRefused(ref, "the content breaks the rules"))
-            else:
-                self._index(ref)
+        if self.to_index and refused:
+            ref, _ = self._next_to_index()
+            self.refused.append(ref)
+            self._handle(ev.SegmentRefused(ref, "the content breaks the rules"))
+        elif self.to_index:
+            self._index()
 
     @rule()
     def unfollow_and_follow_again(self) -> None:
@@ -353,7 +353,7 @@ class NodeMachine(RuleBasedStateMachine):
             if self.asked:
                 self._handle(self._answer(self.asked.pop(0), 99))
             elif self.to_index:
-                self._index(self.to_index.pop(0))
+                self._index()
             elif self._is_complete():
                 return
             else:
@@ -370,7 +370,7 @@ class NodeMachine(RuleBasedStateMachine):
 
     def _restart(self) -> None:
         self.node, self.full = self._build(), False
-        self.asked, self.late, self.to_index = [], [], []
+        self.asked, self.late, self.to_index, self.forgotten = [], [], [], 0
         self._carry_out(self.node.restore(self.disk.restored(), self._now()))
         for peer in self.connected:
             self._handle(ev.PeerConnected(peer))
@@ -394,6 +394,9 @@ class NodeMachine(RuleBasedStateMachine):
                 case ev.IndexSegment(ref):
                     assert ref.digest in self.disk.objects
                     self.to_index.append(ref)
+                case ev.ForgetCatalogue():
+                    self.forgotten = len(self.to_index)  # the index works in the order it was told
+                    self.disk.change_index(effect)
                 case ev.Blame(peer):
                     assert peer == EVIL
                 case ev.Answer(_, refusal):
@@ -407,9 +410,16 @@ class NodeMachine(RuleBasedStateMachine):
         if not self.answers[-1]:
             self.acknowledged = list(copy.heads)
 
-    def _index(self, ref: ev.SegmentRef) -> None:
+    def _next_to_index(self) -> tuple[ev.SegmentRef, bool]:
+        """Return the next segment, and whether its catalogue is forgotten right after."""
+        is_forgotten = self.forgotten > 0
+        self.forgotten -= is_forgotten
+        return self.to_index.pop(0), is_forgotten
+
+    def _index(self) -> None:
         """End the work on a segment; what the log says meanwhile comes after."""
-        if self.catalogue in self.disk.followed:
+        ref, is_forgotten = self._next_to_index()
+        if self.catalogue in self.disk.followed and not is_forgotten:
             live, _ = self._due()
             if live.get((ref.collection, ref.digest), -1) >= ref.clock:
                 self.disk.indexed[ref.key] = ref
@@ -486,11 +496,19 @@ class NodeMachine(RuleBasedStateMachine):
         return state_of(entries)
 
     def _awaits_heirs(self, name: tuple[str, bytes], live: Mapping[tuple[str, bytes], int]) -> bool:
-        """Say whether one that replaced it counts and is not searchable yet (L-69)."""
+        """Say whether one that took over its rows counts and is not searchable yet (L-69)."""
         indexed = {(key.collection, key.digest) for key in self.disk.indexed}
-        every = (cbor2.loads(raw) for copy in self.truth.copies for raw in copy.entries)
-        heirs = (e for e in every if e[0] == "segment+" and name[1] in e[7] and e[3] == name[0])
-        return any((h[3], h[4][0]) in live and (h[3], h[4][0]) not in indexed for h in heirs)
+        every = [cbor2.loads(raw) for copy in self.truth.copies for raw in copy.entries]
+        replacing = [entry for entry in every if entry[0] == "segment+" and entry[7]]
+        reached = {name}
+        for _ in replacing:  # a chain has no more links
+            reached |= {
+                (e[3], e[4][0])
+                for e in replacing
+                for replaced in e[7]
+                if (e[3], replaced) in reached and (e[3], replaced) not in live
+            }
+        return any(heir in live and heir not in indexed for heir in reached)
 
     def _wanted(self, copy: LogCopy) -> int:
         """Return how many heads of a history the node must come to hold: what no root closes."""
