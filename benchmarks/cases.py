@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks import index, keys, records, segments, simulator
+from benchmarks import index, keys, records, segments, simulator, snapshots
 from benchmarks.measuring import Case
 
 CASES: Final[dict[str, Case]] = {
     case.name: case
-    for case in (*records.CASES, *keys.CASES, *segments.CASES, *index.CASES, *simulator.CASES)
+    for case in (
+        *records.CASES,
+        *snapshots.CASES,
+        *keys.CASES,
+        *segments.CASES,
+        *index.CASES,
+        *simulator.CASES,
+    )
 }

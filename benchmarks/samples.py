@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from meshnode.core.authoring import LogState, extend, first_root
 from meshnode.core.entries import SegmentAdded
 from meshnode.core.events import LogId, SegmentRef
-from meshnode.core.heads import decode_signed_head
+from meshnode.core.heads import SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Kid, key_id, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.roots import encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
+from meshnode.core.snapshots import encode_snapshot, snapshot_of
 from meshnode.runtime.segments.segment import ItemPair, SegmentFile, write_segment
 
 ISSUED = 1_700_000_000
@@ -33,6 +34,7 @@ COLLECTION = "towns"
 COLLECTION_JSON = json.dumps({"type": "Collection", "id": COLLECTION}).encode()
 _HEAD_ENTRIES = 4_000  # below what one head may add
 _GROUP_ROWS: Final = 50_000
+_COMPACTED = 32  # segments that one replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,30 @@ class SignedCatalogue:
 
 def catalogue(name: str, entry_count: int) -> SignedCatalogue:
     """Sign a catalogue whose one writer added `entry_count` segments."""
+    clocks = range(1, entry_count + 1)
+    steps = [
+        [_entry(clock) for clock in clocks[start : start + _HEAD_ENTRIES]]
+        for start in range(0, entry_count, _HEAD_ENTRIES)
+    ]
+    return _signed(name, steps or [[]], begins=False)
+
+
+def compacted_catalogue(name: str, segment_count: int) -> SignedCatalogue:
+    """Sign a catalogue whose writer added segments, each 32 followed by one that replaces them; the
+    last head begins a snapshot.
+    """
+    steps: list[list[SegmentAdded]] = []
+    clock = 0
+    for _ in range(0, segment_count, _COMPACTED):
+        added = [_entry(clock + 1 + number) for number in range(_COMPACTED)]
+        clock += _COMPACTED + 1
+        steps += ([one] for one in added)
+        steps.append([replace(_entry(clock), replaces=tuple(one.segment for one in added))])
+    return _signed(name, steps, begins=True)
+
+
+def _signed(name: str, steps: Sequence[Sequence[SegmentAdded]], *, begins: bool) -> SignedCatalogue:
+    """Sign a head a step, and one more that begins a snapshot if asked to."""
     root_key, writer_key = _key(f"{name} root"), _key(f"{name} writer")
     writer = public_key(writer_key)
     root = encode_root(
@@ -59,14 +85,19 @@ def catalogue(name: str, entry_count: int) -> SignedCatalogue:
     state = LogState(catalogue_id, kid, 1, None, Frontier(), 0)
     heads: list[bytes] = []
     entries: list[bytes] = []
-    while not heads or len(entries) < entry_count:
-        clocks = range(state.clock + 1, min(state.clock + _HEAD_ENTRIES, entry_count) + 1)
+    for step in (*steps, *[()] * begins):
+        snapshot = None
+        if not step and begins:
+            log = LogId(catalogue_id, kid)
+            made = encode_snapshot(snapshot_of(log, state.frontier, enumerate(entries)))
+            snapshot = SnapshotRef(len(entries), sha256(made), len(made))
         raw, _, raws = extend(
             state,
-            [_entry(clock) for clock in clocks],
+            step,
             issued=ISSUED,
             next_by=None,
             sign=lambda payload: sign("head", payload, [writer_key]),
+            snapshot=snapshot,
         )
         heads.append(raw)
         entries += raws

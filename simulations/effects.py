@@ -68,6 +68,9 @@ class Performer:
             case ev.CheckSnapshot():
                 check = machine.while_alive(partial(_check_snapshot, machine, effect))
                 self._world.after(CHECK_SECONDS, check)
+            case ev.RecallEntries():
+                recall = machine.while_alive(partial(_recall_entries, machine, effect))
+                self._world.after(CHECK_SECONDS, recall)
             case (
                 ev.IndexSegment()
                 | ev.DropSegment()
@@ -211,11 +214,19 @@ def is_bulk(event: ev.Event) -> bool:
 def _check_snapshot(machine: Machine, effect: ev.CheckSnapshot) -> None:
     """Make the snapshot of what is synced, and keep it if it is the one that was named."""
     entries = machine.disk.numbered_entries(effect.log, effect.stretches)
-    raw = encode_snapshot(snapshot_of(effect.log, effect.frontier, entries))
+    made = snapshot_of(effect.log, effect.frontier, entries)
+    raw = encode_snapshot(made)
     is_true = sha256(raw) == effect.ref.object
     if is_true:
         machine.disk.keep_snapshot(raw)
-    machine.tell(ev.SnapshotChecked(effect.log, effect.ref, is_true))
+    listed = tuple(index for index, _ in made.entries)
+    machine.tell(ev.SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed))
+
+
+def _recall_entries(machine: Machine, effect: ev.RecallEntries) -> None:
+    file = machine.disk.branches[effect.log][effect.branch]
+    raws = file.entries[effect.first - file.first : effect.stop - file.first]
+    machine.tell(ev.EntriesRecalled(effect.log, effect.branch, tuple(raws)))
 
 
 def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:

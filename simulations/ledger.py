@@ -70,6 +70,7 @@ class Ledger:
     stolen: dict[LogId, PublishedLog] = field(default_factory=dict)
     stolen_segments: dict[SegmentKey, NamedSegment] = field(default_factory=dict)
     stolen_withdrawals: list[Withdrawal] = field(default_factory=list)
+    snapshots: dict[LogId, int] = field(default_factory=dict)  # index of the newest one
     closings: dict[LogId, int] = field(default_factory=dict)  # how many entries still count
 
     def branches(self, log: LogId) -> list[PublishedLog]:

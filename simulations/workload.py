@@ -156,6 +156,7 @@ class Institutions:
         raw = encode_snapshot(snapshot_of(publisher.log, state.frontier, enumerate(entries)))
         digest = publisher.home.disk.keep_snapshot(raw)
         ref = SnapshotRef(len(entries), digest, len(raw))
+        self.ledger.snapshots[publisher.log] = ref.index
         publisher.pending = self._sign(publisher, (), ref)
         self._submit(publisher, publisher.pending)
 

@@ -67,6 +67,7 @@ class Announcements:
             catalogue.log(log.writer).refuse(offered.name)
         else:
             self.federation.want_log(catalogue, offered, peer)
+            yield from self.federation.recall(log)
 
     def _fork(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
         """Keep evidence of a fork, and follow both its sides."""

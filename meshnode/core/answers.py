@@ -78,6 +78,7 @@ class Answers:
             yield from self._caught_up(event, catalogue, result, now)
         else:
             self.federation.sync.log_failed(event.log, event.peer)
+            yield from self.federation.recall(event.log)
 
     def snapshot(self, event: ev.SnapshotReceived) -> None:
         self.federation.replica.objects[event.beginning.ref.object] = None

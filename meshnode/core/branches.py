@@ -40,8 +40,9 @@ class Branch:
     """Invariant: `frontier` covers the entries up to `head`, and nothing more.
 
     Heads after `base_seq` and entries from `base_size` on are its own; what is before is in `base`,
-    or, where the peer began with a snapshot, only `listed`.
-    Every entry is kept, decoded, with its SHA-256: a later root may void it, or let it count again.
+    or, where the peer began with a snapshot, only `listed`. Entries are kept decoded, with their
+    SHA-256, whether they count or not: a later root may void them, or let them count again. But of
+    the first `dropped` own ones only those are kept that a snapshot lists: the others are on disk.
     """
 
     number: int = 0
@@ -49,7 +50,8 @@ class Branch:
     base_seq: int = BEFORE_FIRST
     base_size: int = 0
     base_clock: int = 0  # of the entry before `base_size`
-    listed: tuple[tuple[Entry, Digest], ...] = ()
+    listed: dict[int, tuple[Entry, Digest]] = field(default_factory=dict)  # by index, rising
+    dropped: int = 0
     head: SignedHead | None = None  # the newest; None only of a log without heads
     frontier: Frontier = field(default_factory=Frontier)
     clock: int = 0  # of the last entry; strictly rising
@@ -58,6 +60,7 @@ class Branch:
     digests: bytearray = field(default_factory=bytearray)  # of own heads
     sizes: list[int] = field(default_factory=list)  # of the tree at each of them
     snapshots: list[Begun] = field(default_factory=list)  # that own heads begin
+    replaced: dict[int, Frontier] = field(default_factory=dict)  # checkpoints, since entries went
     # At `base_seq`, and at each CHECKPOINT_HEADS-th own head after it.
     checkpoints: list[Frontier] = field(default_factory=lambda: [Frontier()])
 
@@ -83,7 +86,7 @@ class Branch:
             base_seq=seq,
             base_size=beginning.frontier.size,
             base_clock=beginning.clock,
-            listed=beginning.entries,
+            listed=dict(zip(beginning.indices, beginning.entries, strict=True)),
             frontier=beginning.frontier,
             clock=beginning.clock,
             snapshots=[Begun(seq + 1, beginning.ref)],
@@ -117,6 +120,37 @@ class Branch:
         """Say whether a head of this seq is kept."""
         return self.begin_seq < seq <= self.seq
 
+    def remembers(self, seq: int) -> bool:
+        """Say whether every own entry from the head of this seq on is in memory."""
+        branch = self.part(seq)
+        return branch.size_at(seq) >= branch.base_size + branch.dropped
+
+    def entries_to(self, size: int) -> Iterator[tuple[Entry, Digest]]:
+        """Yield own entries before this index, and what is listed; as far as they are in memory."""
+        yield from (entry for index, entry in self.listed.items() if index < size)
+        yield from self.entries[: max(size - self.base_size - self.dropped, 0)]
+
+    def fold(self, begun: Begun, frontier: Frontier, listed: Sequence[int]) -> None:
+        """Drop what the snapshot does not list, before the head that begins it."""
+        held = self.listed | dict(enumerate(self.entries, self.base_size + self.dropped))
+        self.listed = {index: held[index] for index in listed if index in held}
+        gone = begun.ref.index - self.base_size - self.dropped
+        del self.entries[:gone]
+        self.dropped += gone
+        place = (begun.seq - 1 - self.base_seq) // CHECKPOINT_HEADS
+        self.replaced.setdefault(place, self.checkpoints[place])
+        self.checkpoints[place] = frontier
+
+    def unfold(self, entries: Sequence[tuple[Entry, Digest]]) -> None:
+        """Take back all own entries that were dropped."""
+        assert len(entries) == self.dropped
+        self.listed = {index: e for index, e in self.listed.items() if index < self.base_size}
+        self.entries[:0] = entries
+        self.dropped = 0
+        for place, frontier in self.replaced.items():
+            self.checkpoints[place] = frontier
+        self.replaced = {}
+
     def holds_at(self, seq: int, digest: Digest) -> bool:
         """Say whether the head of this seq is the one of this digest."""
         if not self.keeps(seq):
@@ -146,17 +180,21 @@ class Branch:
         """Return the clock of the last entry up to the head of this seq, 0 if there is none."""
         branch = self.part(seq)
         own = branch.size_at(seq) - branch.base_size
-        if own:
-            return branch.entries[own - 1][0].clock
+        if own > branch.dropped:
+            return branch.entries[own - branch.dropped - 1][0].clock
+        if own:  # the last entry before a snapshot is always listed
+            return branch.listed[branch.base_size + own - 1][0].clock
         return branch.base_clock
 
     def frontier_at(self, seq: int) -> Frontier:
         branch = self.part(seq)
         if seq == branch.seq:
             return branch.frontier
+        if seq == branch.base_seq:
+            return branch.replaced.get(0, branch.checkpoints[0])
         near = branch.checkpoints[(seq - branch.base_seq) // CHECKPOINT_HEADS]
-        stop = branch.size_at(seq) - branch.base_size
-        between = branch.entries[near.size - branch.base_size : stop]
+        start = branch.base_size + branch.dropped  # of `entries`
+        between = branch.entries[near.size - start : branch.size_at(seq) - start]
         return near.extend([leaf_hash(encode_entry(entry)) for entry, _ in between])
 
     def stretches(self, after_seq: int, seq: int) -> Iterator[Stretch]:

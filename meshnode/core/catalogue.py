@@ -20,7 +20,14 @@ from meshnode.core.entries import (
     SegmentRemoved,
     UnknownEntry,
 )
-from meshnode.core.events import HeadName, LogId, SegmentKey, SegmentRef, segment_key
+from meshnode.core.events import (
+    HeadName,
+    LogId,
+    SegmentKey,
+    SegmentRef,
+    SnapshotChecked,
+    segment_key,
+)
 from meshnode.core.forks import Evidence, evidence_of
 from meshnode.core.heads import Head, SignedHead
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text
@@ -142,6 +149,17 @@ class Catalogue:
             hidden=tuple(entry for entry in valid if isinstance(entry, ItemsRemoved)),
             objects=self._without_purged(ref for entry in valid for ref in objects_of(entry)),
         )
+
+    def fold(self, writer: Kid, event: SnapshotChecked) -> None:
+        """Drop from memory what a true snapshot of a log does not list."""
+        log = self.log(writer)
+        if not self.closes(writer) and log.fold(event.ref, event.frontier, event.listed):
+            self._recount()  # what counts stays as it is
+
+    def unfold(self, writer: Kid, number: int, raws: Sequence[bytes]) -> Changes:
+        """Take back the entries of a branch that were dropped."""
+        self.log(writer).unfold(number, raws)
+        return self._recount()
 
     def extended(self, raws: Sequence[bytes], check_signature: Verify) -> RootChain | None:
         """Return the chain with these roots and purges; None if there is none, and nothing new.

@@ -241,11 +241,25 @@ class SnapshotReceived:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChecked:
-    """Whether the snapshot made from the entries is the one that `ref` names; if so it is held."""
+    """Whether the snapshot made from the entries is the one that `ref` names; if so it is held.
+
+    `listed` are the indices that it lists, `frontier` is the tree's at its index.
+    """
 
     log: LogId
     ref: SnapshotRef
     is_true: bool
+    frontier: Frontier
+    listed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesRecalled:
+    """The entries of a branch that were dropped from memory, from its first own entry on."""
+
+    log: LogId
+    branch: int
+    entries: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +368,7 @@ Event = (
     | LogReceived
     | SnapshotReceived
     | SnapshotChecked
+    | EntriesRecalled
     | RequestFailed
     | ObjectStored
     | ObjectsPurged
@@ -621,10 +636,25 @@ IndexWork = (
     IndexSegment | DropSegment | HideItems | SetHidden | ForgetCatalogue | PurgeObject | PurgeItems
 )
 
+
+@dataclass(frozen=True, slots=True)
+class RecallEntries:
+    """Read entries of one branch from disk that were dropped from memory: `first` to `stop` - 1.
+
+    Ends in EntriesRecalled.
+    """
+
+    log: LogId
+    branch: int
+    first: int
+    stop: int
+
+
 Started = (
     Announce
     | Request
     | CheckSnapshot
+    | RecallEntries
     | IndexWork
     | StopPayload
     | ServePayload

@@ -42,6 +42,7 @@ class Federation:
         self.erasures = Erasures(self.catalogues)
         self.snapshots = SnapshotChecks(self.catalogues)
         self.check_signature = check_signature
+        self._recalled: dict[tuple[LogId, int], None] = {}  # in work, by number of the branch
 
     def catalogue(self, name: CatalogueId) -> Catalogue:
         """Return a catalogue, from now on known."""
@@ -129,6 +130,8 @@ class Federation:
             if before is not None:
                 yield ev.Announce(notice_of(catalogue.id, record), ev.Topic.STATEMENTS)
         yield from self._changed(catalogue, changes, source)
+        for writer in catalogue.logs:
+            yield from self.recall(LogId(catalogue.id, writer))
         if catalogue.followed:  # heads of the new root may have been ignored so far
             yield from self.ask_all(catalogue, source)
 
@@ -148,6 +151,29 @@ class Federation:
         yield from self._changed(catalogue, changes, source)
         self.sync.settle(log, partial(catalogue.is_settled, log.writer), source)
         yield from self.snapshots.follow(log)
+        yield from self.recall(log)
+
+    def snapshot_checked(self, event: ev.SnapshotChecked) -> Iterator[ev.Effect]:
+        """Know whether a snapshot is true; keep in memory only what it lists if it is."""
+        if event.is_true:
+            self.catalogues[event.log.catalogue].fold(event.log.writer, event)
+        yield from self.snapshots.checked(event)
+
+    def recall(self, log: LogId) -> Iterator[ev.RecallEntries]:
+        """Ask for the entries that were dropped from memory, and are needed again."""
+        held = self._log(log)
+        for number in list(held.recall):
+            branch = held.branches[number]
+            if branch.dropped and (log, number) not in self._recalled:
+                self._recalled[log, number] = None
+                stop = branch.base_size + branch.dropped
+                yield ev.RecallEntries(log, number, branch.base_size, stop)
+
+    def recalled(self, event: ev.EntriesRecalled) -> Iterator[ev.Effect]:
+        del self._recalled[event.log, event.branch]
+        catalogue = self.catalogues[event.log.catalogue]
+        changes = catalogue.unfold(event.log.writer, event.branch, event.entries)
+        yield from self._changed(catalogue, changes, None)
 
     def dispute(self, catalogue: Catalogue, offered: SignedHead) -> Iterator[ev.Effect]:
         """Keep and pass on what this head proves: that its writer signed two histories."""

@@ -75,6 +75,7 @@ class Log:
     branches: list[Branch] = field(default_factory=lambda: [Branch()])
     refused: dict[HeadName, None] = field(default_factory=dict)  # on a branch too many; bounded
     snapshots: dict[SnapshotRef, bool] = field(default_factory=dict)  # whether each is true
+    recall: dict[int, None] = field(default_factory=dict)  # branches whose dropped entries count
 
     @property
     def main(self) -> Branch:
@@ -152,13 +153,13 @@ class Log:
                 stops[stretch.branch] = max(stretch.stop, stops.get(stretch.branch, 0))
         for branch in self.branches:
             if branch.number in stops:
-                yield from branch.listed
-                yield from branch.entries[: stops[branch.number] - branch.base_size]
+                self._want_dropped(branch, stops[branch.number])
+                yield from branch.entries_to(stops[branch.number])
 
     def newest(self, extension: Extension) -> list[tuple[Entry, Digest]]:
         """Return the entries of the extension that was adopted last, with their SHA-256."""
         branch = self.branches[extension.number]
-        listed = branch.listed if extension.beginning else ()
+        listed = branch.listed.values() if extension.beginning else ()
         return [*listed, *branch.entries[len(branch.entries) - len(extension.entries) :]]
 
     def refuse(self, name: HeadName) -> None:
@@ -166,6 +167,32 @@ class Log:
         self.refused[name] = None
         if len(self.refused) > REFUSED_MAX:
             del self.refused[next(iter(self.refused))]
+
+    def _want_dropped(self, branch: Branch, stop: int) -> None:
+        """Have entries read from disk again that count, since what takes them over does not."""
+        if stop < branch.base_size + branch.dropped:
+            self.recall[branch.number] = None
+
+    def fold(self, snapshot: SnapshotRef, frontier: Frontier, listed: Sequence[int]) -> bool:
+        """Drop from memory what a true snapshot does not list; say if anything was.
+
+        Nothing is dropped where a branch parts before the snapshot: each may come to count alone.
+        """
+        for branch in self.branches:
+            for begun in branch.snapshots:
+                parts = any(b.base is branch and b.base_seq < begun.seq for b in self.branches)
+                is_new = begun.ref.index > branch.base_size + branch.dropped
+                if begun.ref == snapshot and is_new and not parts:
+                    branch.fold(begun, frontier, listed)
+                    return True
+        return False
+
+    def unfold(self, number: int, raws: Sequence[bytes]) -> None:
+        """Take back the entries of a branch that were dropped."""
+        self.recall.pop(number, None)
+        branch = self.branches[number]
+        if branch.dropped == len(raws):
+            branch.unfold([(decode_entry(raw), sha256(raw)) for raw in raws])
 
     def judge(self, snapshot: SnapshotRef, *, is_true: bool) -> None:
         """Remember whether a snapshot that a head of this log begins is true (L-103)."""
@@ -199,6 +226,9 @@ class Log:
         if base is None:
             return NOTHING
         after = heads[0].head.seq - 1
+        if base.keeps(after) and not base.remembers(after):
+            self.recall[base.part(after).number] = None
+            return NOTHING
         is_new = after < base.seq or base.number == ORIGIN
         is_needed = heads[-1].signed.digest == last_good
         if is_new and len(self.branches) >= BRANCHES_MAX and not is_needed:

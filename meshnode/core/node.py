@@ -165,7 +165,9 @@ class Node:
         for catalogue in self.catalogues.values():
             for log in catalogue.logs.values():
                 for branch in log.branches:
-                    yield from self._federation.stamp(catalogue, branch.entries, now)
+                    yield from self._federation.stamp(
+                        catalogue, (*branch.listed.values(), *branch.entries), now
+                    )
 
     def _restore_fork(self, raw: bytes) -> None:
         found = self._gate.read_fork(raw)
@@ -193,7 +195,9 @@ class Node:
             case ev.SnapshotReceived():
                 self._answers.snapshot(event)
             case ev.SnapshotChecked():
-                yield from self._federation.snapshots.checked(event)
+                yield from self._federation.snapshot_checked(event)
+            case ev.EntriesRecalled():
+                yield from self._federation.recalled(event)
             case ev.RequestFailed():
                 yield from self._answers.failed(event)
             case ev.ObjectStored(digest):

@@ -30,9 +30,9 @@ class SnapshotChecks:
         log = self.catalogues[name.catalogue].log(name.writer)
         for branch in log.branches:
             begun = newest_of(branch)
-            if begun is not None and begun.ref not in log.snapshots:
+            before = begun.seq - 1 if begun else 0
+            if begun and begun.ref not in log.snapshots and branch.remembers(before):
                 self._in_work[name] = None
-                before = begun.seq - 1
                 way = tuple(branch.stretches(BEFORE_FIRST, before))
                 yield ev.CheckSnapshot(name, begun.ref, branch.frontier_at(before), way)
                 return

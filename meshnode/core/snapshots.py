@@ -55,11 +55,12 @@ class Snapshot:
 class Beginning:
     """Where a peer begins a log that has no more than a snapshot of it, checked by itself.
 
-    `entries` come with their SHA-256; `raw` is the object.
+    `entries` come with their SHA-256, `indices` are their places; `raw` is the object.
     """
 
     ref: SnapshotRef
     frontier: Frontier
+    indices: tuple[int, ...]
     entries: tuple[tuple[Entry, Digest], ...]
     raw: bytes
 
@@ -96,7 +97,8 @@ def begin(log: LogId, ref: SnapshotRef, raw: bytes) -> Beginning:
     clocks = [0, *(entry.clock for entry, _ in entries)]
     rising = all(before < after for before, after in pairwise(clocks))
     shapes.require(rising, "clocks do not rise in the snapshot")
-    return Beginning(ref, Frontier(snapshot.index, snapshot.frontier), entries, raw)
+    indices = tuple(index for index, _ in snapshot.entries)
+    return Beginning(ref, Frontier(snapshot.index, snapshot.frontier), indices, entries, raw)
 
 
 def _listed(entries: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -22,6 +22,7 @@ from meshnode.core.events import (
     LogId,
     SegmentRef,
     SetHidden,
+    SnapshotChecked,
 )
 from meshnode.core.identifiers import DIGEST_BYTES
 from meshnode.core.snapshots import Beginning
@@ -35,6 +36,7 @@ _NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     SegmentRef: ("log", "collection", "digest", "clock"),
     SetHidden: ("catalogue", "count"),
     CheckSnapshot: ("log", "ref"),
+    SnapshotChecked: ("log", "ref", "is_true"),
     Beginning: ("ref",),
     DenyListChanged: ("ticket", "name", "raw", "erase"),
 }

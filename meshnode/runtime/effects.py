@@ -67,11 +67,11 @@ class Effects:
         indexing: Indexing,
         tickets: Tickets,
         tell: Tell,
-        check_snapshot: Callable[[ev.CheckSnapshot], ev.SnapshotChecked],
+        read: Callable[[ev.CheckSnapshot | ev.RecallEntries], ev.Event],
     ) -> None:
         self._network = network
-        self._check_snapshot = check_snapshot
-        self._checking = trio.CapacityLimiter(1)  # one is in memory at a time
+        self._read = read
+        self._reading = trio.CapacityLimiter(1)  # one log is in memory at a time
         self._indexing = indexing
         self._tickets = tickets
         self._tell = tell
@@ -102,8 +102,8 @@ class Effects:
                 nursery.start_soon(self._publish, raw, topic)
             case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.AskSnapshot() | ev.FetchObject():
                 nursery.start_soon(self._request, effect)
-            case ev.CheckSnapshot():
-                nursery.start_soon(self._check, effect)
+            case ev.CheckSnapshot() | ev.RecallEntries():
+                nursery.start_soon(self._read_log, effect)
             case (
                 ev.IndexSegment()
                 | ev.DropSegment()
@@ -141,16 +141,14 @@ class Effects:
         except StorageError as error:
             await self._tell(ev.StorageFailed(str(error)))
 
-    async def _check(self, effect: ev.CheckSnapshot) -> None:
+    async def _read_log(self, effect: ev.CheckSnapshot | ev.RecallEntries) -> None:
         event: ev.Event
         try:
-            event = await trio.to_thread.run_sync(
-                self._check_snapshot, effect, limiter=self._checking
-            )
+            event = await trio.to_thread.run_sync(self._read, effect, limiter=self._reading)
         except StorageError as error:
             event = ev.StorageFailed(str(error))
         except Exception:
-            _log.exception("a snapshot could not be checked", effect=trace.line(effect))
+            _log.exception("a log could not be read", effect=trace.line(effect))
             return
         await self._tell(event)
 

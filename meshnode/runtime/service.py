@@ -133,7 +133,7 @@ async def _start(
         network = build_network(home, config, secret, node, store, index, pump.tell)
     indexing = Indexing(index, checker, store, pump.tell)
     effects = Effects(
-        network or Offline(), indexing, tickets, pump.tell, partial(snapshots.check, store)
+        network or Offline(), indexing, tickets, pump.tell, partial(snapshots.read, store)
     )
     peer = Peer(
         peer_id(public_key(identity)),

@@ -25,8 +25,29 @@ def check(store: Store, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
     Raises:
         StorageError: the disk refused.
     """
-    raw = encode_snapshot(make(store, effect.log, effect.frontier, effect.stretches))
+    made = make(store, effect.log, effect.frontier, effect.stretches)
+    raw = encode_snapshot(made)
     is_true = (sha256(raw), len(raw)) == (effect.ref.object, effect.ref.size_bytes)
     if is_true:
         store.add_object(raw)
-    return ev.SnapshotChecked(effect.log, effect.ref, is_true)
+    listed = tuple(index for index, _ in made.entries)
+    return ev.SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed)
+
+
+def recall(store: Store, effect: ev.RecallEntries) -> ev.EntriesRecalled:
+    """Read entries that were dropped from memory.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    way = (Stretch(effect.branch, 0, 0, effect.first, effect.stop),)
+    numbered = store.numbered_entries(effect.log, way)
+    raws = tuple(raw for index, raw in numbered if index >= effect.first)
+    return ev.EntriesRecalled(effect.log, effect.branch, raws)
+
+
+def read(store: Store, effect: ev.CheckSnapshot | ev.RecallEntries) -> ev.Event:
+    """Carry out what reads a log from disk; raises StorageError."""
+    if isinstance(effect, ev.CheckSnapshot):
+        return check(store, effect)
+    return recall(store, effect)

@@ -1,4 +1,5 @@
-"""I8: a peer that began a log with a snapshot holds for live and hidden what the whole log says.
+"""I8: where there are snapshots, a peer holds for live and hidden what the whole log says: also one
+that began with a snapshot, or keeps in memory only what it lists.
 
 What the whole log says is read from the ledger, decoded and counted here, after L-52 and L-53.
 """
@@ -6,6 +7,7 @@ What the whole log says is read from the ledger, decoded and counted here, after
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import cbor2
 
@@ -15,11 +17,12 @@ from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger, size_of
 from simulations.machine import Machine
 
+DECODED_MAX = 4096  # entries that are counted again and again
 State = tuple[dict[tuple[str, bytes], int], dict[tuple[str, str], int]]
 
 
 class Snapshots:
-    """Watches peers that began with snapshots, and what peers with the history say of these."""
+    """Watches what counts, and what peers with the history say of the snapshots."""
 
     def __init__(self, ledger: Ledger, verdicts: Verdicts) -> None:
         self._ledger = ledger
@@ -51,7 +54,7 @@ class Snapshots:
 
     def _check(self, machine: Machine, catalogue: CatalogueId) -> None:
         logs = [log for log in machine.disk.logs if log.catalogue == catalogue]
-        if not any(machine.disk.begun_at(log) for log in logs):
+        if not any(log in self._ledger.snapshots for log in logs):
             return
         if any(log in self._ledger.stolen for log in logs):
             return  # which histories count is the business of I5, I6 and I14
@@ -69,13 +72,16 @@ class Snapshots:
         self._verdicts.hold("I8", machine, (live, hidden) == expected, said)
 
 
+_decoded = lru_cache(DECODED_MAX)(cbor2.loads)
+
+
 def _state_of(raws: Iterable[bytes]) -> State:
     """Return the live segments with their clocks, and the hidden items with those up to which."""
     added: dict[tuple[str, bytes], int] = {}
     removed: dict[tuple[str, bytes], int] = {}
     hidden: dict[tuple[str, str], int] = {}
     for raw in raws:
-        kind, _, clock, collection, *rest = cbor2.loads(raw)
+        kind, _, clock, collection, *rest = _decoded(raw)
         if kind == "segment+":
             name = (collection, rest[0][0])
             added[name] = max(clock, added.get(name, 0))

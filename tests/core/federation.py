@@ -142,10 +142,16 @@ class Peer:
     def check_snapshot(self, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
         """Make it from what is durable, and keep it if it is the one that was named."""
         raw = made_snapshot(self.branches, effect.log, effect.frontier, effect.stretches)
+        listed = tuple(index for index, _ in decode_snapshot(raw).entries)
         is_true = sha256(raw) == effect.ref.object
         if is_true:
             self.objects[sha256(raw)] = None
-        return ev.SnapshotChecked(effect.log, effect.ref, is_true)
+        return ev.SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed)
+
+    def recall(self, effect: ev.RecallEntries) -> ev.EntriesRecalled:
+        held = self.branches[effect.log, effect.branch]
+        raws = held.entries[effect.first - held.first : effect.stop - held.first]
+        return ev.EntriesRecalled(effect.log, effect.branch, raws)
 
     def restored(self) -> ev.Restored:
         catalogues = dict.fromkeys(catalogue for catalogue, _, _ in self.roots)
@@ -280,7 +286,7 @@ class Federation:
                 peer.objects[event.digest] = None
             self._carry_out(peer, peer.node.handle([event], self.now()))
 
-    def _carry_out(  # noqa: C901 - one branch an effect
+    def _carry_out(  # noqa: C901, PLR0912 - one branch an effect
         self, peer: Peer, effects: list[ev.Effect]
     ) -> None:
         for effect in effects:
@@ -299,6 +305,8 @@ class Federation:
                     self._queue.append((peer, self._answer(peer, effect)))
                 case ev.CheckSnapshot():
                     self._queue.append((peer, peer.check_snapshot(effect)))
+                case ev.RecallEntries():
+                    self._queue.append((peer, peer.recall(effect)))
                 case ev.Blame():
                     peer.blames.append(effect)
                 case ev.Answer():

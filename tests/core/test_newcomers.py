@@ -56,7 +56,7 @@ def held(peer: Peer, laptop: LogCopy) -> list[Entry]:
     """The entries of the log that a node has in memory."""
     catalogue = peer.node.catalogues[laptop.state.catalogue]
     branches = catalogue.log(laptop.writer).branches
-    return [e for branch in branches for e, _ in (*branch.listed, *branch.entries)]
+    return [e for branch in branches for e, _ in (*branch.listed.values(), *branch.entries)]
 
 
 def states(world: Federation, laptop: LogCopy) -> list[object]:
@@ -79,7 +79,7 @@ def test_l_104_a_newcomer_begins_with_a_snapshot_and_shows_the_same(ceremony, la
     assert states(world, laptop)[0] == states(world, laptop)[1]
     assert world["new"].visible == sorted(NAMES)
     assert begins(world["new"], laptop) == 41
-    assert len(held(world["ada"], laptop)) == 42
+    assert len(held(world["ada"], laptop)) == 2
     assert len(held(world["new"], laptop)) == 2  # what rewrites, and what came after
     [stored] = world["new"].branches.values()
     assert (stored.first, len(stored.heads), len(stored.entries)) == (41, 2, 1)
@@ -132,6 +132,84 @@ def lie(laptop: LogCopy) -> bytes:
     entries = ((0, laptop.entries[0]), *((i, raw) for i, raw in true.entries if i != 40))
     last = (len(laptop.entries) - 1, laptop.entries[-1])
     return encode_snapshot(replace(true, entries=(*entries[:1], last)))
+
+
+def dropped(peer: Peer, laptop: LogCopy) -> list[int]:
+    catalogue = peer.node.catalogues[laptop.state.catalogue]
+    return [branch.dropped for branch in catalogue.log(laptop.writer).branches]
+
+
+def test_after_a_snapshot_memory_follows_what_it_lists_also_after_a_restart(ceremony, laptop):
+    world = world_of(ceremony, laptop)
+    ada = world["ada"]
+    assert (dropped(ada, laptop), len(held(ada, laptop))) == ([41], 2)
+    assert len(ada.branches[LogId(ceremony.catalogue, laptop.writer), 0].entries) == 42
+    segments = ada.node.catalogues[ceremony.catalogue].contents.segments
+    assert sum(additions.best is not None for additions in segments.values()) == 2
+    world.restart("ada")
+    world.wait(1)
+    assert (dropped(ada, laptop), len(held(ada, laptop))) == ([41], 2)
+    assert ada.visible == sorted(NAMES)
+
+
+def test_each_snapshot_drops_what_came_since_the_one_before(ceremony, laptop):
+    for clock in range(43, 53):
+        laptop.publish(segment(clock, named(f"new {clock}")))
+    late = [named(f"new {clock}") for clock in range(43, 53)]
+    laptop.publish(segment(53, named("merged too"), replaces=late))
+    ref = laptop.begin_snapshot(known_snapshot(laptop.snapshot()))
+    laptop.publish(segment(54, named("last")))
+    world = world_of(ceremony, laptop)
+    world.store("ada", "merged too", "last")
+    ada = world["ada"]
+    assert dropped(ada, laptop) == [ref.index]
+    assert len(held(ada, laptop)) == 4  # merged, late, merged too, last
+    assert ada.visible == sorted([*NAMES, "merged too", "last"])
+
+
+def test_a_closing_before_the_snapshot_reads_the_dropped_entries_again(ceremony, laptop):
+    first = laptop.fork()
+    first.heads = first.heads[:3]
+    world = world_of(ceremony, laptop)
+    ada = world["ada"]
+    closing = ceremony.first.closing("laptop", last_head(first), by=BY)
+    world.publish_root("ada", ceremony.catalogue, closing.raw)
+    assert (dropped(ada, laptop), len(held(ada, laptop))) == ([0], 42)
+    assert ada.visible == ["old 0", "old 1", "old 2"]
+    world.restart("ada")
+    assert ada.visible == ["old 0", "old 1", "old 2"]
+    assert dropped(ada, laptop) == [0]
+
+
+@pytest.mark.parametrize("heads", [2, 40, 41])
+def test_a_branch_that_parts_before_the_snapshot_is_taken_after_a_look_at_the_disk(
+    ceremony, laptop, heads
+):
+    """The backup is one of the log after so many heads."""
+    backup = log_of(ceremony, "laptop")
+    for clock in range(1, heads + 1):
+        old = [f"old {number}" for number in range(40)]
+        entry = segment(clock, f"old {clock - 1}")
+        backup.publish(segment(41, "merged", replaces=old) if clock == 41 else entry)
+    assert backup.heads == laptop.heads[:heads]
+    backup.publish(segment(60, named("from the backup")))
+    world = world_of(ceremony, laptop, "ben")
+    world.store("ben", *(f"old {number}" for number in range(40)), "merged", "from the backup")
+    assert world.submit("ben", backup) == ""
+    world.join("ada", "ben")
+    world.wait(60)
+    both = sorted([*NAMES, "from the backup"])
+    assert [peer.visible for peer in world.peers.values()] == [both] * 2
+    world.restart("ada")
+    assert world["ada"].visible == both
+
+    closing = ceremony.first.closing("laptop", last_head(backup), by=BY)
+    world.publish_root("ada", ceremony.catalogue, closing.raw)
+    world.wait(20)
+    counted = ["merged"] if heads == 41 else [f"old {number}" for number in range(heads)]
+    assert [peer.visible for peer in world.peers.values()] == [
+        sorted([*counted, "from the backup"])
+    ] * 2
 
 
 def test_l_103_a_snapshot_that_lies_is_shown_and_hides_nothing(ceremony, laptop):

@@ -114,7 +114,7 @@ def state(made: Contents) -> dict[str, object]:
     return {
         "segments": [made.live_segment(name) for name in segments],
         "payloads": made.live_payloads(),
-        "named": [made.payloads_named(key) for key in KEYS],
+        "named": [sorted(made.payloads_named(key), key=repr) for key in KEYS],
         "collections": made.collections,
         "hidden": made.hidden,
         "mirrors": [made.mirrors_of(name) for name in payloads],

@@ -244,12 +244,12 @@ class Nothing:
         await trio.sleep_forever()
 
 
-def no_snapshot(effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
-    pytest.fail(f"nobody asks to check {effect}")
+def no_log(effect: ev.CheckSnapshot | ev.RecallEntries) -> ev.Event:
+    pytest.fail(f"nobody asks to read for {effect}")
 
 
 def effects_of(village: Village, tell: Tell) -> Effects:
-    return Effects(village, cast("Indexing", Nothing()), Tickets(), tell, no_snapshot)
+    return Effects(village, cast("Indexing", Nothing()), Tickets(), tell, no_log)
 
 
 async def test_an_effect_that_fails_ends_in_an_event_and_in_the_log_and_others_go_on():
