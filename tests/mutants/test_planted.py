@@ -77,8 +77,8 @@ BUGS: Final = (
     Bug(
         "a replaced segment still counts",
         "meshnode.core.contents",
-        "self._segment(old).remove(entry.clock)",
-        "self._segment(old).remove(0)",
+        "self._remove_segment(old, entry.clock)",
+        "self._remove_segment(old, 0)",
         "protocol/test_log_vector.py::test_l_52_only_segments_that_were_not_replaced_count",
     ),
     Bug(

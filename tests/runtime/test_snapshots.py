@@ -9,8 +9,12 @@ import pytest
 import trio
 
 from meshnode.control import Control
+from meshnode.core import events as ev
+from meshnode.core.entries import encode_entry
+from meshnode.core.events import LogId
 from meshnode.core.heads import SnapshotRef
 from meshnode.errors import UsageError
+from meshnode.runtime import snapshots
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.peer import Peer
@@ -143,3 +147,18 @@ async def test_a_crash_after_the_journal_signs_the_same_snapshot_head(tmp_path: 
         assert await publisher.state() == state
         again = await publisher.made_snapshot(keep=False)
         assert (again["index"], again["newest"]) == (made["index"], made["index"])
+
+
+async def test_dropped_entries_are_read_from_the_store_again(tmp_path: Path):
+    home = made_home(tmp_path / "home")
+    institution, publisher = publisher_of(home)
+    async with offline(home.root) as peer:
+        await follow(home, institution)
+        for name in ("a", "b"):
+            await publish(publisher, tmp_path, name)
+        [(kid, log)] = peer.node.catalogues[institution.catalogue].logs.items()
+        log_id = LogId(institution.catalogue, kid)
+        recalled = snapshots.read(peer.store, ev.RecallEntries(log_id, 0, 0, 2))
+        assert isinstance(recalled, ev.EntriesRecalled)
+        in_memory = tuple(encode_entry(entry) for entry, _ in log.main.entries)
+        assert recalled == ev.EntriesRecalled(log_id, 0, in_memory[:2])
