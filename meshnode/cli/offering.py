@@ -40,7 +40,7 @@ async def require_assets(
     for each in bound:
         where = {"catalogues": [catalogue], "collections": [collection], "ids": [each.item]}
         found = [each async for each in found_by(control, "search", **where, limit=1)]
-        if not found:
+        if not found or found[0]["collection"] != collection:  # a search takes titles too
             raise UsageError(
                 f"no item {each.item!r} is published in collection {collection!r}",
                 hint="publish the item first, or look up its id with: meshnode search",

@@ -7,6 +7,7 @@ import pytest
 from meshnode.runtime.payloads.creation import describe
 from tests.cli.command_line import CommandLine, tree
 from tests.cli.test_bad_input import assert_refused, town, write_items
+from tests.cli.test_collections import write
 from tests.runtime.test_adoption import torrent, written
 
 pytestmark = pytest.mark.slow
@@ -107,6 +108,10 @@ def test_what_cannot_be_bound_is_named(towns: CommandLine) -> None:
          "its files are yukon.tif, …"),
     ):  # fmt: skip
         assert_refused(towns.call(*arguments), message, hint)
+    named = write(towns)
+    assert towns.call("collection", "replace", named).status == 0
+    by_title = ("payload", "add", "--torrent", "yukon.torrent", "--bind", "mayo:data")
+    assert "no item 'mayo'" in towns.call(*by_title, "--collection", "Towns of Yukon").err
     said = towns.call(*bind, "mayo:data", "--drop")
     assert said.err == "error: yukon.tif is not bound to mayo:data\n"
 

@@ -27,7 +27,11 @@ def torrent(**changes: Any) -> dict[bytes, Any]:
     } | {name.replace("_", " ").encode(): value for name, value in changes.items()}
     return {
         b"announce": b"https://tracker.example.org/announce",
-        b"url-list": [b"https://data.example.org/yukon.tif", b"https://data.example.org/yukon.tif"],
+        b"url-list": [
+            b"https://data.example.org/yukon.tif",
+            b"https://data.example.org/yukon.tif",
+            b"ftp://data.example.org/yukon.tif",
+        ],
         b"info": {name: value for name, value in info.items() if value is not None},
     }
 

@@ -151,7 +151,8 @@ def open_foreign_torrent(raw: bytes) -> CheckedTorrent:
 
 def web_seeds(raw: bytes) -> tuple[str, ...]:
     """Return the web servers that a torrent names (BEP 19), for its publisher to look at."""
-    return tuple(dict.fromkeys(map(str, _load(raw).url_seeds)))
+    named = dict.fromkeys(map(str, _load(raw).url_seeds))
+    return tuple(url for url in named if url.startswith(("http://", "https://")))
 
 
 def _strip(raw: bytes) -> bytes:
