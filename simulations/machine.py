@@ -92,6 +92,12 @@ class Machine:
             if not self.syncing and not self.paused:
                 self._turn()
 
+    def store(self, digest: Digest, size_bytes: int) -> None:
+        """Take in an object, as it arrives or as a publisher brings it."""
+        self.disk.objects[digest] = size_bytes
+        self.disk.bytes_written += size_bytes
+        self.tell(ev.ObjectStored(digest))
+
     def pause(self) -> None:
         self.paused = True
 

@@ -1,7 +1,8 @@
 """The simulated network: who is linked to whom, how long a message takes, what is cut.
 
 A link has a latency of its own each way (log-normal over links), jitter a message, and each peer an
-uplink of limited bandwidth for bulk answers. Messages travel on streams, so what is lost by chance
+uplink of limited bandwidth for bulk answers. A connection takes some round trips to come up, and
+pings keep it up. Messages travel on streams, so what is lost by chance
 is sent again and comes later (`streams`); only a cut, or a peer that is down, takes a message away,
 and whoever waits for it times out. Connections break a while after a cut and come back by
 redialling after the heal, as the runtime's mesh does it. A hidden peer dials and cannot be dialled.
@@ -22,6 +23,13 @@ from simulations.world import Action, World
 
 Pair = tuple[PeerId, PeerId]  # in the order of names
 
+# What the engine of the mesh does: py-libp2p 0.8.1, bytes measured by `python -m benchmarks.wire`.
+HANDSHAKE_ROUND_TRIPS = 6  # TCP; a header and noise; noise XX; a header and yamux
+CONNECTION_BYTES = 2_400  # that each end sends for it
+PING_BYTES = 370  # that each end sends for one ping: it has a stream of its own
+PING_ROUND_TRIPS = 3
+PING_PAUSE_SECONDS = 4.0  # of a peer that has pinged all its connections, one after the other
+
 
 @dataclass(slots=True)
 class Port:
@@ -36,6 +44,8 @@ class Port:
     hidden: bool = False
     uplink_free_at: float = 0.0
     bytes_sent: int = 0
+    upkeep_bytes: float = 0.0  # of its connections, up to the second `counted_at`
+    counted_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -87,15 +97,35 @@ class Network:
         for a, b in self._links():
             yield a, b, self._ports[a].links[b]
 
+    def round_trip_seconds(self, a: PeerId, b: PeerId) -> float:
+        """Return how long there and back takes on the link of two peers, without jitter."""
+        return self._ports[a].links[b] + self._ports[b].links[a]
+
     def bytes_sent(self, peer: PeerId) -> int:
+        """Return what a peer has sent in messages."""
         return self._ports[peer].bytes_sent
+
+    def upkeep_bytes(self, peer: PeerId) -> int:
+        """Return what a peer has sent beside messages, to keep its connections."""
+        port = self._ports[peer]
+        self._count_upkeep(port)
+        return int(port.upkeep_bytes)
 
     # --- Messages ---------------------------------------------------------------------------------
     def send(
-        self, source: PeerId, target: PeerId, size_bytes: int, arrive: Action, lost: Action
+        self,
+        source: PeerId,
+        target: PeerId,
+        size_bytes: int,
+        arrive: Action,
+        lost: Action,
+        wait_seconds: float = 0.0,
     ) -> None:
-        """Carry a small message: it arrives after the link's latency, or a cut takes it away."""
-        self._carry(source, target, size_bytes, 0.0, arrive, lost)
+        """Carry a small message: it arrives after the link's latency, or a cut takes it away.
+
+        `wait_seconds` are spent beside: before it is sent, or before it is taken in.
+        """
+        self._carry(source, target, size_bytes, wait_seconds, arrive, lost)
 
     def send_bulk(
         self, source: PeerId, target: PeerId, size_bytes: int, arrive: Action, lost: Action
@@ -135,8 +165,7 @@ class Network:
         if not count:
             return 0.0
         self.fate.delayed += 1
-        round_trip = self._ports[source].links[target] + self._ports[target].links[source]
-        return stall_seconds(count, size_bytes, round_trip)
+        return stall_seconds(count, size_bytes, self.round_trip_seconds(source, target))
 
     def _arrive(self, source: PeerId, target: PeerId, arrive: Action, lost: Action) -> None:
         if self._is_open(source, target):
@@ -180,6 +209,7 @@ class Network:
         port = self._ports[a]
         if b not in port.up or self._is_reachable(a, b):
             return
+        self._count_upkeep(port, self._ports[b])
         del port.up[b], self._ports[b].up[a]
         for end, other in ((a, b), (b, a)):
             if self._ports[end].powered:
@@ -187,14 +217,29 @@ class Network:
 
     def _redial(self, a: PeerId, b: PeerId) -> None:
         seconds = self._rng.random() * self._model.redial_seconds_max
+        seconds += HANDSHAKE_ROUND_TRIPS * self.round_trip_seconds(a, b)
         self._world.after(seconds, partial(self._connect, a, b))
 
     def _connect(self, a: PeerId, b: PeerId) -> None:
         if b in self._ports[a].up or not self._is_reachable(a, b):
             return
-        self._ports[a].up[b] = self._ports[b].up[a] = None
-        self._ports[a].connected(b)
-        self._ports[b].connected(a)
+        one, other = self._ports[a], self._ports[b]
+        self._count_upkeep(one, other)
+        one.upkeep_bytes += CONNECTION_BYTES
+        other.upkeep_bytes += CONNECTION_BYTES
+        one.up[b] = other.up[a] = None
+        one.connected(b)
+        other.connected(a)
+
+    def _count_upkeep(self, *ports: Port) -> None:
+        """Account for the connections up to now, before one more is up or one less."""
+        now = self._world.now
+        for port in ports:
+            ways = sum(port.links[other] for other in port.up)
+            round_seconds = PING_PAUSE_SECONDS + 2 * PING_ROUND_TRIPS * ways
+            pings = (now - port.counted_at) / round_seconds * len(port.up)
+            port.upkeep_bytes += 2 * PING_BYTES * pings  # others ping it about as often
+            port.counted_at = now
 
     def _is_open(self, a: PeerId, b: PeerId) -> bool:
         """Say whether a message gets through now."""

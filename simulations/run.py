@@ -6,17 +6,16 @@ import functools
 import random
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from meshnode.core import events as ev
 from meshnode.core.events import Verdict
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
-from simulations.adversaries import Adversaries, Deeds
+from simulations.adversaries import Adversaries
 from simulations.disk import Disk
 from simulations.effects import Performer
-from simulations.faults import Faults, Felt
+from simulations.faults import Faults
 from simulations.invariants import (
     Bounds,
     Logs,
@@ -34,12 +33,14 @@ from simulations.invariants import (
 from simulations.ledger import Ledger
 from simulations.machine import Machine, Watcher
 from simulations.network import Network, Port
+from simulations.outcome import Outcome
 from simulations.recording import Recorder, Sink
 from simulations.scenario import Scenario
 from simulations.series import SAMPLES_MAX, Series
 from simulations.swarm.gossip import Gossip
 from simulations.swarm.payloads import Share, Swarm
 from simulations.timeline import Withdraw
+from simulations.topology import link_at_random
 from simulations.workload import Institutions, holding, inspect
 from simulations.world import World, without_collector
 
@@ -49,46 +50,13 @@ SLICE_SECONDS = 1.0  # of virtual time between two looks at the clock, the user 
 BuildNode = Callable[[random.Random, Verify], Node]
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a run showed. `settled_seconds` counts from the last heal and publication."""
-
-    verdicts: Verdicts
-    felt: list[Felt] = field(default_factory=list)
-    deeds: list[Deeds] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    settled_seconds: float | None = None  # None: not within the scenario's bound
-    raised: str = ""  # the traceback of an exception, which is always a bug
-    finished: bool = False  # False: interrupted or raised, and liveness was not checked
-
-    @property
-    def faults(self) -> list[str]:
-        """Return, in sentences, why the run is not a pass; empty if it is."""
-        said = [f"{name} was broken {n} times" for name, n in sorted(self.verdicts.broken.items())]
-        said += [
-            f"the {felt.kind} at {felt.at_seconds:g} s was not felt ({felt.what}: 0)"
-            for felt in self.felt
-            if felt.count == 0
-        ]
-        said += [
-            f"the {deeds.kind} came to nothing ({deeds.what}: 0)"
-            for deeds in self.deeds
-            if deeds.count == 0
-        ]
-        said += [f"a publisher was refused: {reason}" for reason in self.refused]
-        if self.raised:
-            said.append(f"the code raised {self.raised.splitlines()[-1]}")
-        elif not self.finished:
-            said.append("the run was interrupted")
-        return said
-
-
 class Simulation:
     """One scenario in motion.
 
     Args:
         build_node: makes a peer's node; tests plant bugs here.
         sink: takes every event and effect, None to keep only their hash.
+        watchers: see all that every peer does, beside the checkers.
     """
 
     def __init__(
@@ -97,6 +65,7 @@ class Simulation:
         seed: int,
         build_node: BuildNode = Node,
         sink: Sink | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -121,6 +90,7 @@ class Simulation:
             Visibility(self.ledger, self._verdicts),
             Snapshots(self.ledger, self._verdicts),
             Bounds(self._verdicts, self._is_sound),
+            *watchers,
         )
         self._performer = Performer(
             self.world,
@@ -134,7 +104,7 @@ class Simulation:
         )
         self.outcome = Outcome(self._verdicts, deeds=self.adversaries.deeds)
         self._add_machines(build_node)
-        self._link_machines()
+        link_at_random(self.network, list(self.machines), scenario.links, self.world.fork_rng())
         self._schedule()
 
     @property
@@ -228,10 +198,10 @@ class Simulation:
         check = functools.lru_cache(REMEMBERED_SIGNATURES)(verify)
         known: dict[bytes, bytes] = {}
         snapshots: dict[Digest, bytes] = {}
+        rng = self.world.fork_rng()  # of all nodes: one a node would be a tenth of its memory
         width = len(str(self.scenario.nodes - 1))
         for number in range(self.scenario.nodes):
             name = PeerId(f"p{number:0{width}d}")
-            rng = self.world.fork_rng()
             machine = Machine(
                 name,
                 self.world,
@@ -280,22 +250,6 @@ class Simulation:
 
         self.network.plug(name, Port(connected, disconnected))
         self.gossip.join(name, judge, deliver)
-
-    def _link_machines(self) -> None:
-        """Link a ring of open peers, hidden peers to open ones, and random chords to the degree."""
-        model, rng = self.scenario.links, self.world.fork_rng()
-        names = list(self.machines)
-        hidden = dict.fromkeys(rng.sample(names, round(model.hidden_share * len(names))))
-        for name in hidden:
-            self.network.hide(name)
-        ring = [name for name in names if name not in hidden]
-        for place, name in enumerate(ring):
-            self.network.link(name, ring[(place + 1) % len(ring)])
-        for name in hidden:
-            for other in rng.sample(ring, min(len(ring), 2)):
-                self.network.link(name, other)
-        for _ in range(len(names) * (model.degree - 2) // 2):
-            self.network.link(*rng.sample(names, 2))
 
     def _schedule(self) -> None:
         machines = [m for name, m in self.machines.items() if name not in self._newcomers]

@@ -97,7 +97,7 @@ class Thief:
         clock = machine.node.catalogues[log.catalogue].contents.clock + len(stolen.entries)
         digest = sha256(f"stolen {log.writer.hex()} {len(stolen.entries)}".encode())
         workload, ledger = self.institutions.workload, self.institutions.ledger
-        machine.disk.objects[digest] = workload.segment_bytes
+        machine.store(digest, workload.segment_bytes)
         key = SegmentKey(log.catalogue, COLLECTION, digest)
         ledger.stolen_segments[key] = NamedSegment(log, len(stolen.entries))
         frontier = Frontier().extend([leaf_hash(raw) for raw in stolen.entries])

@@ -269,14 +269,14 @@ class Institutions:
 
     def _collection(self, publisher: Publisher) -> ObjectRef:
         digest = sha256(b"collection" + publisher.institution.catalogue)
-        publisher.home.disk.objects[digest] = COLLECTION_BYTES
+        publisher.home.store(digest, COLLECTION_BYTES)
         return ObjectRef(digest, COLLECTION_BYTES)
 
     def _segment(self, publisher: Publisher, clock: int, index: int) -> SegmentAdded:
         work, log = self.workload, publisher.log
         name = f"{log.catalogue.hex()}/{log.writer.hex()}/{publisher.made}"
         digest = sha256(name.encode())
-        publisher.home.disk.objects[digest] = work.segment_bytes
+        publisher.home.store(digest, work.segment_bytes)
         key = SegmentKey(log.catalogue, COLLECTION, digest)
         self.ledger.segments[key] = NamedSegment(log, index)
         self.ledger.segment_of[first_item(log, publisher.made)] = key

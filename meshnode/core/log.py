@@ -192,7 +192,7 @@ class Log:
         self.recall.pop(number, None)
         branch = self.branches[number]
         if branch.dropped == len(raws):
-            branch.unfold([(decode_entry(raw), sha256(raw)) for raw in raws])
+            branch.unfold([(decode_entry(raw), record_digest(raw)) for raw in raws])
 
     def judge(self, snapshot: SnapshotRef, *, is_true: bool) -> None:
         """Remember whether a snapshot that a head of this log begins is true (L-103)."""

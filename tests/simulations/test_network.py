@@ -12,7 +12,7 @@ from meshnode.core.identifiers import PeerId
 from simulations.cuts import Apart, OneWay, Ring
 from simulations.network import Network, Port
 from simulations.settings import LinkModel
-from simulations.swarm.gossip import DEGREE_MAX, Gossip
+from simulations.swarm.gossip import DEGREE_MAX, DEGREE_MIN, Gossip
 from simulations.world import World
 
 A, B, C = PeerId("a"), PeerId("b"), PeerId("c")
@@ -259,9 +259,10 @@ def test_gossip_reaches_everybody_once() -> None:
 
 def test_meshes_stay_within_their_degree() -> None:
     crowd = Crowd(30)
+    crowd.world.run_until(200)  # who was sent away may come again after a minute
     degrees = [len(member.mesh) for member in crowd.gossip.members.values()]
 
-    assert min(degrees) >= 5
+    assert min(degrees) >= DEGREE_MIN
     assert max(degrees) <= DEGREE_MAX
 
 
@@ -292,6 +293,7 @@ def test_what_is_not_accepted_is_not_passed_on() -> None:
 
 def test_a_quiet_crowd_costs_nothing() -> None:
     crowd = Crowd(30)
+    crowd.world.run_until(500)
     before = crowd.world.steps
     crowd.world.run_until(10_000)
 

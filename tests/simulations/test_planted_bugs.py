@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from simulations.invariants import TITLES
-from simulations.run import Outcome, Simulation
+from simulations.outcome import Outcome
+from simulations.run import Simulation
 from simulations.scenario import Scenario
 from tests.simulations.bugs import BUGS, Bug
 from tests.simulations.worlds import ERASED, FORKED, GROWN, HOSTILE, STOLEN, TROUBLED, WORN

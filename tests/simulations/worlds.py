@@ -33,17 +33,17 @@ TROUBLED = Scenario(
 
 HOSTILE = Scenario(
     name="hostile",
-    title="Sixteen peers, six of them adversaries, a payload, and a newcomer.",
-    nodes=16,
+    title="Eighteen peers, nine of them adversaries, a payload, and a newcomer.",
+    nodes=18,
     settle_seconds_max=200,
     links=LinkModel(degree=6, loss=0.02),
-    workload=Workload(institutions=2, segments_each=6, interval_seconds=6, withdraw_every=2),
+    workload=Workload(institutions=2, segments_each=10, interval_seconds=6, withdraw_every=2),
     payloads=Payloads(count=1, size_bytes=4 << 20, piece_bytes=1 << 20, downloads=5),
     faults=(Join(kind="join", at_seconds=70, for_seconds=100, count=1),),
     adversaries=(
         Adversary(kind="withholder", count=2),
-        Adversary(kind="forger", count=2),
-        Adversary(kind="liar", count=1),
+        Adversary(kind="forger", count=3),
+        Adversary(kind="liar", count=3),
         Adversary(kind="spammer", count=1, interval_seconds=3),
     ),
 )

@@ -1,0 +1,27 @@
+"""Who knows whom: the links of a mesh, drawn once, before anything happens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from meshnode.core.identifiers import PeerId
+from simulations.network import Network
+from simulations.settings import LinkModel
+
+
+def link_at_random(
+    network: Network, names: Sequence[PeerId], model: LinkModel, rng: random.Random
+) -> None:
+    """Link a ring of open peers, hidden peers to open ones, and random chords to the degree."""
+    hidden = dict.fromkeys(rng.sample(names, round(model.hidden_share * len(names))))
+    for name in hidden:
+        network.hide(name)
+    ring = [name for name in names if name not in hidden]
+    for place, name in enumerate(ring):
+        network.link(name, ring[(place + 1) % len(ring)])
+    for name in hidden:
+        for other in rng.sample(ring, min(len(ring), 2)):
+            network.link(name, other)
+    for _ in range(len(names) * (model.degree - 2) // 2):
+        network.link(*rng.sample(names, 2))
