@@ -1,0 +1,65 @@
+"""The simulated half: the scenario as it is, watched from where the real peers are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from meshnode.core import events as ev
+from simulations.calibration.account import Account, Totals
+from simulations.machine import Machine
+from simulations.run import Simulation
+from simulations.scenario import Scenario
+
+
+@dataclass(slots=True)
+class Witness:
+    """Sees what a peer tells its operator: heads as they are decided on, segments as indexed."""
+
+    account: Account = field(default_factory=Account)
+
+    def handled(
+        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
+    ) -> None:
+        now = machine.world.now
+        for event in batch:
+            if isinstance(event, ev.SegmentIndexed):
+                self.account.shown(now, machine.name, event.ref.key.digest.hex())
+        for effect in effects:
+            if isinstance(effect, ev.ExtendLog):
+                writer = effect.log.writer.hex()
+                self.account.adopted(now, machine.name, writer, effect.heads[-1][0])
+
+    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+        """What was decided was told before."""
+
+    def started(self, machine: Machine, effect: ev.Started) -> None:
+        """The operator is told of ends."""
+
+    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
+        """The node hears of it, and then the operator."""
+
+    def restored(self, machine: Machine) -> None:
+        """No peer of a calibration crashes."""
+
+
+def simulate(scenario: Scenario, begin: float, end: float) -> tuple[Account, Totals]:
+    """Run the scenario; return what was seen, and what was done between two virtual seconds."""
+    witness = Witness()
+    simulation = Simulation(scenario, scenario.seed, watchers=(witness,))
+    noted: list[Totals] = []
+    for second in (begin, end):
+        simulation.world.at(second, lambda: noted.append(_totals(simulation)))
+    outcome = simulation.run()
+    assert outcome.faults == [], outcome.faults
+    before, after = noted
+    return witness.account, after.since(before)
+
+
+def _totals(simulation: Simulation) -> Totals:
+    members, network = simulation.gossip.members.values(), simulation.network
+    return Totals(
+        network.fate.bytes_sent + sum(map(network.upkeep_bytes, simulation.machines)),
+        sum(member.delivered for member in members),
+        sum(member.duplicates for member in members),
+    )
