@@ -135,7 +135,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd="/",
-                env=os.environ | {"PYTHONPATH": str(Path(meshnode.__file__).parents[1])},
+                env=os.environ | {"PYTHONPATH": _python_path()},
                 start_new_session=True,  # a Ctrl-C at the terminal is for us, and we end it
             )
         except OSError as error:
@@ -185,6 +185,12 @@ class _Process:
             f"a process that makes segments ended with status {status}; nothing is published",
             hint="run it again; if it ran out of memory, give fewer items at a time",
         )
+
+
+def _python_path() -> str:
+    """Return where modules are found, ours first: the process starts in another directory."""
+    own = str(Path(meshnode.__file__).parents[1])
+    return os.pathsep.join([own, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _made(file: Any, problems: Any) -> Made:  # noqa: ANN401 - unpacked msgpack
