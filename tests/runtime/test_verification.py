@@ -95,7 +95,7 @@ async def test_an_entry_that_no_head_covers_is_named(home: Home):
 
 async def test_a_damaged_segment_is_named_twice_by_its_bytes_and_by_its_content(home: Home):
     path = max(home.objects.rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
-    path.write_bytes(flipped(path.read_bytes(), 300))
+    path.write_bytes(flipped(path.read_bytes(), 5))
     report = await verify_store(home)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert [fault.check for fault in report.faults] == ["segment content", "content hash"]
