@@ -109,7 +109,8 @@ class FetchQueue(Generic[Goal]):
             attempts.rounds = 0
             if attempts.is_exhausted:
                 attempts.retry_at, attempts.is_exhausted = -1.0, False
-                self._ready[goal] = None
+                if goal not in self.in_flight:  # a new offer may have been taken up meanwhile
+                    self._ready[goal] = None
 
     def peer_left(self, peer: PeerId) -> None:
         for goal in [goal for goal, asked in self.in_flight.items() if asked == peer]:

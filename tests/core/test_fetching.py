@@ -68,6 +68,16 @@ def test_a_new_offer_is_taken_up_in_the_midst_of_a_back_off_which_goes_on_if_it_
     assert fetches.next_retry() == wait_ends
 
 
+def test_a_peer_that_joins_does_not_double_what_a_new_offer_has_in_flight() -> None:
+    fetches = queue()
+    fetches.want("goal")
+    [*_, (last, _)] = fail_until_backed_off(fetches)
+    fetches.want("goal", B)
+    assert dict(fetches.start(ALL, last)) == {"goal": B}
+    fetches.peer_joined()
+    assert dict(fetches.start(ALL, last)) == {}
+
+
 def test_a_slow_offerer_is_not_waited_for_twice() -> None:
     fetches = queue(offerer_attempts=3)
     fetches.want("goal", B)
