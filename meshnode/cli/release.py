@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,7 @@ from meshnode.control import Message
 from meshnode.errors import UsageError
 
 if TYPE_CHECKING:
+    from meshnode.core.entries import Blueprint
     from meshnode.core.identifiers import Digest
     from meshnode.core.releases import Releases
 
@@ -69,6 +71,10 @@ def create(
         str | None,
         typer.Option(help="The version before it: its version, doi:… or bafkrei… name."),
     ] = None,
+    blueprint: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the blueprint that it was built by, published as a payload."),
+    ] = None,
     catalogue: CatalogueOption = None,
     dry_run: DryRunOption = False,
     offline: OfflineOption = False,
@@ -88,6 +94,7 @@ def create(
     """
     from meshnode.core.dois import parse_doi
     from meshnode.runtime.maintainer.releasing import Naming, known_releases, release_draft
+    from meshnode.runtime.maintainer.staging import staged_in
 
     doi = parse_doi(doi) if doi else None
     how = Signing(
@@ -104,13 +111,18 @@ def create(
                 )
             payloads = await _payloads(session, collection, payload or [])
             naming = Naming(
-                collection, version, doi, tuple(_digest(each) for each in payloads), supersedes
+                collection,
+                version,
+                doi,
+                tuple(_digest(each) for each in payloads),
+                supersedes,
+                await _blueprint(session, collection, blueprint) if blueprint else None,
             )
             said = await session.control.ask("release_entries", catalogue=how.institution.text)
             known = known_releases(said)
             draft = release_draft(naming, known)
             if draft is not None and not dry_run:
-                await session.publish(state, [draft])
+                await session.publish(state, [draft], staged_in(session.publisher.staging))
             return {
                 "catalogue": how.institution.text,
                 "name": how.institution.name,
@@ -119,6 +131,7 @@ def create(
                 "doi": doi,
                 "supersedes": supersedes,
                 "payloads": payloads,
+                "blueprint": naming.blueprint.sources.hex() if naming.blueprint else None,
                 "newest": _newest(known, collection, version),
                 "is_new": draft is not None,
                 "published": draft is not None and not dry_run,
@@ -175,6 +188,7 @@ def print_release(found: Message) -> None:
         superseded=", ".join(f"by {_named(each)}" for each in found["successors"]),
         catalogue=f"{found['catalogue_title']}\n{found['catalogue']}",
         signed_by=f"{found['writer']}, clock {found['clock']}",
+        blueprint=f"payload:{found['blueprint']['sources']}" if found["blueprint"] else "",
         release=found["release"],
     )
     _print_conflicts(found)
@@ -221,6 +235,21 @@ async def _payloads(session: Session, collection: str, texts: list[str]) -> list
     wanted = {"catalogues": [session.signing.institution.text], "collection": collection}
     there = (await session.control.ask("payloads", **wanted))["payloads"]
     return sorted({payload_named(there, text)["key"] for text in texts})
+
+
+async def _blueprint(session: Session, collection: str, folder: Path) -> Blueprint:
+    """Return what the release says of its blueprint, whose payload must be published before."""
+    from meshnode.runtime.maintainer.blueprints.releasing import staged_blueprint
+
+    blueprint = staged_blueprint(session.publisher.staging, folder)
+    wanted = {"catalogues": [session.signing.institution.text], "collection": collection}
+    there = (await session.control.ask("payloads", **wanted))["payloads"]
+    if all(each["key"] != blueprint.sources.hex() for each in there):
+        raise UsageError(
+            f"the blueprint {folder} is not published in {collection!r}",
+            hint=f"meshnode payload add {folder} --collection {collection}",
+        )
+    return blueprint
 
 
 def _digest(key: str) -> Digest:

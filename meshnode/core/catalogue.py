@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from meshnode.core.branches import Branch
 from meshnode.core.contents import Contents, Erasing
 from meshnode.core.entries import (
+    Blueprint,
     CollectionAdded,
     Entry,
     ItemsRemoved,
     ObjectRef,
     PayloadAdded,
     PayloadRemoved,
+    ReleaseAdded,
     SegmentRemoved,
     UnknownEntry,
 )
@@ -320,5 +322,7 @@ def objects_of(entry: Entry) -> tuple[ObjectRef, ...]:
             return (entry.object,)
         case PayloadAdded():
             return (entry.files, entry.torrent)
+        case ReleaseAdded(blueprint=Blueprint(manifest, environment)):
+            return (manifest, environment)
         case _:
             return ()

@@ -107,5 +107,30 @@ def test_a_blueprint_is_published_and_fetched_like_the_data(publisher: CommandLi
         assert {Path(each["to"]).name for each in said.json["files"]} == set(made["files"])
         assert tree(got) == tree(publisher.folder / "made")
         unknown = publisher.run("get", "payload:" + "0" * 64)
+        release = ("release", "create", "--collection", "towns", "--version", "2021")
+        assert publisher.run(*release, "--blueprint", "made").status == 0
+        [shown] = publisher.run("show", "release:towns@2021", "--json").json
+        assert shown["blueprint"]["sources"] == made["payload"]
+        manifest = made["files"]["blueprint.json"]["sha256"]
+        assert (publisher.home / "objects" / manifest[:2] / manifest).is_file()
+        assert f"payload:{made['payload']}" in publisher.run("show", "release:towns@2021").out
     assert "no payload begins with" in unknown.err
     assert publisher.call("blueprint", "verify", "got", "code/out/towns.parquet").status == 0
+
+
+def test_a_release_names_only_a_blueprint_that_is_published(publisher: CommandLine) -> None:
+    write_repository(publisher.folder / "code")
+    assert publisher.call(*CREATE, "--to", "made").status == 0
+    write_items(publisher.folder / "towns.ndjson", town("a"))
+    assert publisher.call("publish", "towns.ndjson").status == 0
+    release = ("release", "create", "--collection", "towns", "--version", "2021", "--blueprint")
+    assert_refused(
+        publisher.call(*release, "made"),
+        "the blueprint made is not published in 'towns'",
+        "meshnode payload add made --collection towns",
+    )
+    assert_refused(
+        publisher.call(*release, "code"),
+        "cannot read code/blueprint.json: No such file or directory",
+        "name a blueprint's folder or its manifest",
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from meshnode.control import Message
 from meshnode.core.dois import is_doi, parse_doi
-from meshnode.core.entries import ReleaseAdded, decode_entry
+from meshnode.core.entries import Blueprint, ReleaseAdded, decode_entry
 from meshnode.core.identifiers import Digest, Kid, object_text, parse_object, sha256
 from meshnode.core.limits import NAME_BYTES_MAX, RELEASE_PAYLOADS_MAX
 from meshnode.core.releases import Release, Releases
@@ -26,6 +26,7 @@ class Naming:
     doi: str | None
     payloads: tuple[Digest, ...]
     supersedes: str | None
+    blueprint: Blueprint | None = None
 
 
 def known_releases(said: Message) -> Releases:
@@ -54,7 +55,7 @@ def release_draft(naming: Naming, known: Releases) -> Draft | None:
         version=naming.version,
         doi=naming.doi,
         payloads=tuple(sorted(set(naming.payloads))),
-        blueprint=None,
+        blueprint=naming.blueprint,
         supersedes=former(naming, known).name if naming.supersedes else None,
     )
     if known.held(entry) is not None:
