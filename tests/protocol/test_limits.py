@@ -1,0 +1,60 @@
+"""The limits of the code are those that the pages of the protocol state."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from meshnode.core import filelist, limits
+from tests.protocol.test_vectors import PROTOCOL
+
+UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+NUMBER = r"(?P<number>[\d,]+) ?(?P<unit>KiB|MiB|bytes)?"
+
+
+@pytest.mark.parametrize(
+    ("limit", "rule", "sentence"),
+    [
+        (limits.SIGNED_HEAD_BYTES_MAX, "L-90", "signed head {}"),
+        (limits.SIGNED_ROOT_BYTES_MAX, "L-90", "root {}"),
+        (limits.ENTRY_BYTES_MAX, "L-90", "; entry {}"),
+        (limits.HEAD_ENTRIES_MAX, "L-90", "{} entries a head"),
+        (limits.HEAD_ENTRIES_MAX, "L-33", "at most {} larger"),
+        (limits.ANNOUNCEMENT_BYTES_MAX, "L-90", "announcement {}"),
+        (limits.ANNOUNCED_HEADS_MAX, "L-90", "{} heads"),
+        (limits.ANNOUNCED_ENTRY_BYTES_MAX, "R-24", "at most {}"),
+        (limits.STATEMENT_BYTES_MAX, "L-90", "statement {}"),
+        (limits.PURGE_BYTES_MAX, "L-90", "purge {}"),
+        (limits.NOTICE_BYTES_MAX - 64, "L-90", "notice {} and 64 bytes"),
+        (limits.SEEDS_BYTES_MAX, "L-90", "seed list {}"),
+        (limits.FORK_BYTES_MAX - 64, "L-90", "fork {} and 64 bytes"),
+        (limits.SNAPSHOT_BYTES_MAX, "L-90", "snapshot {}"),
+        (filelist.FILE_LIST_BYTES_MAX, "L-90", "file list {}"),
+        (limits.OBJECT_BYTES_MAX, "L-90", "object {}"),
+        (limits.BRANCHES_MAX, "L-91", "{} branches a log"),
+        (limits.BRANCHES_MAX, "L-38", "up to {} branches"),
+        (limits.LIVE_SEGMENTS_MAX, "L-91", "{} live segments"),
+        (limits.LIVE_SEGMENTS_MAX, "L-93", "more than {} live segments"),
+        (limits.KEYS_MAX, "L-92", "{} keys"),
+        (limits.WRITERS_MAX, "L-92", "{} writers"),
+        (limits.DELEGATES_MAX, "L-92", "{} delegates"),
+        (limits.MIRRORS_MAX, "L-92", "{} URLs"),
+        (limits.URL_BYTES_MAX, "L-92", "URLs of {}"),
+        (limits.ROOT_VERSION_MAX, "L-6", "at most {} versions"),
+        (limits.PURGES_MAX, "L-65", "At least {} purges"),
+    ],
+)
+def test_a_limit_is_what_its_rule_states(limit: int, rule: str, sentence: str) -> None:
+    wanted = re.escape(sentence).replace(r"\{\}", NUMBER)
+    found = re.search(wanted, text_of(rule))
+    assert found is not None, text_of(rule)
+    number = int(found["number"].replace(",", ""))
+    assert number * UNITS[found["unit"] or ""] == limit
+
+
+def text_of(rule: str) -> str:
+    """Return a rule's whole text in one line."""
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PROTOCOL.glob("*.md")))
+    [found] = re.findall(rf"^- \*\*{rule}\*\* (.*?)(?=^- \*\*|^$)", pages, re.MULTILINE | re.DOTALL)
+    return " ".join(str(found).split())
