@@ -57,6 +57,10 @@ def contents(*entries: Entry, writer: Kid = OURS) -> Contents:
     return made
 
 
+def test_l_40_the_clock_of_a_catalogue_begins_before_the_least_clock_of_an_entry() -> None:
+    assert Contents().clock == 0
+
+
 def test_l_54_a_payload_counts_with_its_file_list_and_torrent_until_it_is_removed() -> None:
     added, gone = payload(2), PayloadRemoved(3, "ortho", KEY, Reason.ERROR)
     assert contents(added).live_payloads() == {NAME: added}

@@ -152,15 +152,18 @@ def test_after_a_snapshot_memory_follows_what_it_lists_also_after_a_restart(cere
     assert ada.visible == sorted(NAMES)
 
 
-def test_each_snapshot_drops_what_came_since_the_one_before(ceremony, laptop):
+@pytest.mark.parametrize("at_once", [True, False])
+def test_each_snapshot_drops_what_came_since_the_one_before(ceremony, laptop, at_once):
+    before = None if at_once else world_of(ceremony, laptop)
     for clock in range(43, 53):
         laptop.publish(segment(clock, named(f"new {clock}")))
     late = [named(f"new {clock}") for clock in range(43, 53)]
     laptop.publish(segment(53, named("merged too"), replaces=late))
     ref = laptop.begin_snapshot(known_snapshot(laptop.snapshot()))
     laptop.publish(segment(54, named("last")))
-    world = world_of(ceremony, laptop)
+    world = before or world_of(ceremony, laptop)
     world.store("ada", "merged too", "last")
+    assert world.submit("ada", laptop) == ""
     ada = world["ada"]
     assert dropped(ada, laptop) == [ref.index]
     assert len(held(ada, laptop)) == 4  # merged, late, merged too, last
