@@ -261,7 +261,14 @@ def test_nothing_is_said_of_a_catalogue_that_is_current(towns: CommandLine) -> N
 
 
 def test_a_writer_who_is_overdue_is_said_to_be_silent_or_this_peer_to_be_cut_off() -> None:
-    frozen = {"id": "bafyrei", "title": "Towns", "frozen_since": 1_700_000_000, "rivals": []}
+    frozen = {
+        "id": "bafyrei",
+        "title": "Towns",
+        "frozen_since": 1_700_000_000,
+        "rivals": [],
+        "excess_segments": 0,
+        "conflicts": [],
+    }
     [(label, text)] = notes(frozen | {"stale_since": None})
     assert label == "possibly frozen"
     assert text.startswith("since 2023-11-14: a writer meant to sign by then; either he did not")

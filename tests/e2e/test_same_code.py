@@ -13,7 +13,7 @@ import trio
 from meshnode.control import Control
 from meshnode.core import events as ev
 from meshnode.core import syncing
-from meshnode.core.node import Node
+from meshnode.core.announcements import Announcements
 from meshnode.runtime.home import Home
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.service import running
@@ -37,7 +37,7 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     def pass_over(*_: Any) -> Iterator[ev.Effect]:
         return iter(())
 
-    monkeypatch.setattr(Node, "_on_announcement", pass_over)
+    monkeypatch.setattr(Announcements, "received", pass_over)
 
 
 def simulated_steps(poll_seconds: float, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -130,11 +130,11 @@ async def test_a_payload_is_fetched_whole_by_its_key(tmp_path: Path, tiles: Path
             await Control(home.control).ask("seed", **said)
             addresses = (await Control(home.control).ask("status"))["addresses"]
             async with running(other.root, loopback(*addresses), online=True):
-                with pytest.raises(UsageError, match="is published here"):
-                    await Control(other.control).ask("fetch", key=key)
+                with pytest.raises(UsageError, match="not known here"):
+                    await Control(other.control).ask("get", payload=key)
                 await Control(other.control).ask("follow", catalogue=institution.text)
                 await until_payloads(other, 1)
-                got = await Control(other.control).ask("fetch", key=key)
+                got = await Control(other.control).ask("get", payload=key)
     assert {file["path"] for file in got["files"]} == {"tiles/a/tile.tif", "tiles/notes.txt"}
     for file in got["files"]:
         wanted = trio.Path(tmp_path / file["path"])
@@ -147,7 +147,7 @@ async def test_files_of_one_name_are_not_put_into_one_folder(tmp_path: Path, til
     async with running(home.root, loopback(), online=True):
         key = await publish_payload(home, tiles, item_id=None)
         with pytest.raises(UsageError, match="in different folders have the same name"):
-            await Control(home.control).ask("fetch", key=key)
+            await Control(home.control).ask("get", payload=key)
 
 
 async def test_of_two_payloads_of_an_item_the_later_is_meant(tmp_path: Path, content: Path):

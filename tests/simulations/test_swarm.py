@@ -68,7 +68,7 @@ def test_pieces_spread_from_one_seed_through_all() -> None:
     sent = [crowd.network.bytes_sent(machine.name) for machine in crowd.machines]
 
     assert sorted(crowd.ended) == ["p1", "p2", "p3", "p4", "p5"]
-    assert all(count > MODEL.piece_bytes for count in sent)  # not the seed alone
+    assert sum(sent[1:]) > sent[0]  # not the seed alone
     assert crowd.swarm.peer_bytes >= 5 * MODEL.size_bytes
 
 

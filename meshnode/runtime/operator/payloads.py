@@ -148,6 +148,7 @@ def _find(peer: Peer, arguments: Get) -> Offer:
             "this payload is not known here, or its file list is not",
             hint="meshnode payload list says which are",
         )
+    _require_distinct(found[0])
     _require_served(peer, found[0])
     return found[0]
 
@@ -178,6 +179,16 @@ def _one_of(offers: list[Offer], arguments: Get) -> list[Offer]:
             hint="`meshnode show` prints the item's own links, which may be plain downloads",
         )
     return found
+
+
+def _require_distinct(offer: Offer) -> None:
+    """Refuse files that would get the same name in the folder that they are put into."""
+    names = [offer.files.files[index].path.rpartition("/")[2] for index in offer.wanted]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            "files of this payload in different folders have the same name",
+            hint="fetch them item by item: meshnode get ITEM --asset ASSET",
+        )
 
 
 def _require_served(peer: Peer, offer: Offer) -> None:
