@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
-FETCH_SECONDS_MAX = 200  # a mirror that fails is asked again after half a minute, on a busy machine twice
+FETCH_SECONDS_MAX = 200  # a mirror that failed is asked again after half a minute
 LOCAL = TorrentSettings(allow_local_addresses=True, stall_seconds=20)
 
 
