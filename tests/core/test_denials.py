@@ -95,6 +95,14 @@ def test_a_header_comments_and_empty_lines_are_no_rules() -> None:
     assert (read.rules, read.skipped) == (1, ())
 
 
+def test_a_list_may_be_as_long_as_its_limit_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = f"/ipfs/{object_text(NAME)}".encode()
+    monkeypatch.setattr("meshnode.core.denylist.LIST_BYTES_MAX", len(raw))
+    assert parse_deny_list(raw).says(NAME) is True
+    with pytest.raises(UsageError, match="has at most"):
+        parse_deny_list(raw + b"\n")
+
+
 @pytest.mark.parametrize(("more", "skipped"), [("", 0), ("#", 1)], ids=["as long", "longer"])
 def test_a_header_is_at_most_a_mebibyte_long(more: str, skipped: int) -> None:
     """Without a header its last line is a rule that names nothing."""

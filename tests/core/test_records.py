@@ -72,3 +72,10 @@ def test_any_bytes_are_refused_or_read_exactly(kind: str, raw: bytes) -> None:
 def test_nothing_may_follow_a_record(name: str, more: bytes) -> None:
     kind, raw = EXAMPLES[name]
     assert reread(kind, raw + more) is None
+
+
+def test_r_4_an_entry_of_a_later_version_needs_no_more_than_kind_version_and_clock() -> None:
+    raw = encode(["later", 1, 7])
+    assert records.decode_entry(raw) == records.UnknownEntry("later", 1, 7, raw)
+    with pytest.raises(MalformedRecordError):
+        records.decode_entry(encode(["later", 1]))

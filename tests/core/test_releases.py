@@ -88,6 +88,14 @@ def test_l_57_two_releases_with_one_doi_are_in_conflict_whatever_its_case() -> N
     assert versions(made.with_doi("10.5072/aBc")) == ["2020", "2021"]
 
 
+def test_releases_are_found_by_version_and_by_doi() -> None:
+    made = releases(release(1, doi="10.5072/One"), release(2, "2021"))
+    assert versions(made.with_version("ortho", "2021")) == ["2021"]
+    assert versions(made.with_doi("10.5072/oNE")) == ["2020"]
+    assert (made.with_version("ortho", "2022"), made.with_version("lidar", "2021")) == ((), ())
+    assert made.with_doi("10.5072/two") == ()
+
+
 def test_one_version_of_two_collections_is_no_conflict() -> None:
     assert list(releases(release(1), release(2, collection="lakes")).conflicts()) == []
 
