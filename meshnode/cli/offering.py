@@ -61,9 +61,7 @@ async def publish(session: Session, offer: Offer) -> Message:
     from meshnode.runtime.maintainer.staging import stage
 
     state, described = await session.state(), offer.described
-    wanted = {"catalogues": [session.signing.institution.text], "collection": offer.collection}
-    known = (await session.control.ask("payloads", **wanted))["payloads"]
-    for found in known:
+    for found in await session.payloads(offer.collection):
         if found["key"] == described.key.hex():
             return await rebind(session, state, found, offer.bound, mirrors=offer.mirrors)
     files = bound_to(described.files, offer.bound)

@@ -180,9 +180,7 @@ def bind(
 
     async def work() -> Message:
         async with how.session() as session:
-            wanted = {"catalogues": [how.institution.text]}
-            known = (await session.control.ask("payloads", **wanted))["payloads"]
-            found = payload_named(known, payload)
+            found = payload_named(await session.payloads(), payload)
             if not drop:
                 await require_assets(
                     session.control, how.institution.text, found["collection"], bound

@@ -109,14 +109,15 @@ def create(
                     f"no collection {collection!r} is published in {how.institution.name}",
                     hint="meshnode collection add FILE",
                 )
-            payloads = await _payloads(session, collection, payload or [])
+            there = await session.payloads(collection)
+            payloads = sorted({payload_named(there, text)["key"] for text in payload or []})
             naming = Naming(
                 collection,
                 version,
                 doi,
                 tuple(_digest(each) for each in payloads),
                 supersedes,
-                await _blueprint(session, collection, blueprint) if blueprint else None,
+                _blueprint(session, collection, blueprint, there) if blueprint else None,
             )
             said = await session.control.ask("release_entries", catalogue=how.institution.text)
             known = known_releases(said)
@@ -230,20 +231,11 @@ def day(unix: int | None) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d") if unix is not None else ""
 
 
-async def _payloads(session: Session, collection: str, texts: list[str]) -> list[str]:
-    """Return the whole keys of payloads of the collection that are named by how they begin."""
-    wanted = {"catalogues": [session.signing.institution.text], "collection": collection}
-    there = (await session.control.ask("payloads", **wanted))["payloads"]
-    return sorted({payload_named(there, text)["key"] for text in texts})
-
-
-async def _blueprint(session: Session, collection: str, folder: Path) -> Blueprint:
-    """Return what the release says of its blueprint, whose payload must be published before."""
+def _blueprint(session: Session, collection: str, folder: Path, there: list[Message]) -> Blueprint:
+    """Return what the release says of its blueprint, whose payload must be among those `there`."""
     from meshnode.runtime.maintainer.blueprints.releasing import staged_blueprint
 
     blueprint = staged_blueprint(session.publisher.staging, folder)
-    wanted = {"catalogues": [session.signing.institution.text], "collection": collection}
-    there = (await session.control.ask("payloads", **wanted))["payloads"]
     if all(each["key"] != blueprint.sources.hex() for each in there):
         raise UsageError(
             f"the blueprint {folder} is not published in {collection!r}",

@@ -82,6 +82,12 @@ class Session:
                     bar.advance(task, len(rows))
         return difference
 
+    async def payloads(self, collection: str | None = None) -> list[Message]:
+        """Return the payloads of the own catalogue, or of one of its collections."""
+        wanted: Message = {"catalogues": [self.signing.institution.text]}
+        wanted |= {"collection": collection} if collection is not None else {}
+        return list((await self.control.ask("payloads", **wanted))["payloads"])
+
     async def publish(
         self, state: Message, drafts: Sequence[Draft], staged: Sequence[Digest] = ()
     ) -> Message:
