@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import socket
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -267,3 +269,18 @@ def test_the_log_of_libraries_has_no_tracebacks(capsys):
     said = capsys.readouterr().err
     assert "a stream failed" in said
     assert "Traceback" not in said
+
+
+def test_the_log_follows_standard_error(monkeypatch: pytest.MonkeyPatch):
+    from meshnode.config import LogSettings
+    from meshnode.runtime.logs import configure_logs
+
+    captured, later = io.StringIO(), io.StringIO()
+    log = structlog.get_logger()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", captured)
+        configure_logs(LogSettings())
+    captured.close()
+    monkeypatch.setattr(sys, "stderr", later)
+    log.error("said after the capture was closed")
+    assert "said after the capture was closed" in later.getvalue()

@@ -24,12 +24,17 @@ def configure_logs(settings: LogSettings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_standard_error,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
     if level > logging.DEBUG:
         logging.getLogger().handlers[0].addFilter(_without_traceback)
+
+
+def _standard_error(*_: object) -> structlog.PrintLogger:
+    """Print to what standard error is at the time: who captures it may close it afterwards."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
