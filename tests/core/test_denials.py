@@ -301,6 +301,17 @@ def test_what_the_own_list_allows_no_other_denies(world: Federation) -> None:
     assert denials.denying(("name", TWO)) == ("theirs",)
 
 
+def test_an_item_is_denied_by_any_list_unless_the_own_list_allows_it(
+    world: Federation, ceremony: Ceremony
+) -> None:
+    one, two = (f"{catalogue_text(ceremony.catalogue)}/ortho/{name}" for name in ("one", "two"))
+    put(world, rule_of(one), rule_of(two), name="theirs")
+    put(world, rule_of("!" + two))
+    denials = world["ben"].node.denials
+    assert denials.denying(("item", (ceremony.catalogue, "ortho", "one"))) == ("theirs",)
+    assert denials.denying(("item", (ceremony.catalogue, "ortho", "two"))) == ()
+
+
 def test_the_lists_that_hold_a_hashed_rule_are_named_by_its_hash(world: Federation) -> None:
     hashed, allowed = sha256(b"a text"), sha256(b"another")
     put(world, f"//{hashed.hex()}", f"!//{allowed.hex()}", name="theirs")

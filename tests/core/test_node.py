@@ -65,6 +65,16 @@ def test_a_bad_head_is_blamed_on_who_told_it_and_nothing_after_it_is_read(spoil,
     assert solo.of(ev.AskLog) == []
 
 
+def test_a_head_that_names_a_root_not_held_leads_to_a_question_about_roots() -> None:
+    ville = institution(1)
+    solo = following(ville, A, B)
+    later = altered(ville.log.heads[0], ville.log.key, root_version=2)
+    solo.tell(ev.HeadsReceived(B, (later,)))
+    assert solo.blames() == []
+    asked = solo.the(ev.AskRoots)
+    assert (asked.peer, asked.catalogue, asked.after) == (B, ville.catalogue, 1)
+
+
 def test_heads_of_a_catalogue_that_is_followed_no_more_lead_to_no_question() -> None:
     ville = institution()
     solo = following(ville, A)
