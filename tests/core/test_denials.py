@@ -78,6 +78,13 @@ def test_the_last_rule_of_a_name_counts() -> None:
     assert deny_list(f"!{rule}", rule).says(NAME) is True
 
 
+def test_a_list_counts_rules_of_every_kind() -> None:
+    catalogue = catalogue_text(CatalogueId(bytes(32)))
+    read = deny_list(rule_of(object_text(ONE)), f"//{ONE.hex()}", rule_of(f"{catalogue}/ortho/two"))
+    assert (len(read.names), len(read.hashes), len(read.items)) == (1, 1, 1)
+    assert read.rules == 3
+
+
 def test_a_path_below_a_catalogue_denies_one_item() -> None:
     cid = catalogue_text(CatalogueId(NAME))
     read = deny_list(rule_of(f"{cid}/ortho/a b/ü*"), f"/ipfs/{cid}/ortho/plain/")
