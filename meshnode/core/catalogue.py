@@ -142,12 +142,12 @@ class Catalogue:
         if last is not None and (len(log.branches) > 1 or log.seq >= last.seq):
             return self._recount()  # now it may be known which branch the last good head is on
         valid: list[Entry] = []
-        touched: dict[SegmentName, None] = {}
+        touched: list[SegmentName] = []
         for entry, digest in self._admitted(writer, log.newest(extension)):
             valid.append(entry)
-            touched |= dict.fromkeys(self.contents.apply(writer, entry, digest))
+            touched += self.contents.apply(writer, entry, digest)
         return Changes(
-            segments=tuple(touched),
+            segments=tuple(dict.fromkeys(touched)),
             hidden=tuple(entry for entry in valid if isinstance(entry, ItemsRemoved)),
             objects=self._without_purged(ref for entry in valid for ref in objects_of(entry)),
         )
@@ -309,6 +309,9 @@ class Catalogue:
         assert self.chain is not None
         grant = self.chain.writer(writer)
         if grant is None or grant.closed is False:
+            return
+        if grant.prefixes is None:
+            yield from entries
             return
         for entry, digest in entries:
             if isinstance(entry, UnknownEntry) or self.chain.admits(grant, entry.collection):

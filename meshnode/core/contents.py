@@ -83,18 +83,18 @@ class Contents:
         """Count one valid entry of this SHA-256; return the segments that it may have changed."""
         rank = (entry.clock, writer, digest)
         self.clock = max(self.clock, entry.clock)
-        if isinstance(entry, Erasing) and entry.reason.erases:
-            self.erasing[rank] = entry
         match entry:
             case SegmentAdded():
                 return self._add_segment(rank, entry)
             case SegmentRemoved():
+                self._note_erasing(rank, entry)
                 name = (entry.collection, entry.segment)
                 self._withdrawn[name] = max(entry.clock, self._withdrawn.get(name, 0))
                 return (name, *self._remove_segment(name, entry.clock))
             case PayloadAdded() | PayloadRemoved() | MirrorsChanged() | RiskSet():
                 self._change_payload(rank, entry)
             case ItemsRemoved():
+                self._note_erasing(rank, entry)
                 self.hidden[rank] = entry
             case CollectionAdded():
                 known = self.collections.get(entry.collection)
@@ -170,6 +170,10 @@ class Contents:
         known = self.mirrors.get(name, {})
         return tuple(sorted(url for url, (_, added) in known.items() if added))
 
+    def _note_erasing(self, rank: Rank, entry: Erasing) -> None:
+        if entry.reason.erases:
+            self.erasing[rank] = entry
+
     def _add_segment(self, rank: Rank, entry: SegmentAdded) -> tuple[SegmentName, ...]:
         name = (entry.collection, entry.segment)
         additions = self._segment(name)
@@ -197,6 +201,7 @@ class Contents:
                 self.payloads.setdefault(name, Additions()).add(rank, entry)
                 self._set_mirrors(name, rank, add=entry.mirrors)
             case PayloadRemoved():
+                self._note_erasing(rank, entry)
                 self.payloads.setdefault(name, Additions()).remove(entry.clock)
             case MirrorsChanged():
                 self._set_mirrors(name, rank, add=entry.add, drop=entry.drop)
@@ -208,7 +213,10 @@ class Contents:
                 assert_never(entry)
 
     def _segment(self, name: SegmentName) -> Additions[SegmentAdded]:
-        return self.segments.setdefault(name, Additions())
+        known = self.segments.get(name)
+        if known is None:
+            known = self.segments[name] = Additions()
+        return known
 
     def _set_mirrors(
         self, name: PayloadName, rank: Rank, *, add: tuple[str, ...], drop: tuple[str, ...] = ()
@@ -222,4 +230,5 @@ class Contents:
 
 
 def _live_rank(additions: Additions[SegmentAdded]) -> Rank | None:
-    return additions.live[0] if additions.live else None
+    live = additions.live
+    return live[0] if live else None

@@ -6,6 +6,7 @@ them still verify; a known kind with a wrong shape is refused.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -224,6 +225,17 @@ def decode_entry(raw: bytes) -> Entry:
     Raises:
         MalformedRecordError: not an entry, or a known kind with a wrong shape.
     """
+    return _decode(raw)
+
+
+def decode_entries(raws: Sequence[bytes]) -> list[Entry]:
+    """Read entries as `decode_entry` does; many are not remembered: they would only push each
+    other out.
+    """
+    return list(map(decode_entry if len(raws) <= REMEMBERED_ENTRIES else _decode, raws))
+
+
+def _decode(raw: bytes) -> Entry:
     value = decode(raw, ENTRY_BYTES_MAX)
     if type(value) is not list or len(value) < 3:
         raise MalformedRecordError("an entry is an array of kind, version, clock and more")

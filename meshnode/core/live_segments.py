@@ -25,7 +25,7 @@ class LiveSegments:
 
     def have_room(self, rank: Rank) -> bool:
         """Say whether the live segment of this rank counts."""
-        return not self.excess or rank < self._ranked[LIVE_SEGMENTS_MAX][0]
+        return len(self._ranked) <= LIVE_SEGMENTS_MAX or rank < self._ranked[LIVE_SEGMENTS_MAX][0]
 
     def change(
         self, name: SegmentName, before: Rank | None, after: Rank | None
@@ -39,10 +39,19 @@ class LiveSegments:
         if before is not None:
             del self._ranked[bisect_left(self._ranked, (before, name))]
         if after is not None:
-            insort(self._ranked, (after, name))
+            self._insert((after, name))
+        if first_out is None and not self.excess:
+            return ()
         moved = (first_out, self._first_out())
         # A segment that comes in was the first out before; one that goes out is that now.
         return tuple(each for each in dict.fromkeys(moved) if each is not None)
 
+    def _insert(self, ranked: tuple[Rank, SegmentName]) -> None:
+        if not self._ranked or self._ranked[-1] < ranked:  # as a log is read: clocks rise
+            self._ranked.append(ranked)
+        else:
+            insort(self._ranked, ranked)
+
     def _first_out(self) -> SegmentName | None:
-        return self._ranked[LIVE_SEGMENTS_MAX][1] if self.excess else None
+        ranked = self._ranked
+        return ranked[LIVE_SEGMENTS_MAX][1] if len(ranked) > LIVE_SEGMENTS_MAX else None

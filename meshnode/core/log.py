@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from meshnode.core.branches import BEFORE_FIRST, Branch
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.entries import Entry, decode_entry
+from meshnode.core.entries import Entry, decode_entries
 from meshnode.core.events import Check, HeadName, Stretch
 from meshnode.core.heads import SNAPSHOT_SEQ, Head, SignedHead, SnapshotRef, decode_signed_head
-from meshnode.core.identifiers import Digest, record_digest
+from meshnode.core.identifiers import Digest, record_digests
 from meshnode.core.limits import BRANCHES_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.snapshots import Beginning
@@ -192,7 +192,7 @@ class Log:
         self.recall.pop(number, None)
         branch = self.branches[number]
         if branch.dropped == len(raws):
-            branch.unfold([(decode_entry(raw), record_digest(raw)) for raw in raws])
+            branch.unfold(list(zip(decode_entries(raws), record_digests(raws), strict=True)))
 
     def judge(self, snapshot: SnapshotRef, *, is_true: bool) -> None:
         """Remember whether a snapshot that a head of this log begins is true (L-103)."""
@@ -265,7 +265,7 @@ class Log:
             self.branches.append(self._parting(extension))
         branch = self.branches[extension.number]
         assert (extension.after, extension.first) == (branch.seq, branch.size)
-        digests = map(record_digest, extension.raws)
+        digests = record_digests(extension.raws)
         entries = list(zip(extension.entries, digests, strict=True))
         branch.grow(extension.heads, extension.frontiers, entries)
 
@@ -347,7 +347,7 @@ class _Tip:
         if frontier.size != head.size or frontier.root() != head.tree:
             return LogFault(Check.TREE, f"entries do not give the tree hash of head {head.seq}")
         try:
-            entries = [decode_entry(raw) for raw in raws]
+            entries = decode_entries(raws)
         except MalformedRecordError as error:
             return LogFault(Check.ENCODING, f"an entry of head {head.seq}: {error}")
         clocks = [self.clock, *(entry.clock for entry in entries)]
