@@ -61,6 +61,13 @@ class NetworkSettings(_Section):
     discover: bool = Field(
         default=True, description="Ask connected peers for the addresses of more peers."
     )
+    connections_per_address: int = Field(
+        default=64,
+        ge=1,
+        le=300,
+        description="Inbound connections from one IPv4 address, or from one IPv6 /64; raise it if "
+        "more peers than that share an address.",
+    )
 
 
 class PayloadSettings(_Section):

@@ -29,6 +29,8 @@ from meshnode.cli.terminal import (
 )
 from meshnode.control import Control, Message
 
+TURNED_AWAY_SHOWN_MIN = 100  # fewer are failures such as there are everywhere
+
 app = typer.Typer()
 
 SeedOption = Annotated[
@@ -135,11 +137,13 @@ def status(
 
 @app.command(rich_help_panel="Peer")
 def peers(home: HomeOption, as_json: JsonOption = False) -> None:
-    """Show the peers that are connected, and what peers were blamed for.
+    """Show the peers that are connected, who calls in vain, and what peers were blamed for.
 
-    Example:
+    Examples:
 
       meshnode peers
+
+      meshnode peers --json | jq .inbound
     """
 
     async def show() -> None:
@@ -208,9 +212,19 @@ def _show_peers(answer: Message, *, as_json: bool) -> None:
         _print_connections(answer["peers"])
     else:
         out.print("no peer is connected: [bold]meshnode config set network.seeds ADDRESS[/]")
+    if answer["inbound"] is not None:
+        _print_turned_away(answer["inbound"])
     for blame in answer["blames"]:
         who = f"{_time(blame['time'])} {short(blame['peer'])}"
         print_labelled("blamed", f"{who} ({blame['check']}): {blame['reason']}", "yellow", out)
+
+
+def _print_turned_away(inbound: Message) -> None:
+    """Name who called in vain; a handshake or two that fail are nothing to speak of."""
+    for each in inbound["most_turned_away"]:
+        if each["times"] >= TURNED_AWAY_SHOWN_MIN:
+            text = f"{each['times']} connections from {each['network'] or 'an unknown address'}"
+            print_labelled("turned away", text, "yellow", out)
 
 
 def _print_connections(connected: list[Message]) -> None:

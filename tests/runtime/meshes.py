@@ -10,6 +10,7 @@ import trio
 from meshnode.core import events as ev
 from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
+from meshnode.runtime.network.inbound import CONNECTIONS_PER_NETWORK_MAX
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.streams import Stream, StreamBrokenError
 
@@ -37,8 +38,15 @@ class Peer:
         seeds: Sequence[str] = (),
         judge: Callable[[bytes], Verdict] = accept,
         listen: str = ANYWHERE,
+        connections_per_network_max: int = CONNECTIONS_PER_NETWORK_MAX,
     ) -> None:
-        settings = MeshSettings((listen,), tuple(seeds), heartbeat_seconds=0.2, redial_seconds=0.3)
+        settings = MeshSettings(
+            (listen,),
+            tuple(seeds),
+            heartbeat_seconds=0.2,
+            redial_seconds=0.3,
+            connections_per_network_max=connections_per_network_max,
+        )
         self.mesh = Mesh(settings, name.encode().ljust(32), judge, self._tell, self.serve)
         self.events: list[ev.Event] = []
         self._told = trio.Event()

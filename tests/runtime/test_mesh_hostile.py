@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost
+from libp2p.abc import IHost, IMuxedStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 
 from meshnode.core import events as ev
 from meshnode.core.identifiers import PeerId
-from meshnode.runtime.network.containment import HANDSHAKES_PER_ADDRESS_MAX
+from meshnode.runtime.network.containment import STREAMS_PER_PEER_MAX
 from meshnode.runtime.network.gossipsub import HEADS_TOPIC
+from meshnode.runtime.network.inbound import HANDSHAKES_PER_NETWORK_MAX
 from meshnode.runtime.network.mesh import SYNC_PROTOCOL
 from meshnode.runtime.network.streams import Stream
 from tests.runtime.meshes import Peer
@@ -76,7 +81,7 @@ async def handshakes_that_are_never_finished(_host: IHost, victim: Peer) -> None
     """One more than is allowed is turned away at once; the rest ends when the callers leave."""
     waiting = [
         await trio.open_tcp_stream("127.0.0.1", _port(victim))
-        for _ in range(HANDSHAKES_PER_ADDRESS_MAX)
+        for _ in range(HANDSHAKES_PER_NETWORK_MAX)
     ]
     for raw in waiting:
         await raw.receive_some(1)  # its side of the negotiation: it counts as unfinished now
@@ -123,12 +128,85 @@ async def test_a_peer_that_gossips_garbage_is_disconnected(nursery: trio.Nursery
         await host.close()
 
 
+async def test_no_more_peers_of_one_address_are_connected_than_allowed(
+    nursery: trio.Nursery,
+) -> None:
+    victim = Peer("victim", connections_per_network_max=2)
+    await victim.start(nursery)
+    first, second, third = (Peer(name, victim.mesh.addresses()) for name in ("1", "2", "3"))
+    for peer in (first, second):
+        await peer.start(nursery)
+        await victim.until_connected(peer)
+    await third.start(nursery)
+    with trio.fail_after(20):
+        while not victim.mesh.inbound.counts.connections_refused:  # noqa: ASYNC110 - no event
+            await trio.sleep(0.05)
+    assert {c.peer for c in victim.mesh.connections()} == {first.id, second.id}
+    await second.stop()
+    await victim.until_connected(third)
+
+
+async def test_a_peer_has_so_many_streams_and_others_have_theirs(nursery: trio.Nursery) -> None:
+    victim = Peer("victim")
+    await victim.start(nursery)
+    honest = Peer("honest", victim.mesh.addresses())
+    await honest.start(nursery)
+    host = new_host(key_pair=create_new_key_pair(b"h" * 32))
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        target = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+        await host.connect(target)
+        silent = [await _raw_stream(host, target.peer_id) for _ in range(STREAMS_PER_PEER_MAX)]
+        for stream in silent:
+            await stream.read(1)  # its side of the negotiation: it counts as open now
+        one_more = await _raw_stream(host, target.peer_id)
+        with trio.fail_after(20):
+            assert await _until_closed(one_more.read) == b""
+            await honest.until_connected(victim)
+            answer = await honest.mesh.open_stream(victim.id)
+            await answer.write(b"still there?")
+            assert await answer.read(64) == b"still there?"
+        await host.close()
+
+
+async def test_a_peer_that_sends_what_nobody_reads_is_disconnected(nursery: trio.Nursery) -> None:
+    victim = Deaf("victim")
+    await victim.start(nursery)
+    host = new_host(key_pair=create_new_key_pair(b"h" * 32))
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        target = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+        await host.connect(target)
+        stream = await host.new_stream(target.peer_id, [SYNC_PROTOCOL])
+        assert isinstance(stream, NetStream)
+        yamux_stream = stream.muxed_stream
+        assert isinstance(yamux_stream, YamuxStream)
+        with trio.fail_after(20):
+            with suppress(Exception):  # its own windows allow it; the victim ends the connection
+                while True:
+                    yamux_stream.send_window = 1 << 20
+                    await yamux_stream.write(bytes(1 << 20))
+            await victim.until(ev.PeerDisconnected(PeerId(str(host.get_id()))))
+        await host.close()
+
+
+class Deaf(Peer):
+    """A peer whose streams are opened and never read."""
+
+    async def serve(self, peer: PeerId, stream: Stream) -> None:
+        await trio.sleep_forever()
+
+
 class Raising(Peer):
     """A peer whose own code fails on every question."""
 
     async def serve(self, peer: PeerId, stream: Stream) -> None:
         await stream.read(5)
         raise ZeroDivisionError
+
+
+async def _raw_stream(host: IHost, peer: ID) -> IMuxedStream:
+    """Open a stream on which no protocol is asked for."""
+    [connection] = host.get_network().get_connections(peer)
+    return await connection.muxed_conn.open_stream()
 
 
 def _port(peer: Peer) -> int:

@@ -362,11 +362,27 @@ async def test_a_peer_with_too_many_questions_in_flight_hears_busy(
         await write_frame(stream, ["object", BIG_NAME, 0])
         assert await read_frame(stream, 100) == ["object", len(BIG)]
     one_more = await line.open_stream(ANSWERER)
-    await write_frame(one_more, ["heads", [CATALOGUE]])
     assert await read_frame(one_more, 100) == ["busy"]
     for stream in waiting:
         await stream.reset()
     await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_streams_whose_question_never_comes_count_too(
+    nursery: trio.Nursery, shelf: Shelf
+) -> None:
+    line = Line(nursery)
+    line.answerers[ANSWERER] = Serving(shelf, no_peers, no_provider)
+    silent = [await line.open_stream(ANSWERER) for _ in range(IN_FLIGHT_MAX)]
+    await trio.testing.wait_all_tasks_blocked()
+    one_more = await line.open_stream(ANSWERER)
+    assert await read_frame(one_more, 100) == ["busy"]
+    for stream in silent:
+        await stream.reset()
+    await trio.testing.wait_all_tasks_blocked()
+    again = await line.open_stream(ANSWERER)
+    await write_frame(again, ["peers", []])
+    assert await read_frame(again, 100) == ["peers", []]
 
 
 async def test_a_frame_is_measured_before_it_is_read() -> None:

@@ -1,7 +1,7 @@
 """What stands between a py-libp2p host and its peers, so that none of them can end it.
 
-Owns the inbound side of connections (a limit before any handshake), stream handlers that survive
-their exceptions, and streams whose many ways to fail are one error.
+Owns stream handlers that survive their exceptions and are so many at most, and streams whose many
+ways to fail are one error. `meshnode.runtime.network.doorkeeper` sees to connections.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ import structlog
 import trio
 from libp2p.abc import INetStream
 from libp2p.host.basic_host import BasicHost
-from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.auto_connector import AutoConnector
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
-from libp2p.stream_muxer.yamux.yamux import Yamux
-from multiaddr import Multiaddr
 
+from meshnode.runtime.network.doorkeeper import Doorkeeper
+from meshnode.runtime.network.inbound import Inbound
 from meshnode.runtime.network.streams import StreamBrokenError
 
-HANDSHAKES_PER_ADDRESS_MAX: Final = 16  # unfinished; a mesh behind one router may all come at once
-HANDSHAKES_MAX: Final = 128  # unfinished, from everywhere
 RESET_SECONDS_MAX: Final = 2.0
+STREAMS_PER_PEER_MAX: Final = 128  # that it opened: 32 questions, gossip, and what is ending
 
 _log = structlog.get_logger()
+
+Handle = Callable[[INetStream], Awaitable[None]]
 
 
 class MeshStream:
@@ -65,49 +64,6 @@ class MeshStream:
             raise _broken(error) from error
 
 
-class Doorkeeper:
-    """Admits inbound connections in place of the swarm's own handler.
-
-    That one lets anybody fill all places with unfinished handshakes, and never gives back the
-    place of a connection that has ended.
-    """
-
-    def __init__(self, swarm: Swarm) -> None:
-        self._swarm = swarm
-        self._handshakes: dict[str, int] = {}
-
-    async def admit(self, stream: ReadWriteCloser, listener: Multiaddr) -> None:
-        """Upgrade a connection and stay until it ends; the listener closes it afterwards."""
-        remote = stream.get_remote_address()
-        address = remote[0] if remote is not None else ""
-        if not self._has_room(address):
-            return
-        self._handshakes[address] = self._handshakes.get(address, 0) + 1
-        try:
-            muxed = await self._swarm.upgrade_inbound_raw_conn(
-                RawConnection(stream, initiator=False), listener
-            )
-        except Exception as error:
-            _log.debug("no connection", address=address, reason=repr(error))
-            return
-        finally:
-            self._forget(address)
-        assert isinstance(muxed, Yamux)
-        await muxed.event_closed.wait()
-
-    def _has_room(self, address: str) -> bool:
-        here = self._handshakes.get(address, 0)
-        return here < HANDSHAKES_PER_ADDRESS_MAX and self._total() < HANDSHAKES_MAX
-
-    def _total(self) -> int:
-        return sum(self._handshakes.values())
-
-    def _forget(self, address: str) -> None:
-        self._handshakes[address] -= 1
-        if not self._handshakes[address]:
-            del self._handshakes[address]
-
-
 class _NoDials(AutoConnector):
     """Dials nobody; upstream's calls up anybody that it has heard of, until it has 150 of them."""
 
@@ -115,7 +71,7 @@ class _NoDials(AutoConnector):
         pass
 
 
-def contain(host: BasicHost, swarm: Swarm) -> None:
+def contain(host: BasicHost, swarm: Swarm, inbound: Inbound) -> None:
     """Put all of this in place, before the host listens.
 
     From then on it dials the addresses that `dial_addr` is told, and no others: peers fill the
@@ -124,14 +80,35 @@ def contain(host: BasicHost, swarm: Swarm) -> None:
     swarm.auto_connector = _NoDials(swarm)
     swarm.dial_peer = _refuse  # type: ignore[method-assign]
     swarm.dial_peer_replacement = _refuse  # type: ignore[method-assign]
-    admit = Doorkeeper(swarm).admit
+    admit = Doorkeeper(swarm, inbound).admit
     swarm._handle_inbound_connection = admit  # type: ignore[method-assign, assignment]  # noqa: SLF001
-    swarm.set_stream_handler(survive(host._swarm_stream_handler))  # noqa: SLF001
+    swarm.set_stream_handler(survive(limit(host._swarm_stream_handler)))  # noqa: SLF001
 
 
-def survive(
-    handler: Callable[[INetStream], Awaitable[None]],
-) -> Callable[[INetStream], Awaitable[None]]:
+def limit(handler: Handle) -> Handle:
+    """Return the handler for so many streams of one peer at a time; further ones are reset.
+
+    They count before their protocol is agreed on, so that silent ones do.
+    """
+    open_streams: dict[ID, int] = {}
+
+    async def limited(stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        if open_streams.get(peer, 0) >= STREAMS_PER_PEER_MAX:
+            await stream.reset()
+            return
+        open_streams[peer] = open_streams.get(peer, 0) + 1
+        try:
+            await handler(stream)
+        finally:
+            open_streams[peer] -= 1
+            if not open_streams[peer]:
+                del open_streams[peer]
+
+    return limited
+
+
+def survive(handler: Handle) -> Handle:
     """Return the handler with its exceptions contained: they cost the peer its stream."""
 
     async def contained(stream: INetStream) -> None:

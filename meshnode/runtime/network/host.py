@@ -17,10 +17,11 @@ from libp2p.rcmgr import ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from meshnode.runtime.network.containment import contain
+from meshnode.runtime.network.inbound import Inbound
+from meshnode.runtime.network.multiplexing import BoundedYamux
 
 HANDSHAKE_SECONDS_MAX: Final = 5.0
 CLOSE_SECONDS_MAX: Final = 3.0
@@ -28,14 +29,17 @@ CONNECTIONS_MAX: Final = 300
 
 
 def new_mesh_host(
-    keys: KeyPair, listen: Sequence[str], announce: Sequence[str]
+    keys: KeyPair, listen: Sequence[str], announce: Sequence[str], inbound: Inbound
 ) -> tuple[BasicHost, Swarm]:
-    """Return a contained host that does not run yet, and its swarm; addresses are multiaddrs."""
+    """Return a contained host that does not run yet, and its swarm; addresses are multiaddrs.
+
+    `inbound` gives the places of those who call.
+    """
     noise = Noise(keys, noise_privkey=create_noise_key_pair().private_key)
     host = new_host(
         key_pair=keys,
         sec_opt={NOISE: noise},  # the library's default also offers plain text
-        muxer_opt={TProtocol(YAMUX): Yamux},
+        muxer_opt={TProtocol(YAMUX): BoundedYamux},
         listen_addrs=[Multiaddr(text) for text in listen],
         announce_addrs=[Multiaddr(text) for text in announce] or None,
         disable_identify_address_discovery=True,
@@ -52,7 +56,7 @@ def new_mesh_host(
     assert isinstance(host, BasicHost)
     assert isinstance(swarm, Swarm)
     swarm.retry_config = RetryConfig(max_retries=0)  # the mesh redials, at a pace of its own
-    contain(host, swarm)
+    contain(host, swarm, inbound)
     return host, swarm
 
 

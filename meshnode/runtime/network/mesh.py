@@ -46,6 +46,7 @@ from meshnode.runtime.network.gossipsub import (
     Router,
 )
 from meshnode.runtime.network.host import CLOSE_SECONDS_MAX, close_host, new_mesh_host
+from meshnode.runtime.network.inbound import CONNECTIONS_PER_NETWORK_MAX, Inbound
 from meshnode.runtime.network.notices import Notifee
 from meshnode.runtime.network.streams import Stream
 
@@ -74,6 +75,7 @@ class MeshSettings:
     announce: tuple[str, ...] = ()
     heartbeat_seconds: float = 1.0
     redial_seconds: float = REDIAL_SECONDS
+    connections_per_network_max: int = CONNECTIONS_PER_NETWORK_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,9 @@ class Mesh:
         self._publishing = trio.Lock()
         self._rng = random.Random()  # noqa: S311 - jitter
         self.heard = Heard()
+        self.inbound = Inbound(settings.connections_per_network_max)
+        for seed in self._seeds:
+            self.inbound.know(ip_of(seed.text))
         self.peer_id = PeerId(str(ID.from_pubkey(self._keys.public_key)))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -254,7 +259,7 @@ class Mesh:
     @asynccontextmanager
     async def _hosted(self) -> AsyncIterator[None]:
         router = Router(self._settings.heartbeat_seconds)
-        host, swarm = new_mesh_host(self._keys, self._listen, self._settings.announce)
+        host, swarm = new_mesh_host(self._keys, self._listen, self._settings.announce, self.inbound)
         swarm.register_notifee(Notifee(self._connected, self._disconnected))
         host.set_stream_handler(SYNC_PROTOCOL, self._answer)
         gossip = Gossip(host, router, self._judge, self._hear, self.heard)
@@ -305,6 +310,8 @@ class Mesh:
         try:
             with trio.fail_after(DIAL_SECONDS_MAX):
                 await self._live.swarm.dial_addr(Multiaddr(target.text), target.id)
+            for conn in self._connections_to(target.peer):
+                self.inbound.know(ip_of(self._describe(conn).address))
             self._reached[target.peer] = target.text
         except Exception as error:
             raise PeerError(f"{target.text} cannot be reached: {error}") from error

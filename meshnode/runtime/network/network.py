@@ -106,9 +106,13 @@ def build_network(
         arrivals.wait,
         node.stretches,
     )
-    addresses = MeshSettings(
-        listen=config.network.listen, seeds=config.network.seeds, announce=config.network.announce
+    network = config.network
+    meeting = MeshSettings(
+        listen=network.listen,
+        seeds=network.seeds,
+        announce=network.announce,
+        connections_per_network_max=network.connections_per_address,
     )
-    mesh = Mesh(addresses, identity, judge, tell, serving.serve)
+    mesh = Mesh(meeting, identity, judge, tell, serving.serve)
     requests = Requests(mesh.open_stream, store, mesh.addresses)
     return Network(mesh, requests, arrivals, torrents, config.network.discover)

@@ -114,17 +114,17 @@ class Serving:
     async def serve(self, peer: PeerId, stream: Stream) -> None:
         """Answer the one question of a stream; whatever the peer does, this only returns."""
         try:
-            with trio.fail_after(self._deadline_seconds):
-                question = await read_frame(stream, REQUEST_BYTES_MAX)
-            with self._place(peer) as free:
-                await (self._answer(peer, stream, question) if free else self._say(stream, "busy"))
+            with self._place(peer) as free:  # also for a question that never comes
+                await (self._hear(peer, stream) if free else self._say(stream, "busy"))
             with trio.fail_after(self._deadline_seconds):
                 await stream.close()
         except (PeerError, trio.TooSlowError):
             with trio.move_on_after(RESET_SECONDS_MAX), suppress(PeerError):
                 await stream.reset()
 
-    async def _answer(self, peer: PeerId, stream: Stream, question: object) -> None:
+    async def _hear(self, peer: PeerId, stream: Stream) -> None:
+        with trio.fail_after(self._deadline_seconds):
+            question = await read_frame(stream, REQUEST_BYTES_MAX)
         try:
             answer = await self._look_up(peer, question)
         except FrameError:

@@ -69,6 +69,7 @@ async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     yield {
         "result": {
             "gossip": None if heard is None else asdict(heard),
+            "inbound": peer.network.mesh.inbound.describe() if peer.network else None,
             "peers": [
                 {
                     "peer": connection.peer,
