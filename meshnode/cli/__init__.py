@@ -34,6 +34,7 @@ from meshnode.cli import (
     search,
     show,
     snapshot,
+    static,
     sync,
     withdraw,
     writer,
@@ -82,6 +83,7 @@ app.add_typer(blueprint.app, name="blueprint", rich_help_panel="Publish")
 app.add_typer(inventory.app, name="inventory", rich_help_panel="Publish")
 app.add_typer(release.app, name="release", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
+app.add_typer(static.app, name="static", rich_help_panel="Peer")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 app.add_typer(deny.app, name="deny", rich_help_panel="Peer")
 

@@ -128,13 +128,16 @@ def verify(
     home: HomeOption,
     export: Annotated[
         Path | None,
-        typer.Argument(help="An export to check; without it the data directory alone."),
+        typer.Argument(
+            help="An export or a static mirror to check; without it the data directory alone."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check everything anew from its bytes: roots, heads, entries, objects, segments, an export.
 
-    Reads the disk and nothing else, also while the peer runs, and changes nothing. Each damaged
+    A static mirror is checked alone, without a data directory. Reads the disk and nothing else,
+    also while the peer runs, and changes nothing. Each damaged
     thing is named. The exit status is 1 if there is any.
 
     Examples:
@@ -142,14 +145,20 @@ def verify(
       meshnode verify
 
       meshnode verify items.ndjson
+
+      meshnode verify /var/www/mesh
     """
     from meshnode.runtime.home import Home
     from meshnode.runtime.verification.exports import verify_export
-    from meshnode.runtime.verification.stores import Report, verify_store
+    from meshnode.runtime.verification.reports import Report
+    from meshnode.runtime.verification.static_mirrors import is_static_mirror, verify_static_mirror
+    from meshnode.runtime.verification.stores import verify_store
 
     layout = Home(home)
 
     async def check() -> Report:
+        if export is not None and is_static_mirror(export):
+            return await verify_static_mirror(export)
         return await (verify_export(layout, export) if export else verify_store(layout))
 
     report = run_async(check)

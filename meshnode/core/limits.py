@@ -27,6 +27,15 @@ PURGE_BYTES_MAX: Final = 64 << 10  # a longer purge is signed as several
 NOTICE_BYTES_MAX: Final = PURGE_BYTES_MAX + 64  # a signed purge or root, and whose it is
 SEEDS_BYTES_MAX: Final = 128 << 10  # every list in it full
 
+# --- Static mirrors -------------------------------------------------------------------------------
+STATIC_CATALOGUES_MAX: Final = 4096
+STATIC_POINTER_BYTES_MAX: Final = 512 << 10  # each catalogue takes 75
+STATIC_INDEX_BYTES_MAX: Final = 16 << 20
+STATIC_STRETCHES_MAX: Final = 65_536  # of one branch: 16 million heads where they are small
+STRETCH_HEADS_MAX: Final = 256  # a power of two
+STRETCH_ENTRIES_MAX: Final = 4096  # as much as one head may add
+STRETCH_BYTES_MAX: Final = 1 << 20  # heads and entries: one head with its entries always fits
+
 # --- Lists ----------------------------------------------------------------------------------------
 SIGNATURES_MAX: Final = 32
 KEYS_MAX: Final = 32

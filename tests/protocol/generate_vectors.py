@@ -18,6 +18,7 @@ from tests.protocol import (
     item_examples,
     root_chains,
     snapshot_histories,
+    static_trees,
 )
 from tests.protocol.examples import (
     CATALOGUE,
@@ -306,6 +307,7 @@ FILES = {
     "roots.json": root_chains.roots,
     "signatures.json": signatures,
     "snapshots.json": snapshot_histories.snapshots,
+    "static-mirror.json": static_trees.static_mirror,
     "trees.json": trees,
 }
 

@@ -43,6 +43,12 @@ NUMBER = r"(?P<number>[\d,]+) ?(?P<unit>KiB|MiB|bytes)?"
         (limits.URL_BYTES_MAX, "L-92", "URLs of {}"),
         (limits.ROOT_VERSION_MAX, "L-6", "at most {} versions"),
         (limits.PURGES_MAX, "L-65", "At least {} purges"),
+        (limits.STRETCH_BYTES_MAX, "N-83", "at most {} of signed heads"),
+        (limits.STRETCH_ENTRIES_MAX, "N-83", "and entries and {} entries"),
+        (limits.STATIC_POINTER_BYTES_MAX, "N-89", "pointer {}"),
+        (limits.STATIC_CATALOGUES_MAX, "N-89", "{} catalogues"),
+        (limits.STATIC_INDEX_BYTES_MAX, "N-89", "index {}"),
+        (limits.STATIC_STRETCHES_MAX, "N-89", "{} files a branch"),
     ],
 )
 def test_a_limit_is_what_its_rule_states(limit: int, rule: str, sentence: str) -> None:

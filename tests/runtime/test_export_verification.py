@@ -16,7 +16,8 @@ from meshnode.errors import UsageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
 from meshnode.runtime.verification.exports import Export, verify_export
-from meshnode.runtime.verification.stores import Fault, verify_store
+from meshnode.runtime.verification.reports import Fault
+from meshnode.runtime.verification.stores import verify_store
 from tests.runtime.homes import copy_of, published_home
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,8 @@ from meshnode.core.signing import sign
 from meshnode.errors import StorageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.store import Store
-from meshnode.runtime.verification.stores import Report, verify_store
+from meshnode.runtime.verification.reports import Report
+from meshnode.runtime.verification.stores import verify_store
 from tests.runtime.homes import copy_of, published_home, publisher_of
 
 pytestmark = pytest.mark.slow

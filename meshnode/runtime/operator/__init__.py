@@ -18,6 +18,7 @@ from meshnode.runtime.operator import (
     collections,
     denying,
     history,
+    mirroring,
     payload_listing,
     payloads,
     published,
@@ -42,6 +43,7 @@ ACTIONS: dict[str, Action] = {
     **catching_up.ACTIONS,
     **history.ACTIONS,
     **denying.ACTIONS,
+    **mirroring.ACTIONS,
     **watching.ACTIONS,
 }
 

@@ -28,7 +28,8 @@ from meshnode.errors import MeshnodeError, StorageError, UsageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.segments.export import one_line
 from meshnode.runtime.segments.segment import read_segment_items, write_segment
-from meshnode.runtime.verification.stores import Fault, Report, verify_store
+from meshnode.runtime.verification.reports import Fault, Report
+from meshnode.runtime.verification.stores import verify_store
 
 EXPORT: Final = "export"
 _PARQUET_MAGIC: Final = b"PAR1"
