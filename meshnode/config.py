@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from meshnode.errors import ConfigError
 
 FILE_NAME = "config.toml"
+OFF = "off"  # an address that is not listened on
 
 Multiaddr = Annotated[str, Field(pattern=r"^/(ip4|ip6|dns|dns4|dns6)/", max_length=512)]
 
@@ -30,8 +31,10 @@ def _host_port(value: str) -> str:
     return value
 
 
-HostPort = Annotated[
-    str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5}$"), AfterValidator(_host_port)
+HostPortOrOff = Annotated[
+    str,
+    Field(pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5})$"),
+    AfterValidator(lambda value: value if value == OFF else _host_port(value)),
 ]
 Rate = Annotated[int, Field(ge=0, le=10**11)]
 
@@ -73,9 +76,10 @@ class NetworkSettings(_Section):
 class PayloadSettings(_Section):
     """How dataset files travel (BitTorrent and HTTP mirrors)."""
 
-    listen: HostPort = Field(
+    listen: HostPortOrOff = Field(
         default="0.0.0.0:6881",
-        description="Address and TCP port of the BitTorrent engine; port 0: the system chooses.",
+        description="Address and TCP port of the BitTorrent engine; port 0: the system chooses; "
+        "off: nobody can call it, files still come from mirrors and peers.",
     )
     download_bytes_per_second: Rate = Field(
         default=0, description="Limit in bytes/s; 0 means none."

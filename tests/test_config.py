@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshnode.config import Config, NetworkSettings, PayloadSettings, load, parse, schema, to_toml
+from meshnode.config import (
+    OFF,
+    Config,
+    NetworkSettings,
+    PayloadSettings,
+    load,
+    parse,
+    schema,
+    to_toml,
+)
 from meshnode.errors import ConfigError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -44,6 +53,10 @@ def test_a_value_out_of_bounds_is_named(text: str, problem: str):
     with pytest.raises(ConfigError, match=problem) as caught:
         parse(text, "x.toml")
     assert "config schema" in caught.value.hint
+
+
+def test_a_payload_engine_that_does_not_listen_is_a_setting():
+    assert parse("[payload]\nlisten = 'off'", "x").payload.listen == OFF
 
 
 def test_an_ipv6_address_is_written_in_brackets():

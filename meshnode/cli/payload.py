@@ -273,8 +273,11 @@ def _say(done: Message, what: str, *, uses_seeds: bool) -> None:
         mirrors = counted(len(done["mirrors"]), "mirror")
         out.print(f"not signed: {what} ({size}), {', '.join([*said, mirrors])}")
         out.print("1 entry would be signed")
-    port = f", served on port {done['port']}" if "port" in done else ""
+    port = f", served on port {done['port']}" if done.get("port") else ""
     out.print(f"payload {key}{port}")
+    if "port" in done and not done["port"]:
+        text = "nobody can fetch it from here: payload.listen is off"
+        print_labelled("note", text, "yellow", err)
     if "port" not in done and done["published"]:
         text = "nobody is known to have it: name a mirror with --mirror"
         if done["mirrors"]:

@@ -26,11 +26,11 @@ from meshnode.core.identifiers import Digest
 from meshnode.demo.mirror import serve_directory
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
 from meshnode.runtime.payloads import address_filter
+from meshnode.runtime.payloads.account import Progress, State
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
-from meshnode.runtime.payloads.transfers import Progress, State
 
 pytestmark = pytest.mark.slow
 
@@ -259,7 +259,6 @@ async def test_the_engine_itself_keeps_away_from_local_addresses(tmp_path, conte
     ):
         await seed.seed(torrent, content)
         transfer = await torrents._open(torrent)
-        transfer.want(None)
         transfer.handle.add_url_seed(mirror.url)
         transfer.handle.connect_peer(("127.0.0.1", seed.port))
         with pytest.raises(PeerError, match="nothing came"):
@@ -280,7 +279,9 @@ async def test_a_redirect_into_a_forbidden_address_is_not_followed(
         running(guarded, tmp_path / "home") as torrents,
         running(LOCAL, tmp_path / "other") as others,
     ):
-        torrents._session.apply_settings({"ssrf_mitigation": False})  # what our own filter does
+        torrents._engine.session.apply_settings(
+            {"ssrf_mitigation": False}
+        )  # what our own filter does
         with pytest.raises(PeerError, match="nothing came"):
             await fetch(torrents, torrent, mirrors=[mirror])
         assert redirected
@@ -314,17 +315,43 @@ async def test_a_full_disk_ends_a_download_with_the_file_and_what_to_do(tmp_path
         assert same_files(torrents, torrent, content)
 
 
-async def test_a_second_download_of_the_same_payload_is_refused_while_one_runs(
+async def test_two_downloads_of_one_payload_at_once_each_get_what_they_ask_for(
     tmp_path, content, torrent
 ):
+    paths = [file.path for file in torrent.files.files]
+    first, second = paths.index("set/one.bin"), paths.index("set/a/two é.bin")
     async with (
-        serve_directory(content.parent, bytes_per_second=MIB) as mirror,
+        serve_directory(content.parent, bytes_per_second=8 * MIB) as mirror,
         running(LOCAL, tmp_path / "home") as torrents,
-        contextlib.aclosing(torrents.download(torrent, mirrors=[mirror.url])) as steps,
+        contextlib.aclosing(
+            torrents.download(torrent, mirrors=[mirror.url], only=[first])
+        ) as steps,
     ):
         await anext(steps)
-        with pytest.raises(UsageError, match="already"):
-            await fetch(torrents, torrent, mirrors=[mirror.url])
+        await fetch(torrents, torrent, mirrors=[mirror.url], only=[second])
+        last = [step async for step in steps][-1]
+
+        assert last.state is State.DONE
+        assert torrents.locate(torrent.key, first)
+        assert torrents.locate(torrent.key, second)
+        assert mirror.served_bytes <= 5 * MIB + 11
+
+
+async def test_an_engine_that_does_not_listen_fetches_from_mirrors_and_peers(
+    tmp_path, content, torrent
+):
+    mute = TorrentSettings(listen=None, allow_local_addresses=True, stall_seconds=20)
+    wanted = [file.path for file in torrent.files.files].index("set/a/two é.bin")
+    async with (
+        serve_directory(content.parent) as mirror,
+        running(LOCAL, tmp_path / "seed") as seed,
+        running(mute, tmp_path / "home") as torrents,
+    ):
+        assert torrents.port == 0
+        await seed.seed(torrent, content)
+        await fetch(torrents, torrent, peers=[("127.0.0.1", seed.port)], only=[wanted])
+        await fetch(torrents, torrent, mirrors=[mirror.url])
+        assert same_files(torrents, torrent, content)
 
 
 async def test_a_file_that_is_not_in_the_payload_is_refused(tmp_path, torrent):

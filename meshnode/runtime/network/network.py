@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
-from meshnode.config import Config
+from meshnode.config import OFF, Config
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
@@ -76,7 +76,7 @@ def build_network(
 
     payload = config.payload
     settings = TorrentSettings(
-        listen=payload.listen,
+        listen=None if payload.listen == OFF else payload.listen,
         download_bytes_per_second=payload.download_bytes_per_second,
         upload_bytes_per_second=payload.upload_bytes_per_second,
         allow_local_addresses=payload.allow_local_addresses,
@@ -90,7 +90,7 @@ def build_network(
 
     def provider(key: bytes) -> int | None:
         served = torrents.holds(Digest(key)) and not node.withholds(Digest(key))
-        return torrents.port if served else None
+        return torrents.port or None if served else None
 
     async def withholds(digest: Digest) -> bool:
         return node.withholds(digest) or await trio.to_thread.run_sync(index.is_sealed, digest)

@@ -22,8 +22,8 @@ from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
 from meshnode.runtime.operator.collections import followed
 from meshnode.runtime.operator.payload_listing import file_list_of
+from meshnode.runtime.payloads.account import Progress
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, check_torrent, claim_of
-from meshnode.runtime.payloads.transfers import Progress
 from meshnode.runtime.peer import Peer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def seed(peer: Peer, arguments: Seed) -> AsyncGenerator[Message, None]:
     _require_served(peer, offers[0])
     torrent = await trio.to_thread.run_sync(_torrent, peer, offers[0])
     await network.torrents.seed(torrent, Path(arguments.content))
-    yield {"result": {"port": network.torrents.port}}
+    yield {"result": {"port": network.torrents.port or None}}  # None: it does not listen
 
 
 async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:

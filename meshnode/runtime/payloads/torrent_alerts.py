@@ -15,14 +15,17 @@ def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
             transfer.note_checked()
         case lt.cache_flushed_alert():
             transfer.note_flushed()
+        case lt.piece_finished_alert():
+            transfer.note_piece(int(alert.piece_index))
         case lt.torrent_finished_alert():
-            transfer.woken.set()
+            transfer.wake()
         case lt.peer_ban_alert():
             address, port = alert.endpoint
-            transfer.note_ban((str(address), int(port)))
+            transfer.sources.note_ban((str(address), int(port)))
+            transfer.wake()
         case lt.url_seed_alert():
             # The alert's own text says "Success" for an HTTP error, and its code is not usable.
-            transfer.note_fault(str(alert.server_url()))
+            transfer.sources.note_fault(str(alert.server_url()))
         case lt.file_error_alert():
             transfer.note_failure(_disk_error(alert))
         case lt.torrent_error_alert():

@@ -46,19 +46,34 @@ class PayloadClaim:
 class CheckedTorrent:
     """A torrent that agrees with its file list and names no address.
 
-    `places[i]` is the torrent's own index of the list's file i, `spans[i]` its pieces.
+    `places[i]` is the torrent's own index of the list's file i, `offsets[i]` the byte of the
+    torrent at which it begins, `spans[i]` its pieces.
     """
 
     files: FileList
     raw: bytes
     claim: PayloadClaim
     places: tuple[int, ...]
+    offsets: tuple[int, ...]
     spans: tuple[range, ...]
     piece_count: int
 
     @property
     def key(self) -> Digest:
         return self.claim.key
+
+    def part(self, index: int, piece: int) -> range:
+        """Return the bytes of file `index` that lie in a piece, as offsets in the file."""
+        size = self.claim.piece_size_bytes
+        start = piece * size - self.offsets[index]
+        return range(max(start, 0), min(start + size, self.files.files[index].size_bytes))
+
+    def pieces(self, index: int, span: range) -> range:
+        """Return the pieces that hold these bytes of file `index`; none for no bytes."""
+        size, offset = self.claim.piece_size_bytes, self.offsets[index]
+        if not span:
+            return range(0)
+        return range((offset + span.start) // size, (offset + span.stop - 1) // size + 1)
 
     def parameters(self, folder: Path, locations: tuple[Path, ...]) -> lt.add_torrent_params:
         """Return fresh parameters that put file i at `locations[i]`, whatever its name is."""
@@ -117,7 +132,8 @@ def open_torrent(raw: bytes, files: FileList) -> CheckedTorrent:
     places = _places(layout, files)
     claim = PayloadClaim(files.key, files.size_bytes, info.piece_length(), v2, v1)
     spans = tuple(_span(layout, place, info.piece_length()) for place in places)
-    return CheckedTorrent(files, stripped, claim, places, spans, info.num_pieces())
+    offsets = tuple(layout.file_offset(place) for place in places)
+    return CheckedTorrent(files, stripped, claim, places, offsets, spans, info.num_pieces())
 
 
 def open_foreign_torrent(raw: bytes) -> CheckedTorrent:

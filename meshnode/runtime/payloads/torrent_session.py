@@ -20,6 +20,7 @@ _ALERTS: Final = (
     | lt.alert.category_t.status_notification
     | lt.alert.category_t.storage_notification
     | lt.alert.category_t.peer_notification
+    | lt.alert.category_t.piece_progress_notification
 )
 _BLOCKED: Final = 1  # the flag of a forbidden range in an ip_filter
 
@@ -28,14 +29,17 @@ _BLOCKED: Final = 1  # the flag of a forbidden range in an ip_filter
 class TorrentSettings:
     """Settings of the engine. Rates are of payload and protocol together; 0 means no limit.
 
-    `stall_seconds`: a download to which no source sent a byte for so long fails.
+    `listen` None: nobody can call this engine, which still fetches from mirrors and peers.
+    `stall_seconds`: a download to which no source sent a byte for so long fails; somebody who
+    reads in place waits for less.
     """
 
-    listen: str = "127.0.0.1:0"
+    listen: str | None = "127.0.0.1:0"
     download_bytes_per_second: int = 0
     upload_bytes_per_second: int = 0
     allow_local_addresses: bool = False
     stall_seconds: float = 120.0
+    read_stall_seconds: float = 30.0
 
 
 def open_session(settings: TorrentSettings) -> lt.session:
@@ -57,7 +61,7 @@ def open_session(settings: TorrentSettings) -> lt.session:
 
 def _session_settings(settings: TorrentSettings) -> dict[str, object]:
     return {
-        "listen_interfaces": settings.listen,
+        "listen_interfaces": settings.listen or "",
         "max_retry_port_bind": 0,
         "listen_system_port_fallback": False,  # a port that is taken is told, not replaced
         "enable_dht": False,

@@ -1,13 +1,12 @@
-"""The BitTorrent engine under trio: one libtorrent session that seeds and downloads payloads.
+"""Payloads of one data directory in the BitTorrent engine: seeded, downloaded, read in place.
 
-Owns the session, its alerts and its settings. It decides nothing about what is held. Sources are
-named by the caller: no tracker, no DHT, no local discovery, no peer exchange (the mesh does that).
+It decides nothing about what is held. Sources are named by the caller: no tracker, no DHT, no local
+discovery, no peer exchange (the mesh does that).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,23 +15,27 @@ import libtorrent as lt
 import trio
 
 from meshnode.core.identifiers import Digest
-from meshnode.errors import ConfigError, MeshnodeError, PeerError, StorageError, UsageError
+from meshnode.errors import MeshnodeError, PeerError, StorageError, UsageError
+from meshnode.runtime.payloads.account import Progress, State
 from meshnode.runtime.payloads.address_filter import (
     Endpoint,
     is_forbidden,
     vet_mirror,
 )
+from meshnode.runtime.payloads.engine import Engine
+from meshnode.runtime.payloads.patience import Patience
 from meshnode.runtime.payloads.payload_directory import HeldState, PayloadDirectory, stamps_of
+from meshnode.runtime.payloads.reading import read
 from meshnode.runtime.payloads.torrent_alerts import tell
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
-from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings, open_session
-from meshnode.runtime.payloads.transfers import CHECK_SECONDS_MAX, Progress, State, Transfer
+from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings
+from meshnode.runtime.payloads.transfers import CHECK_SECONDS_MAX, Transfer
 
 PEERS_MAX: Final = 64  # that one download is told of
 SAMPLE_SECONDS: Final = 0.2  # an open connection's bytes are counted this often
-SAVE_SECONDS: Final = 2.0  # at most so much of a download is fetched again after a crash
+SAVE_SECONDS: Final = 2.0  # at most so much of a transfer is fetched again after a crash
 SETTLE_SECONDS_MAX: Final = 5.0  # what is not recorded by then is fetched again
-_LISTEN_SECONDS_MAX: Final = 10
+LINGER_SECONDS: Final = 60.0  # a reader's next request finds the mirrors still connected
 _UNSCHEDULED: Final = lt.torrent_flags.auto_managed | lt.torrent_flags.paused
 _UNDISCOVERED: Final = (
     lt.torrent_flags.disable_dht
@@ -47,14 +50,17 @@ class Torrents:
 
     def __init__(self, settings: TorrentSettings, directory: Path) -> None:
         self._settings = settings
-        self.port = 0  # TCP, where peers reach this engine; known once it runs
         self._directory = directory
+        self._engine = Engine(settings, self._hear)
         self._transfers: dict[Digest, Transfer] = {}
         self._by_handle: dict[lt.torrent_handle, Transfer] = {}
+        self._tended: dict[Digest, float] = {}  # used of late, and when last, on trio's clock
         self._adding = trio.Lock()
-        self._is_listening = False
-        self._listen_error = ""
-        self._session: lt.session
+
+    @property
+    def port(self) -> int:
+        """The TCP port where peers reach the engine: 0 before it runs, or if it does not listen."""
+        return self._engine.port
 
     def holds(self, key: Digest) -> bool:
         """Say whether every file of the payload is here, verified, and served."""
@@ -74,23 +80,16 @@ class Torrents:
         Raises:
             ConfigError: the address to listen on is not to be had.
         """
-        self._session = open_session(self._settings)
-        read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)
-        os.set_blocking(write_end, False)
-        self._session.set_alert_fd(write_end)
-        try:
-            await self._wait_for_port(read_end)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen_to_alerts, read_end)
-                await self._resume_all()
-                task_status.started()
-        finally:
-            self._session.set_alert_fd(-1)  # before the number can name another file
-            os.close(read_end)
-            os.close(write_end)
-            with trio.CancelScope(shield=True):  # the engine waits for its own threads
-                await trio.to_thread.run_sync(self._close)
+        async with self._engine.open():
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._engine.listen_to_alerts)
+                    await self._resume_all()
+                    nursery.start_soon(self._tend)
+                    task_status.started()
+            finally:
+                self._by_handle.clear()
+                self._transfers.clear()
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
         """Serve the publisher's own file or folder from where it lies; nothing is written there.
@@ -134,17 +133,18 @@ class Torrents:
             PeerError: every source sent corrupt bytes, none sends any, or the torrent is not
                 what its file list says.
             StorageError: the disk refused.
-            UsageError: it is being downloaded already, or there is no such file.
+            UsageError: there is no such file.
         """
         transfer = await self._open(torrent)
-        with transfer.claimed():
-            wanted = transfer.want(only)
+        wanted = transfer.choose(only)
+        with transfer.in_use():
             try:
                 if not set(wanted) <= transfer.verified:
-                    await self._add_sources(transfer, mirrors, peers)
-                    async with contextlib.aclosing(self._fetch(transfer, wanted)) as steps:
-                        async for progress in steps:
-                            yield progress
+                    with transfer.priorities.downloading(transfer.pieces_of(wanted)):
+                        await self._add_sources(transfer, mirrors, peers)
+                        async with contextlib.aclosing(self._fetch(transfer, wanted)) as steps:
+                            async for progress in steps:
+                                yield progress
                     yield transfer.progress(wanted, State.VERIFYING)
                     await transfer.flush()
                     await trio.to_thread.run_sync(transfer.verify, wanted, abandon_on_cancel=True)
@@ -152,6 +152,45 @@ class Torrents:
             finally:
                 with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
                     await self._settle(transfer)
+
+    async def read(
+        self, torrent: CheckedTorrent, index: int, span: range, *, mirrors: Sequence[str] = ()
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield these bytes of file `index` in order, each of them fetched and verified before.
+
+        Peers are told by `introduce`. Many may read at once, beside downloads.
+
+        Raises:
+            PeerError: every source sent corrupt bytes, or none sends any for
+                `read_stall_seconds`.
+            StorageError: the disk refused, or the file was changed since it was verified.
+        """
+        transfer = await self._open(torrent)
+        with transfer.in_use():
+            self._tended[torrent.key] = trio.current_time()
+            if not await trio.to_thread.run_sync(transfer.is_untouched, index):
+                raise StorageError(
+                    f"{transfer.locations[index]} was changed since it was verified",
+                    hint="start the peer again: it then looks at the file anew",
+                )
+            if not all(map(transfer.is_written, torrent.pieces(index, span))):
+                await self._add_sources(transfer, mirrors, ())
+            stall_seconds = self._settings.read_stall_seconds
+            parts = read(transfer, index, span, stall_seconds=stall_seconds)
+            async with contextlib.aclosing(parts):
+                async for part in parts:
+                    yield part
+
+    def lacks(self, torrent: CheckedTorrent, index: int, span: range) -> bool:
+        """Say whether some of these bytes of file `index` are still to be fetched."""
+        transfer = self._transfers.get(torrent.key)
+        pieces = torrent.pieces(index, span)
+        return transfer is None or not all(map(transfer.is_written, pieces))
+
+    def introduce(self, key: Digest, peers: Sequence[Endpoint]) -> None:
+        """Name peers that have a payload which is being read."""
+        if (transfer := self._transfers.get(key)) is not None:
+            self._introduce(transfer, peers)
 
     async def stop(self, key: Digest, *, erase: bool) -> None:
         """Serve a payload no more; `erase` its directory too, but no file of a publisher's own.
@@ -200,9 +239,11 @@ class Torrents:
     ) -> None:
         refused = []
         for url in mirrors[:MIRRORS_MAX]:
+            if transfer.sources.is_attached(url):
+                continue
             try:
                 allow_local = self._settings.allow_local_addresses
-                transfer.add_mirror(await vet_mirror(url, allow_local=allow_local))
+                transfer.sources.add_mirror(await vet_mirror(url, allow_local=allow_local))
             except PeerError as error:
                 refused.append(error)
         self._introduce(transfer, peers)
@@ -212,46 +253,50 @@ class Torrents:
     def _introduce(self, transfer: Transfer, peers: Sequence[Endpoint]) -> None:
         for address, port in peers[:PEERS_MAX]:
             if self._settings.allow_local_addresses or not is_forbidden(address):
-                transfer.add_peer((address, port))
+                transfer.sources.add_peer((address, port))
 
     async def _fetch(
         self, transfer: Transfer, wanted: Sequence[int]
     ) -> AsyncGenerator[Progress, None]:
-        """Yield progress until every wanted byte is written; record the pieces on the way."""
-        saved_at = moved_at = trio.current_time()
-        last_sent = -1
+        """Yield progress until every wanted byte is verified; record the pieces on the way."""
+        patience = Patience(transfer.sources, self._settings.stall_seconds)
+        saved_at = trio.current_time()
         while True:
             progress = transfer.progress(wanted, State.TRANSFERRING)
             yield progress
             if progress.done_bytes == progress.total_bytes:
                 return
-            now, sent = trio.current_time(), sum(progress.by_source.values())
-            if sent != last_sent:
-                last_sent, moved_at = sent, now
-            if transfer.is_betrayed:
-                raise PeerError(
-                    f"every source is corrupt: {transfer.describe_sources()}",
-                    hint="try again when another peer or mirror has the payload",
-                )
-            if now - moved_at >= self._settings.stall_seconds:
-                raise PeerError(
-                    f"nothing came for {self._settings.stall_seconds:.0f} s: "
-                    f"{transfer.describe_sources()}",
-                    hint="what came is kept; try again later",
-                )
-            if now - saved_at >= SAVE_SECONDS:
+            patience.look()
+            if trio.current_time() - saved_at >= SAVE_SECONDS:
                 await transfer.save()
-                saved_at = now
+                saved_at = trio.current_time()
             await transfer.wait(SAMPLE_SECONDS)
 
     async def _settle(self, transfer: Transfer) -> None:
-        """End a download, done or not: ask for nothing more and record what is held."""
+        """Record what is held when a download ends, done or not; mirrors go when nobody reads."""
         if self._transfers.get(transfer.torrent.key) is not transfer:
             return  # it was stopped meanwhile
-        transfer.drop_mirrors()
-        transfer.want_nothing()
         with contextlib.suppress(MeshnodeError):
             await transfer.save()
+        self._tended[transfer.torrent.key] = trio.current_time()
+
+    async def _tend(self) -> None:
+        """Look after what is read: record what came, and let the mirrors go some time later."""
+        while True:
+            await trio.sleep(SAVE_SECONDS)
+            for key, used_at in list(self._tended.items()):
+                transfer = self._transfers.get(key)
+                if transfer is None or transfer.is_broken:
+                    del self._tended[key]
+                    continue
+                if not transfer.is_saved:
+                    with contextlib.suppress(MeshnodeError):
+                        await transfer.save()
+                if transfer.is_used:
+                    self._tended[key] = trio.current_time()
+                elif trio.current_time() - used_at >= LINGER_SECONDS:
+                    transfer.sources.drop_mirrors()
+                    del self._tended[key]
 
     # --- the session's torrents -------------------------------------------------------------------
     async def _add(
@@ -265,17 +310,14 @@ class Torrents:
         async with self._adding:
             if torrent.key in self._transfers:
                 return self._transfers[torrent.key]
-            transfer = Transfer(torrent, directory, state)
-            parameters = torrent.parameters(directory.data, transfer.locations)
+            locations = directory.locations(torrent, state.content)
+            parameters = torrent.parameters(directory.data, locations)
             parameters.piece_priorities = [0] * torrent.piece_count
             parameters.have_pieces = list(known)
             flags = int(parameters.flags) & ~int(_UNSCHEDULED) | int(_UNDISCOVERED)
             parameters.flags = flags
-            try:
-                handle = await trio.to_thread.run_sync(self._session.add_torrent, parameters)
-            except RuntimeError as error:
-                raise PeerError(f"torrent: {error}") from error
-            transfer.handle = handle
+            handle = await self._engine.add(parameters)
+            transfer = Transfer(torrent, directory, state, handle)
             self._by_handle[handle] = transfer
             transfer.catch_up()  # alerts that came before the line above had nobody to go to
             self._transfers[torrent.key] = transfer
@@ -296,7 +338,7 @@ class Torrents:
         transfer = self._transfers.pop(key, None)
         if transfer is not None:
             del self._by_handle[transfer.handle]
-            await trio.to_thread.run_sync(self._session.remove_torrent, transfer.handle)
+            await self._engine.remove(transfer.handle)
 
     async def _resume_all(self) -> None:
         for path in sorted(self._directory.glob("*/torrent")):
@@ -314,42 +356,6 @@ class Torrents:
             nothing = HeldState((False,) * torrent.piece_count, content=state.content)
             await self._recheck(torrent, directory, nothing)
 
-    # --- alerts -----------------------------------------------------------------------------------
-    async def _listen_to_alerts(self, read_end: int) -> None:
-        while True:
-            await self._take_alerts(read_end)
-
-    async def _take_alerts(self, read_end: int) -> None:
-        await trio.lowlevel.wait_readable(read_end)
-        with contextlib.suppress(BlockingIOError):
-            os.read(read_end, 1 << 16)
-        for alert in self._session.pop_alerts():
-            self._take(alert)  # alerts die with the next pop_alerts: nothing may await here
-
-    def _take(self, alert: lt.alert) -> None:
-        match alert:
-            case lt.listen_succeeded_alert():
-                self._is_listening = True
-            case lt.listen_failed_alert():
-                self._listen_error = str(alert.error.message())
-                self._is_listening = True
-            case lt.torrent_alert() if alert.handle in self._by_handle:
-                tell(self._by_handle[alert.handle], alert)
-            case _:
-                pass
-
-    async def _wait_for_port(self, read_end: int) -> None:
-        with trio.move_on_after(_LISTEN_SECONDS_MAX):
-            while not self._is_listening:
-                await self._take_alerts(read_end)
-        self.port = int(self._session.listen_port())
-        if not self.port or self._listen_error:
-            raise ConfigError(
-                f"cannot listen on {self._settings.listen}: {self._listen_error or 'no answer'}",
-                hint="stop what uses the port, or set another in [payload] listen",
-            )
-
-    def _close(self) -> None:
-        self._by_handle.clear()
-        self._transfers.clear()
-        del self._session
+    def _hear(self, alert: lt.torrent_alert) -> None:
+        if alert.handle in self._by_handle:
+            tell(self._by_handle[alert.handle], alert)

@@ -1,0 +1,103 @@
+"""One libtorrent session under trio: its settings, its port, and its alerts.
+
+Owns the session and the pipe through which it says that there is news. What alerts mean is for
+whoever hears them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import libtorrent as lt
+import trio
+
+from meshnode.errors import ConfigError, PeerError
+from meshnode.runtime.payloads.torrent_session import TorrentSettings, open_session
+
+_LISTEN_SECONDS_MAX: Final = 10
+
+
+class Engine:
+    """Works while `open` is entered. `port` is 0 before, and where the engine does not listen."""
+
+    def __init__(self, settings: TorrentSettings, hear: Callable[[lt.torrent_alert], None]) -> None:
+        self._settings = settings
+        self._hear = hear
+        self.port = 0
+        self._is_listening = False
+        self._listen_error = ""
+        self.session: lt.session
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Run the session while the block runs; `listen_to_alerts` is for the block to run.
+
+        Raises:
+            ConfigError: the address to listen on is not to be had.
+        """
+        self.session = open_session(self._settings)
+        self._read_end, write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        os.set_blocking(write_end, False)
+        self.session.set_alert_fd(write_end)
+        try:
+            if self._settings.listen is not None:
+                await self._wait_for_port(self._settings.listen)
+            yield
+        finally:
+            self.session.set_alert_fd(-1)  # before the number can name another file
+            os.close(self._read_end)
+            os.close(write_end)
+            with trio.CancelScope(shield=True):  # the engine waits for its own threads
+                await trio.to_thread.run_sync(self._close)
+
+    async def listen_to_alerts(self) -> None:
+        while True:
+            await self._take_alerts()
+
+    async def add(self, parameters: lt.add_torrent_params) -> lt.torrent_handle:
+        """Add a torrent; raises PeerError if the engine refuses it."""
+        try:
+            return await trio.to_thread.run_sync(self.session.add_torrent, parameters)
+        except RuntimeError as error:
+            raise PeerError(f"torrent: {error}") from error
+
+    async def remove(self, handle: lt.torrent_handle) -> None:
+        await trio.to_thread.run_sync(self.session.remove_torrent, handle)
+
+    async def _take_alerts(self) -> None:
+        await trio.lowlevel.wait_readable(self._read_end)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read_end, 1 << 16)
+        for alert in self.session.pop_alerts():
+            self._take(alert)  # alerts die with the next pop_alerts: nothing may await here
+
+    def _take(self, alert: lt.alert) -> None:
+        match alert:
+            case lt.listen_succeeded_alert():
+                self._is_listening = True
+            case lt.listen_failed_alert():
+                self._listen_error = str(alert.error.message())
+                self._is_listening = True
+            case lt.torrent_alert():
+                self._hear(alert)
+            case _:
+                pass
+
+    async def _wait_for_port(self, listen: str) -> None:
+        with trio.move_on_after(_LISTEN_SECONDS_MAX):
+            while not self._is_listening:
+                await self._take_alerts()
+        self.port = int(self.session.listen_port())
+        if not self.port or self._listen_error:
+            raise ConfigError(
+                f"cannot listen on {listen}: {self._listen_error or 'no answer'}",
+                hint="stop what uses the port, or set another in [payload] listen",
+            )
+
+    def _close(self) -> None:
+        del self.session

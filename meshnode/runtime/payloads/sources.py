@@ -1,0 +1,76 @@
+"""The mirrors and peers of one torrent in the engine: their names, bytes and faults."""
+
+from __future__ import annotations
+
+import libtorrent as lt
+
+from meshnode.runtime.payloads.account import Account
+from meshnode.runtime.payloads.address_filter import Endpoint, Mirror
+
+
+class Sources:
+    """Invariant: each connection counts under the name of the source that it belongs to."""
+
+    def __init__(self, handle: lt.torrent_handle) -> None:
+        self._handle = handle
+        self._account = Account()
+        self._names: dict[Endpoint, str] = {}
+        self._named: set[str] = set()
+        self._attached: set[str] = set()
+        self._failed: set[str] = set()
+        self._banned: set[str] = set()
+
+    def is_attached(self, url: str) -> bool:
+        """Say whether a mirror was added and not dropped; a banned one stays."""
+        return url in self._attached
+
+    def add_mirror(self, mirror: Mirror) -> None:
+        name = f"mirror {mirror.url}"
+        self._attached.add(mirror.url)
+        self._named.add(name)
+        self._names |= dict.fromkeys(mirror.endpoints, name)
+        self._handle.add_url_seed(mirror.url)
+
+    def add_peer(self, peer: Endpoint) -> None:
+        self._named.add(self._name(peer))
+        self._handle.connect_peer(peer)
+
+    def drop_mirrors(self) -> None:
+        self._attached.clear()
+        for url in self._handle.url_seeds():
+            self._handle.remove_url_seed(url)
+
+    def note_ban(self, endpoint: Endpoint) -> None:
+        self._banned.add(self._name(endpoint))
+
+    def note_fault(self, url: str) -> None:
+        self._failed.add(f"mirror {url}")
+
+    @property
+    def is_betrayed(self) -> bool:
+        """True when every source that was named was banned, and nobody else is connected."""
+        return bool(self._banned) and self._named <= self._banned and not self._peers()
+
+    def sent_bytes(self) -> dict[str, int]:
+        """Read the engine's counters: what each source has sent so far."""
+        self._account.sample(
+            (self._name(peer.ip), peer.local_endpoint(), peer.total_download)
+            for peer in self._handle.get_peer_info()
+        )
+        return self._account.totals()
+
+    def describe(self) -> str:
+        """Name the sources and what is known against each."""
+        said = []
+        for source in sorted(self._named | self._banned):
+            failed = "answered with an error" if source in self._failed else "sends nothing"
+            said.append(f"{source}: {'sent corrupt bytes' if source in self._banned else failed}")
+        return "; ".join(said) or "no source is known"
+
+    def _name(self, endpoint: Endpoint) -> str:
+        address, port = endpoint
+        shown = f"[{address}]" if ":" in address else address
+        return self._names.get(endpoint, f"peer {shown}:{port}")
+
+    def _peers(self) -> list[lt.peer_info]:
+        return [peer for peer in self._handle.get_peer_info() if self._name(peer.ip)]
