@@ -26,6 +26,7 @@ FORK_BYTES_MAX: Final = 2 * SIGNED_ROOT_BYTES_MAX + 64  # two signed roots in on
 PURGE_BYTES_MAX: Final = 64 << 10  # a longer purge is signed as several
 NOTICE_BYTES_MAX: Final = PURGE_BYTES_MAX + 64  # a signed purge or root, and whose it is
 SEEDS_BYTES_MAX: Final = 128 << 10  # every list in it full
+SEED_FILE_BYTES_MAX: Final = 2 << 20  # a seed list and some hundred roots of usual length
 
 # --- Static mirrors -------------------------------------------------------------------------------
 STATIC_CATALOGUES_MAX: Final = 4096
@@ -61,6 +62,8 @@ SEED_PEERS_MAX: Final = 64
 SEED_CATALOGUES_MAX: Final = 256
 SEED_MIRRORS_MAX: Final = 32
 SEED_ADDRESS_BYTES_MAX: Final = 256  # of one multiaddr
+SITE_BYTES_MAX: Final = 64 << 10  # what a domain says of its catalogues
+SITE_CATALOGUES_MAX: Final = 256  # that one domain names
 LIVE_SEGMENTS_MAX: Final = 65_536  # of one catalogue; those of the greatest rank find no room
 BRANCHES_MAX: Final = 4  # of one log; a fifth is refused until a root closes one
 

@@ -50,6 +50,7 @@ from meshnode.core.roots import (
     decode_root,
     encode_root,
 )
+from meshnode.core.seed_files import SeedFile, decode_seed_file, encode_seed_file
 from meshnode.core.seeds import SeedCatalogue, Seeds, decode_seeds, encode_seeds
 from meshnode.core.signed import Signature, Signed, decode_signed, encode_signed
 from meshnode.core.snapshots import Snapshot, decode_snapshot, encode_snapshot
@@ -84,6 +85,7 @@ __all__ = [
     "Root",
     "RootKey",
     "SeedCatalogue",
+    "SeedFile",
     "Seeds",
     "SegmentAdded",
     "SegmentRemoved",
@@ -102,6 +104,7 @@ __all__ = [
     "decode_notice",
     "decode_purge",
     "decode_root",
+    "decode_seed_file",
     "decode_seeds",
     "decode_signed",
     "decode_signed_head",
@@ -114,6 +117,7 @@ __all__ = [
     "encode_notice",
     "encode_purge",
     "encode_root",
+    "encode_seed_file",
     "encode_seeds",
     "encode_signed",
     "encode_snapshot",

@@ -133,6 +133,8 @@ _EDITS: list[_Edit] = [
     ("purge-of-nothing", "purge-of-an-object", (6,), [], "R-37", "nothing named", False),
     ("purge-of-one-twice", "purge", (6,), [digest("segment 1")] * 2, "R-37", "twice", False),
     ("seeds-that-expire-first", "seeds", (5,), 0, "R-38", "before issued", False),
+    ("seed-file-without-roots", "seed-file", (2,), [], "R-90", "no root", True),
+    ("seed-file-with-a-bare-list", "seed-file", (3,), b"\x80", "R-90", "not in signed", True),
     ("seeds-with-a-peer-twice", "seeds", (6,), [b"\x04"] * 2, "R-38", "one peer twice", False),
     ("statement-that-expires-first", "statement-load", (7,), 0, "R-40", "before issued", False),
     ("statement-with-a-float-as-body", "statement-load", (8,), b"\xf9\0\0", "R-42", "0.0", False),

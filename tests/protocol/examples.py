@@ -210,6 +210,12 @@ SEEDS: Record = [
     [[CATALOGUE, "Ville d'Exemple"]],
     ["https://static.example/log/"],
 ]
+SEED_FILE: Record = [
+    "seed-file",
+    1,
+    [signed("root", ROOT, ROOT_KEY)],
+    signed("seeds", encode(SEEDS), WRITER),
+]
 FILES: list[Record] = [
     ["ortho/2026/17.tif", 30_000_000, digest("17.tif"), digest("root of 17.tif")],
     ["ortho/readme.txt", 0, digest("empty"), None],
@@ -272,6 +278,7 @@ def records() -> dict[str, tuple[str, Record]]:
         "notice-of-a-root": ("notice", notice(signed("root", ROOT, ROOT_KEY))),
         "notice-of-a-purge": ("notice", notice(signed("purge", encode(PURGE), ROOT_KEY))),
         "seeds": ("seeds", SEEDS),
+        "seed-file": ("seed-file", SEED_FILE),
         "file-list": ("file-list", FILE_LIST),
         "file-list-of-a-foreign-torrent": ("file-list", FOREIGN_FILE_LIST),
         "payload-identity": ("payload-identity", IDENTITY),

@@ -19,6 +19,7 @@ from meshnode.core.records import (
     decode_notice,
     decode_purge,
     decode_root,
+    decode_seed_file,
     decode_seeds,
     decode_signed,
     decode_snapshot,
@@ -30,6 +31,7 @@ from meshnode.core.records import (
     encode_notice,
     encode_purge,
     encode_root,
+    encode_seed_file,
     encode_seeds,
     encode_signed,
     encode_snapshot,
@@ -65,6 +67,7 @@ CODECS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "purge": (decode_purge, encode_purge),
     "notice": (decode_notice, encode_notice),
     "seeds": (decode_seeds, encode_seeds),
+    "seed-file": (decode_seed_file, encode_seed_file),
     "statement": (decode_statement, encode_statement),
 }
 ENTRY_RULES = (
