@@ -71,6 +71,11 @@ class NetworkSettings(_Section):
         description="Inbound connections from one IPv4 address, or from one IPv6 /64; raise it if "
         "more peers than that share an address.",
     )
+    ask_domains: bool = Field(
+        default=True,
+        description="Ask the web sites of followed institutions once a day whether they name their "
+        "catalogues.",
+    )
 
 
 class PayloadSettings(_Section):

@@ -21,6 +21,7 @@ from meshnode.cli import (
     deny,
     get,
     inventory,
+    join,
     key,
     log,
     mirror,
@@ -32,6 +33,7 @@ from meshnode.cli import (
     replace,
     root,
     search,
+    seeds,
     show,
     snapshot,
     static,
@@ -53,6 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for commands in (
+    join.app,
     peer.app,
     catalogue.follows,
     publish.app,
@@ -86,6 +89,7 @@ app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
 app.add_typer(static.app, name="static", rich_help_panel="Peer")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 app.add_typer(deny.app, name="deny", rich_help_panel="Peer")
+app.add_typer(seeds.app, name="seeds", rich_help_panel="Catalogues")
 
 
 @app.command(rich_help_panel="Start here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from meshnode.cli.access import reach
 from meshnode.cli.amend import ToOption, say, write
 from meshnode.cli.passphrase import NoPassphraseOption, PassphraseFileOption, chosen
-from meshnode.cli.standing import notes
+from meshnode.cli.standing import notes, titled
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -126,7 +127,7 @@ def list_(home: HomeOption, as_json: JsonOption = False) -> None:
         print_json([{**catalogue, "name": names.get(str(catalogue["id"]))} for catalogue in known])
         return
     for found in known:
-        out.print(Text(str(found["title"] or "(its root is not here yet)"), style="bold"))
+        out.print(Text(titled(found, "(its root is not here yet)"), style="bold"))
         keys = (
             f", keys here under the name {names[name]}"
             if (name := str(found["id"])) in names
@@ -138,6 +139,47 @@ def list_(home: HomeOption, as_json: JsonOption = False) -> None:
     if not known:
         out.print("none yet")
         err.print('next: meshnode follow CATALOGUE, or meshnode catalogue create NAME --title "…"')
+
+
+@app.command("well-known")
+def well_known(
+    home: HomeOption,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CATALOGUE]...", help="Ids or names; without any, the catalogues made here."
+        ),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Write it into this file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the file by which a web site vouches for catalogues.
+
+    It goes to /.well-known/meshnode.json of the site that the root names as its domain, over HTTPS.
+    A site and a root that name each other are one institution's: `join`, `status` and `catalogue
+    list` say so. Name all catalogues of the domain in one file.
+
+    Examples:
+
+      meshnode catalogue well-known
+
+      meshnode catalogue well-known yukon --to /srv/www/.well-known/meshnode.json
+    """
+    from meshnode.core.domains import site_text
+    from meshnode.core.identifiers import parse_catalogue
+    from meshnode.runtime.files import write_durably
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.maintainer.institutions import all_of
+
+    named = names or [institution.name for institution in all_of(Home(home))]
+    if not named:
+        raise UsageError("no catalogue was made here", hint="name one by its id")
+    text = site_text([parse_catalogue(identifier(home, name)) for name in dict.fromkeys(named)])
+    if to is None:
+        sys.stdout.write(text)
+        return
+    write_durably(to, text.encode())
+    print_json({"file": str(to)}) if as_json else out.print(f"written to {to}")
 
 
 @follows.command(rich_help_panel="Catalogues")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meshnode import config as configuration
 from meshnode.cli.access import reach
-from meshnode.cli.standing import print_notes
+from meshnode.cli.standing import print_notes, titled
 from meshnode.cli.terminal import (
     ENV_HOME,
     HomeOption,
@@ -28,6 +28,9 @@ from meshnode.cli.terminal import (
     size_text,
 )
 from meshnode.control import Control, Message
+
+if TYPE_CHECKING:
+    from meshnode.core.identifiers import PeerId
 
 TURNED_AWAY_SHOWN_MIN = 100  # fewer are failures such as there are everywhere
 
@@ -58,29 +61,13 @@ def init(
 
       meshnode init --home /srv/mesh --seed /dns4/seed.example.org/tcp/4001/p2p/12D3KooW…
     """
-    from meshnode.core.identifiers import peer_id
-    from meshnode.core.signing import public_key
-    from meshnode.runtime.files import write_durably
-    from meshnode.runtime.home import Home
-    from meshnode.runtime.keys import load_or_create_key
-
-    layout = Home(home)
-    layout.make()
-    settings = configuration.load(layout.config)
-    network = settings.network.model_copy(
-        update={key: tuple(value) for key, value in (("seeds", seed), ("listen", listen)) if value}
-    )
-    changed = configuration.parse(
-        configuration.to_toml(settings.model_copy(update={"network": network})), "the options"
-    )
-    if not layout.config.exists() or changed != settings:
-        write_durably(layout.config, configuration.to_toml(changed).encode())
-    peer = peer_id(public_key(load_or_create_key(layout.identity)))
+    peer = make_home(home, seed, listen)
+    file = home / configuration.FILE_NAME
     if as_json:
-        print_json({"home": str(home), "peer": peer, "config": str(layout.config)})
+        print_json({"home": str(home), "peer": peer, "config": str(file)})
         return
-    out.print(f"data directory  {home}\npeer id         {peer}\nconfiguration   {layout.config}")
-    out.print(f"\nnext: [bold]meshnode run{_option(home)}[/]")
+    out.print(f"data directory  {home}\npeer id         {peer}\nconfiguration   {file}")
+    out.print(f"\nnext: [bold]meshnode run{home_option(home)}[/]")
 
 
 @app.command(rich_help_panel="Peer")
@@ -153,6 +140,39 @@ def peers(home: HomeOption, as_json: JsonOption = False) -> None:
     run_async(show)
 
 
+def make_home(home: Path, seed: list[str] | None = None, listen: list[str] | None = None) -> PeerId:
+    """Make a data directory, or complete one; return the id of its peer.
+
+    Raises:
+        StorageError: it is somebody else's, or cannot be written.
+        ConfigError: its settings, or these, are none.
+    """
+    from meshnode.core.identifiers import peer_id
+    from meshnode.core.signing import public_key
+    from meshnode.runtime.files import write_durably
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.keys import load_or_create_key
+
+    layout = Home(home)
+    layout.make()
+    settings = configuration.load(layout.config)
+    network = settings.network.model_copy(
+        update={key: tuple(value) for key, value in (("seeds", seed), ("listen", listen)) if value}
+    )
+    changed = configuration.parse(
+        configuration.to_toml(settings.model_copy(update={"network": network})), "the options"
+    )
+    if not layout.config.exists() or changed != settings:
+        write_durably(layout.config, configuration.to_toml(changed).encode())
+    return peer_id(public_key(load_or_create_key(layout.identity)))
+
+
+def home_option(home: Path) -> str:
+    """Return what names this directory on a command line; nothing if it is the usual one."""
+    is_known = home == default_home() or str(home) == os.environ.get(ENV_HOME)
+    return "" if is_known else f" --home {home}"
+
+
 async def _watch(control: Control, *, as_json: bool) -> None:
     async for message in control.follow("watch"):
         if "event" in message and as_json:
@@ -174,6 +194,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         f"{counted(status['connections'], 'peer')} connected,"
         f" {status['backlog']} objects and segments to go, {size_text(status['free_bytes'])} free"
     )
+    for seeds in status["seed_lists"]:
+        _print_seed_notes(seeds)
     if status["read_only"]:
         print_labelled("read-only:", status["read_only"], "red bold", out)
     for denied in status["denied"]:
@@ -192,6 +214,18 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         print_labelled("refused", text, "yellow", out)
 
 
+def _print_seed_notes(seeds: Message) -> None:
+    """Print what is wrong with a seed list, or with what its sources say."""
+    name = seeds["title"] or short(seeds["catalogue"])
+    if seeds["expired"]:
+        text = f"{name}: its list of first contacts ended: meshnode seeds refresh"
+        print_labelled("expired", text, "yellow", out)
+    for source in seeds["sources"]:
+        if source["disagrees"]:
+            text = f"{name}: at {source['url']}, {source['reason']}"
+            print_labelled("possible eclipse", text, "red bold", out)
+
+
 def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
     logs = ", ".join(
         f"{log['label']} {log['seq']}"
@@ -199,7 +233,7 @@ def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
         + (f", its snapshot LIES since {since}" if (since := log["snapshot_lies_since"]) else "")
         for log in catalogue["logs"]
     )
-    title = catalogue["title"] or "(its root is not here yet)"
+    title = titled(catalogue, "(its root is not here yet)")
     counts = (catalogue["items"], catalogue["segments"], catalogue["payloads"])
     return (short(catalogue["id"]), title, *counts, logs)
 
@@ -241,12 +275,6 @@ def _print_connections(connected: list[Message]) -> None:
             for peer in connected
         ),
     )
-
-
-def _option(home: Path) -> str:
-    """Return what names this directory on a command line; nothing if it is the usual one."""
-    is_known = home == default_home() or str(home) == os.environ.get(ENV_HOME)
-    return "" if is_known else f" --home {home}"
 
 
 def _time(unix: int) -> str:

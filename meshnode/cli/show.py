@@ -15,6 +15,7 @@ from meshnode.cli.collection import title_in
 from meshnode.cli.naming import ReleaseName, release_name, releases_named
 from meshnode.cli.release import print_release, version_line
 from meshnode.cli.search import CataloguesOption, CollectionOption, found_by, query_of
+from meshnode.cli.standing import titled
 from meshnode.cli.terminal import HomeOption, JsonOption, out, print_fields, print_json, run_async
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
@@ -125,7 +126,7 @@ def _print_item(each: Message) -> None:
         collection="\n".join(
             filter(None, (each["collection"], title_in(each["collection_titles"])))
         ),
-        catalogue=f"{each['title']}\n{each['catalogue']}",
+        catalogue=f"{titled(each, '')}\n{each['catalogue']}",
         signed_by=f"{each['writer']}, clock {each['clock']}",
         segment=each["segment"],
     )

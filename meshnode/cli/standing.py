@@ -27,6 +27,9 @@ def notes(catalogue: Message) -> Iterator[tuple[str, str]]:
             f"{which} was signed {number} times, differently: none of them counts; ask the"
             " maintainers",
         )
+    if catalogue["domain"]["binding"] == "contradicted":
+        name = catalogue["domain"]["name"]
+        yield "CONTRADICTED", f"the site of {name} names other catalogues, and not this one"
     if number := catalogue["excess_segments"]:
         yield "too many segments", f"{number} are not shown until others are gone"
     for each in catalogue["conflicts"]:
@@ -35,6 +38,12 @@ def notes(catalogue: Message) -> Iterator[tuple[str, str]]:
             f"release {each['version']} of {each['collection']} is contradicted by another:"
             f" meshnode versions {each['collection']}",
         )
+
+
+def titled(catalogue: Message, otherwise: str) -> str:
+    """Return the catalogue's title, with the institution's domain if its root names one."""
+    title, domain = catalogue["title"] or otherwise, catalogue["domain"]
+    return f"{title} ({domain['name']}: {domain['binding']})" if domain["name"] else str(title)
 
 
 def print_notes(catalogue: Message) -> None:
@@ -47,7 +56,9 @@ def overdue_line(catalogues: Sequence[Message]) -> str:
     """Return one line about the catalogues that a search reached."""
     if len(catalogues) > 1:
         number = len(catalogues)
-        return f"{number} catalogues may be out of date: meshnode status says why"
+        contradicted = any(each["domain"]["binding"] == "contradicted" for each in catalogues)
+        doubt = " or are contradicted by their domain" if contradicted else ""
+        return f"{number} catalogues may be out of date{doubt}: meshnode status says why"
     [catalogue] = catalogues
     name = catalogue["title"] or short(catalogue["id"])
     said = [
@@ -59,6 +70,8 @@ def overdue_line(catalogues: Sequence[Message]) -> str:
         )
         if since is not None
     ]
+    if catalogue["domain"]["binding"] == "contradicted":
+        said.append(f"contradicted by {catalogue['domain']['name']}")
     return f"{name}: {', '.join(said)} (meshnode status)"
 
 

@@ -30,6 +30,9 @@ class Home:
         self.index = root / "index.db"
         self.payloads = root / "payloads"
         self.sources = root / "sources.db"
+        self.seeds = root / "seeds"
+        self.domains = root / "domains.json"
+        self.contacts = root / "peers.json"
         self.control = root / "control.sock"
 
     def staging(self, catalogue: CatalogueId) -> Path:

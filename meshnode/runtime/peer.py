@@ -13,6 +13,8 @@ from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.runtime.home import Home
 from meshnode.runtime.index.index import Index
+from meshnode.runtime.joining.domain_book import DomainBook
+from meshnode.runtime.joining.first_contacts import FirstContacts
 from meshnode.runtime.journal import Journal
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
@@ -30,6 +32,8 @@ class Peer:
     node: Node
     store: Store
     index: Index
+    contacts: FirstContacts
+    domains: DomainBook
     journal: Journal
     tickets: Tickets
     tell: Callable[[ev.Event], Awaitable[None]]

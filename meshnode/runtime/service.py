@@ -23,6 +23,7 @@ from meshnode.control import Message
 from meshnode.core.identifiers import peer_id
 from meshnode.core.node import Node
 from meshnode.core.signing import public_key
+from meshnode.core.trust import RootChain
 from meshnode.runtime import operator, snapshots
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
@@ -30,9 +31,14 @@ from meshnode.runtime.effects import Effects, Offline
 from meshnode.runtime.home import Home, HomeLock
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
+from meshnode.runtime.joining.contact_addresses import address_texts
+from meshnode.runtime.joining.domain_book import DomainBook
+from meshnode.runtime.joining.first_contacts import FirstContacts
+from meshnode.runtime.joining.seed_store import SeedStore
 from meshnode.runtime.journal import Journal
 from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.logs import configure_logs
+from meshnode.runtime.operator.joining import relearn
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.pump import Pump
 from meshnode.runtime.segments.checker import SegmentChecker
@@ -124,13 +130,17 @@ async def _start(
     journal, tickets = Journal(), Tickets()
     pump = Pump(node, store.commit, lambda effect: effects.start(effect), journal.observe)
     identity = load_or_create_key(home.identity)
+    contacts = FirstContacts(await trio.to_thread.run_sync(SeedStore, home.seeds))
+    domains = DomainBook(home.domains)
     network = None
     if online:
         # Here, since libp2p takes longer to import than a command works offline.
         from meshnode.runtime.network.network import build_network
 
         secret = identity.private_bytes_raw()
-        network = build_network(home, config, secret, node, store, index, pump.tell)
+        network = build_network(
+            home, config, secret, node, store, index, pump.tell, partial(_pinned, contacts)
+        )
     indexing = Indexing(index, checker, store, pump.tell)
     effects = Effects(
         network or Offline(), indexing, tickets, pump.tell, partial(snapshots.read, store)
@@ -141,6 +151,8 @@ async def _start(
         node,
         store,
         index,
+        contacts,
+        domains,
         journal,
         tickets,
         pump.tell,
@@ -153,7 +165,34 @@ async def _start(
         await network.start(nursery, random.Random())  # noqa: S311 - jitter
     nursery.start_soon(effects.run)
     await nursery.start(pump.run, replace(restored, indexed=indexed))
+    if online:
+        _ask_the_web(peer, config, nursery)
     return peer, effects
+
+
+def _pinned(contacts: FirstContacts) -> list[str]:
+    """Return the first contacts of the seed lists that are in force."""
+    unix = unix_now()
+    return [
+        address
+        for seeds in contacts.lists
+        if not seeds.is_expired(unix)
+        for address in address_texts(seeds.seeds)
+    ]
+
+
+def _ask_the_web(peer: Peer, config: Config, nursery: trio.Nursery) -> None:
+    """Keep seed lists and what sites say of catalogues up to date."""
+
+    def followed() -> list[RootChain]:
+        held = (peer.node.catalogues[name] for name in peer.node.followed())
+        return [catalogue.chain for catalogue in held if catalogue.chain is not None]
+
+    rng = random.Random()  # noqa: S311 - jitter
+    nursery.start_soon(peer.contacts.run, partial(relearn, peer), rng)
+    if config.network.ask_domains:
+        allow_local = config.payload.allow_local_addresses
+        nursery.start_soon(partial(peer.domains.run, followed, rng, allow_local=allow_local))
 
 
 def _control_server(peer: Peer) -> ControlServer:

@@ -268,6 +268,7 @@ def test_a_writer_who_is_overdue_is_said_to_be_silent_or_this_peer_to_be_cut_off
         "rivals": [],
         "excess_segments": 0,
         "conflicts": [],
+        "domain": {"name": "towns.example", "binding": "seen"},
     }
     [(label, text)] = notes(frozen | {"stale_since": None})
     assert label == "possibly frozen"
@@ -275,7 +276,9 @@ def test_a_writer_who_is_overdue_is_said_to_be_silent_or_this_peer_to_be_cut_off
     both = frozen | {"stale_since": 1_600_000_000}
     line = "Towns: stale since 2020-09-13, possibly frozen since 2023-11-14 (meshnode status)"
     assert overdue_line([both]) == line
-    assert overdue_line([both, both]).startswith("2 catalogues may be out of date")
+    assert overdue_line([both, both]).startswith("2 catalogues may be out of date:")
+    denied = both | {"domain": {"name": "towns.example", "binding": "contradicted"}}
+    assert "are contradicted by their domain" in overdue_line([both, denied])
 
 
 def follow(who: CommandLine, ceremony: Ceremony, version: Version) -> None:

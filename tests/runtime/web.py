@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,8 +127,8 @@ def _json(value: object) -> Answer:
 
 
 @contextmanager
-def serving(web: Web) -> Iterator[str]:
-    """Serve on a free port; give the URL without a slash at its end."""
+def serving(web: Web, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve on a free port; give the URL without a slash at its end. With `tls` over HTTPS."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -158,10 +159,13 @@ def serving(web: Web) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        web.url = f"http://127.0.0.1:{server.server_port}"
+        host = "https://localhost" if tls else "http://127.0.0.1"
+        web.url = f"{host}:{server.server_port}"
         yield web.url
     finally:
         server.shutdown()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -12,12 +12,14 @@ from meshnode.config import OFF, Config
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
+from meshnode.core.peer_book import PeerBook
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.network.arrivals import Arrivals
 from meshnode.runtime.network.discovery import discover
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
+from meshnode.runtime.network.outreach import Outreach
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
@@ -34,12 +36,14 @@ class Network:
     requests: Requests
     arrivals: Arrivals
     torrents: Torrents
+    outreach: Outreach
     discovers: bool
 
     async def start(self, nursery: trio.Nursery, rng: random.Random) -> None:
         """Start the adapters; they listen when this returns."""
         await nursery.start(self.mesh.run)
         await nursery.start(self.torrents.run)
+        nursery.start_soon(self.outreach.run)
         if self.discovers:
             nursery.start_soon(discover, self.mesh, self.requests, rng)
 
@@ -60,11 +64,19 @@ class Network:
 
 
 def build_network(
-    home: Home, config: Config, identity: bytes, node: Node, store: Store, index: Index, tell: Tell
+    home: Home,
+    config: Config,
+    identity: bytes,
+    node: Node,
+    store: Store,
+    index: Index,
+    tell: Tell,
+    pinned: Callable[[], Sequence[str]],
 ) -> Network:
     """Connect the adapters that reach other machines to the node and the store.
 
-    `identity` is the peer's Ed25519 seed of 32 bytes.
+    `identity` is the peer's Ed25519 seed of 32 bytes; `pinned` gives the addresses of the signed
+    seed lists in force.
 
     Raises:
         ConfigError, UsageError: an address in the settings is none.
@@ -115,4 +127,5 @@ def build_network(
     )
     mesh = Mesh(meeting, identity, judge, tell, serving.serve)
     requests = Requests(mesh.open_stream, store, mesh.addresses)
-    return Network(mesh, requests, arrivals, torrents, config.network.discover)
+    outreach = Outreach(mesh, PeerBook(random.Random()), pinned)  # noqa: S311 - jitter
+    return Network(mesh, requests, arrivals, torrents, outreach, config.network.discover)

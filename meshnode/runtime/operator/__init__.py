@@ -18,6 +18,7 @@ from meshnode.runtime.operator import (
     collections,
     denying,
     history,
+    joining,
     mirroring,
     payload_listing,
     payloads,
@@ -44,6 +45,7 @@ ACTIONS: dict[str, Action] = {
     **history.ACTIONS,
     **denying.ACTIONS,
     **mirroring.ACTIONS,
+    **joining.ACTIONS,
     **watching.ACTIONS,
 }
 

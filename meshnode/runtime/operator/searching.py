@@ -11,12 +11,14 @@ import trio
 from pydantic import Field
 
 from meshnode.control import Message
+from meshnode.core.domains import Binding
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.errors import UsageError
 from meshnode.runtime.index.search import Found, Query, parse_interval
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.operator.collections import document_of, followed, title_of
+from meshnode.runtime.operator.joining import domain_said
 from meshnode.runtime.operator.standing import currency
 from meshnode.runtime.peer import Peer
 
@@ -113,15 +115,19 @@ def _titled(peer: Peer, catalogues: Sequence[CatalogueId]) -> dict[str, list[str
 
 
 def _overdue(peer: Peer, query: Query) -> list[dict[str, Any]]:
-    """Return what is stale, possibly frozen or forked of the catalogues that a query reaches."""
+    """Return what is stale, possibly frozen, forked or contradicted by its domain of the catalogues
+    that a query reaches.
+    """
     found = []
     for held in peer.node.catalogues.values():
         if held.chain is None or not held.followed:
             continue
         if query.catalogues and held.id not in query.catalogues:
             continue
-        said = currency(held)
-        if said["rivals"] or said["freshness"] != [Freshness.CURRENT.value]:
+        said = {**currency(held), "domain": domain_said(peer, held)}
+        is_contradicted = said["domain"]["binding"] == Binding.CONTRADICTED.value
+        is_current = said["freshness"] == [Freshness.CURRENT.value]
+        if said["rivals"] or is_contradicted or not is_current:
             found.append({"id": catalogue_text(held.id), "title": title_of(held), **said})
     return found
 
@@ -153,6 +159,7 @@ def _said_of(peer: Peer, found: Found, titles: dict[str, str]) -> dict[str, Any]
     return {
         "catalogue": catalogue_text(found.catalogue),
         "title": title_of(catalogue),
+        "domain": domain_said(peer, catalogue),
         "collection": found.collection,
         "collection_titles": titles,
         "id": found.id,

@@ -21,6 +21,7 @@ from meshnode.core.snapshot_checks import lying_since
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
 from meshnode.runtime.operator.collections import title_of
+from meshnode.runtime.operator.joining import domain_said, said_of
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
 
@@ -132,9 +133,14 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "backlog": node.replica.backlog,
         "free_bytes": peer.store.free_bytes(),
         "catalogues": [
-            {**_catalogue(held, items.get(held.id, 0)), "conflicts": contradicted}
+            {
+                **_catalogue(held, items.get(held.id, 0)),
+                "domain": domain_said(peer, held),
+                "conflicts": contradicted,
+            }
             for held, contradicted in zip(followed, conflicts, strict=True)
         ],
+        "seed_lists": [said_of(peer, seeds) for seeds in peer.contacts.lists],
         "denied": [catalogue_text(name) for name in node.denials.suspended],
         "refused": [
             {

@@ -1,0 +1,1 @@
+"""First contact: seed lists from the web, and the domains that vouch for catalogues."""
