@@ -57,13 +57,17 @@ class Victims:
         await self.publish_and_find()
         self._memory_bytes = _resident_bytes(self.reader)
 
+    def count_published(self, number: int) -> None:
+        """Note that so many items more must be found from now on."""
+        self._published += number
+
     async def publish_and_find(self) -> None:
         """Publish an item, and wait until the reader finds it and all before."""
         number = next(self._numbers)
         items = self.folder / f"{number}.ndjson"
         write_items(items, town(f"honest {number}"))
         await self.pair.publisher.command("publish", str(items))
-        self._published += 1
+        self.count_published(1)
         await self.pair.synchronised()
         found = await self.reader.command("search", "--count")
         assert found["count"] == self._published
@@ -77,6 +81,7 @@ class Victims:
         honest = (await self.pair.publisher.control.ask("status"))["peer"]
         assert honest in [peer["peer"] for peer in said["peers"]]
         assert not [blame for blame in said["blames"] if blame["peer"] == honest]
+        assert (await self.pair.publisher.control.ask("peers"))["blames"] == []
         if blamed is not None:
             assert blamed in [blame["peer"] for blame in said["blames"]]
 

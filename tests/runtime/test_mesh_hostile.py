@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost, IMuxedStream
+from libp2p.abc import IHost, IMuxedStream, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.net_stream import NetStream
@@ -25,6 +26,7 @@ from meshnode.runtime.network.containment import STREAMS_PER_PEER_MAX
 from meshnode.runtime.network.gossipsub import HEADS_TOPIC
 from meshnode.runtime.network.inbound import HANDSHAKES_PER_NETWORK_MAX
 from meshnode.runtime.network.mesh import SYNC_PROTOCOL
+from meshnode.runtime.network.rpcs import read_rpcs
 from meshnode.runtime.network.streams import Stream
 from tests.runtime.meshes import Peer
 
@@ -185,6 +187,31 @@ async def test_a_peer_that_sends_what_nobody_reads_is_disconnected(nursery: trio
                     yamux_stream.send_window = 1 << 20
                     await yamux_stream.write(bytes(1 << 20))
             await victim.until(ev.PeerDisconnected(PeerId(str(host.get_id()))))
+        await host.close()
+
+
+async def test_a_message_that_is_wanted_often_is_sent_once(nursery: trio.Nursery) -> None:
+    """Otherwise an RPC of a thousand wishes for one message earns a thousand messages."""
+    victim = Peer("victim")
+    await victim.start(nursery)
+    host = new_host(key_pair=create_new_key_pair(b"h" * 32))
+    sent: list[rpc_pb2.Message] = []
+
+    async def listen(stream: INetStream) -> None:
+        async for rpc in read_rpcs(stream):
+            sent.extend(rpc.publish)
+
+    host.set_stream_handler(GOSSIP, listen)
+    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+        await victim.mesh.publish(b"wanted")
+        name = hashlib.sha256(b"wanted").digest()
+        wish = rpc_pb2.ControlIWant(messageIDs=[name] * 1_000)
+        wishes = rpc_pb2.RPC(control=rpc_pb2.ControlMessage(iwant=[wish]))
+        await send_rpc(host, victim, wishes.SerializeToString())
+        with trio.fail_after(20):
+            while not sent:  # noqa: ASYNC110 - the library sets no event
+                await trio.sleep(0.05)
+        assert [message.data for message in sent] == [b"wanted"]
         await host.close()
 
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,7 @@ from libp2p.pubsub.validators import signature_validator
 from meshnode.core.events import Topic, Verdict
 from meshnode.core.limits import ANNOUNCEMENT_BYTES_MAX, NOTICE_BYTES_MAX
 from meshnode.runtime.network.budget import Budgets
+from meshnode.runtime.network.rpcs import RPC_BYTES_MAX, RpcError, parts_of, read_rpcs
 
 HEADS_TOPIC: Final = Topic.HEADS.value
 TOPICS: Final = tuple(topic.value for topic in Topic)
@@ -37,9 +39,10 @@ MESSAGE_BYTES_MAX: Final = {
     Topic.HEADS.value: ANNOUNCEMENT_BYTES_MAX,
     Topic.STATEMENTS.value: NOTICE_BYTES_MAX,
 }
-RPC_BYTES_MAX: Final = 1_000_000  # py-libp2p loses larger ones silently
 MESSAGES_PER_SECOND: Final = 20.0  # of one forwarder; a mesh of 10,000 peers sees one a second
 MESSAGES_BURST: Final = 200.0  # what a peer forwards at once after a partition heals
+PARTS_PER_SECOND: Final = 500.0  # of its RPCs; an honest peer sends some ten a heartbeat
+PARTS_BURST: Final = 10_000.0  # beyond that it is disconnected
 QUEUED_RPCS_MAX: Final = 1024  # for one peer; at the library's 32 a burst is lost
 TOLD_AT_ONCE_MAX: Final = 256  # messages waiting for the node; more are dropped, sync repairs it
 REJECTED_WEIGHT: Final = 1.0
@@ -96,15 +99,29 @@ class Gossip(Pubsub):
         self._heard = heard
         self._telling = 0
         self._budgets: Budgets[ID] = Budgets(MESSAGES_PER_SECOND, MESSAGES_BURST)
+        self._floods: Budgets[ID] = Budgets(PARTS_PER_SECOND, PARTS_BURST)
 
     async def stream_handler(self, stream: INetStream) -> None:
-        """Read a peer's gossip; one that sends what is no gossip is disconnected."""
+        """Read a peer's gossip; one that sends what is no gossip, or a flood, is disconnected."""
+        peer = stream.muxed_conn.peer_id
         try:
-            await super().stream_handler(stream)
+            async with aclosing(read_rpcs(stream)) as rpcs:
+                async for rpc in rpcs:
+                    await self._take(peer, rpc)
         except Exception as error:
-            peer = stream.muxed_conn.peer_id
             _log.info("malformed gossip", peer=str(peer), reason=repr(error))
             await self.host.disconnect(peer)
+
+    async def _take(self, peer: ID, rpc: rpc_pb2.RPC) -> None:
+        """See to one RPC. In turn, so that a peer that is faster than we are has to wait."""
+        if not self._floods.spend(peer, 1 + parts_of(rpc), trio.current_time()):
+            raise RpcError("more gossip than a peer may send")
+        for message in rpc.publish:
+            await self.push_msg(peer, message)
+        for subscription in rpc.subscriptions:
+            self.handle_subscription(peer, subscription)
+        if rpc.HasField("control"):
+            await self._router.handle_rpc(rpc_pb2.RPC(control=rpc.control), peer)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         try:
@@ -198,10 +215,18 @@ class Router(GossipSub):
         assert self.scorer is not None
         self.scorer_of_peers = self.scorer
         self.mcache = _MessagesById(self.mcache.window_size, self.mcache.history_size)
+        self._wishes: Budgets[ID] = Budgets(MESSAGES_PER_SECOND, MESSAGES_BURST)
 
     async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
         await super().publish(msg_forwarder, pubsub_msg)
         self.recent_message_deliveries.clear()  # only adaptive gossip would ever shorten it
+
+    async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
+        """Send each message that is wanted and here once, however often it is named."""
+        wanted = [name for name in dict.fromkeys(iwant_msg.messageIDs) if name in self.mcache.msgs]
+        if wanted and self._wishes.spend(sender_peer_id, len(wanted), trio.current_time()):
+            wish = rpc_pb2.ControlIWant(messageIDs=wanted)
+            await super().handle_iwant(wish, sender_peer_id)
 
     async def _emit_control_msgs(
         self,
