@@ -71,7 +71,10 @@ class Catalogue:
     stamps: dict[Digest, int] = field(default_factory=dict)  # entry that erases -> when it came
 
     def log(self, writer: Kid) -> Log:
-        return self.logs.setdefault(writer, Log())
+        log = self.logs.get(writer)
+        if log is None:  # not by setdefault: this is asked at each step, and a log is many objects
+            log = self.logs[writer] = Log()
+        return log
 
     @property
     def disputed(self) -> dict[Kid, int]:

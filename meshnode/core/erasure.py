@@ -61,10 +61,12 @@ class Erasures:
                 done.pop(rank, None)
                 self._next_due = 0
 
+    def is_due(self, now_unix: int) -> bool:
+        """Say whether anything may be due; what is not costs one comparison."""
+        return now_unix >= self._next_due
+
     def start(self, now_unix: int) -> Iterator[Erase]:
         """Yield what is due."""
-        if now_unix < self._next_due:
-            return
         self._next_due = _NEVER
         for catalogue in self.catalogues.values():
             done = self._done.setdefault(catalogue.id, {})
@@ -107,9 +109,10 @@ class Erasures:
 
 
 def _may_hold_withdrawn(catalogue: Catalogue, name: Digest) -> bool:
-    if not any(digest == name for _, digest in catalogue.contents.segments):
+    contents = catalogue.contents
+    if not contents.erasing or not any(digest == name for _, digest in contents.segments):
         return False
-    entries = catalogue.contents.erasing.values()
+    entries = contents.erasing.values()
     withdrawals = (entry for entry in entries if isinstance(entry, ItemsRemoved))
     return any(name in _outdated(catalogue, entry) for entry in withdrawals)
 

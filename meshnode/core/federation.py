@@ -49,7 +49,7 @@ class Federation:
         return self.catalogues.setdefault(name, Catalogue(name))
 
     def followed(self) -> tuple[CatalogueId, ...]:
-        return tuple(c.id for c in self.catalogues.values() if c.followed)
+        return tuple([c.id for c in self.catalogues.values() if c.followed])
 
     def denies(self, catalogue: CatalogueId) -> bool:
         """Say whether nothing of a catalogue is told to anybody."""
@@ -101,7 +101,8 @@ class Federation:
 
     def ask(self, now: Now) -> Iterator[ev.Effect]:
         """Yield what is due by now."""
-        yield from self.erased(self.erasures.start(now.unix))
+        if self.erasures.is_due(now.unix):
+            yield from self.erased(self.erasures.start(now.unix))
         peers = self.peers.asked()
         yield from self.sync.start(peers, self.followed(), self._log, now.monotonic)
         yield from self.replica.start(peers, now.monotonic)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check, LogId, Verdict
 from meshnode.core.forks import decode_fork, is_fork
 from meshnode.core.heads import (
+    REMEMBERED_HEADS,
     AnnouncedHead,
     Announcement,
     Head,
@@ -86,7 +88,7 @@ class Gate:
         return offered
 
     def authenticate(self, signed: Signed) -> SignedHead | Refusal:
-        return self.read(encode_signed(signed))
+        return self.read(_envelope(signed))
 
     def judge(self, raw: bytes, now_unix: int) -> Refusal | None:
         """Say whether an announcement or a notice may be forwarded: None if so."""
@@ -167,6 +169,9 @@ class Gate:
         self._authentic[name] = None
         if len(self._authentic) > REMEMBERED_MAX:
             del self._authentic[next(iter(self._authentic))]
+
+
+_envelope = lru_cache(REMEMBERED_HEADS)(encode_signed)  # of heads: announced by many peers
 
 
 def is_due(head: Head, now_unix: int) -> bool:

@@ -17,16 +17,20 @@ class Peers:
 
     connected: dict[PeerId, None] = field(default_factory=dict)
     faults: dict[PeerId, int] = field(default_factory=dict)
+    _asked: tuple[PeerId, ...] | None = None  # as they were last asked for, until that changes
 
     def joined(self, peer: PeerId) -> None:
         self.connected[peer] = None
+        self._asked = None
 
     def left(self, peer: PeerId) -> None:
         self.connected.pop(peer, None)
+        self._asked = None
 
     def blame(self, peer: PeerId, check: Check, reason: str) -> Blame:
         """Count a peer's fault; return what tells of it."""
         count = self.faults.pop(peer, 0) + 1
+        self._asked = None
         self.faults[peer] = count  # last in order: the oldest offender is forgotten first
         if len(self.faults) > REMEMBERED_MAX:
             del self.faults[next(iter(self.faults))]
@@ -34,6 +38,7 @@ class Peers:
 
     def asked(self) -> tuple[PeerId, ...]:
         """Return the peers worth asking."""
-        if not self.faults:
-            return tuple(self.connected)
-        return tuple(p for p in self.connected if self.faults.get(p, 0) < FAULTS_MAX)
+        if self._asked is None:
+            faults = self.faults
+            self._asked = tuple([p for p in self.connected if faults.get(p, 0) < FAULTS_MAX])
+        return self._asked

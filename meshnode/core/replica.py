@@ -174,7 +174,7 @@ class Replica:
             self._abandon_unwanted(digest)
 
     def start(self, peers: Sequence[PeerId], now: float) -> Iterator[ev.Effect]:
-        for digest, peer in self.fetches.start(peers, now):
+        for digest, peer in self.fetches.start(peers, now) if self.fetches.wanted else ():
             size_bytes = self._awaited[digest].sizes[0]
             yield ev.FetchObject(peer, digest, size_bytes, self.fetches.attempt(digest))
         while self._to_index and len(self._indexing) < INDEXING_AT_ONCE_MAX:

@@ -140,10 +140,10 @@ class Sync:
             self._next_poll = now + POLL_SECONDS * self.rng.uniform(0.75, 1.25)
             if peers:
                 yield from self.ask_heads(self.rng.choice(peers), followed)
-        for catalogue, peer in self.roots.start(peers, now):
+        for catalogue, peer in self.roots.start(peers, now) if self.roots.wanted else ():
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
             yield ev.AskRoots(peer, catalogue, after, attempt)
-        for log, peer in self.logs.start(peers, now):
+        for log, peer in self.logs.start(peers, now) if self.logs.wanted else ():
             yield self._ask_log(peer, log, held(log))
 
     def _ask_log(self, peer: PeerId, log: LogId, held: Log) -> ev.Effect:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 from meshnode.core.events import (
@@ -40,7 +41,9 @@ _NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     Beginning: ("ref",),
     DenyListChanged: ("ticket", "name", "raw", "erase"),
 }
-_known_fields: dict[type, tuple[str, ...]] = {}  # bounded by the number of types in `events`
+# How the ids of a type are written, and what reads their values.
+Form = tuple[str, Callable[[object], tuple[object, ...]]]
+_known_forms: dict[type, Form] = {}  # bounded by the number of types in `events`
 
 
 def kind(item: Event | Effect) -> str:
@@ -50,7 +53,8 @@ def kind(item: Event | Effect) -> str:
 
 def ids(item: Event | Effect) -> str:
     """Return the fields as `name=value`, separated by spaces."""
-    return " ".join([f"{name}={_text(getattr(item, name))}" for name in _fields_of(type(item))])
+    form, values = _form_of(type(item))
+    return form % tuple(map(_text, values(item)))
 
 
 def line(item: Event | Effect) -> str:
@@ -58,18 +62,23 @@ def line(item: Event | Effect) -> str:
     return f"{type(item).__name__} {ids(item)}".rstrip()
 
 
-def _fields_of(shape: type) -> tuple[str, ...]:
-    names = _known_fields.get(shape)
-    if names is None:
+def _form_of(shape: type) -> Form:
+    form = _known_forms.get(shape)
+    if form is None:
         assert is_dataclass(shape), f"{shape.__name__} has no place in a trace"
         names = _NAMING_FIELDS.get(shape) or tuple(field.name for field in fields(shape))
-        _known_fields[shape] = names
-    return names
+        form = " ".join(f"{name}=%s" for name in names), _reader(names)
+        _known_forms[shape] = form
+    return form
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[object], tuple[object, ...]]:
+    read = attrgetter(*names)  # of one name it returns no tuple
+    return read if len(names) > 1 else lambda value: (read(value),)
 
 
 def _text(value: object) -> str:
-    write = _WRITERS.get(type(value))
-    if write is not None:
+    if write := _WRITERS.get(type(value)):
         return write(value)
     if isinstance(value, Enum):
         return _quoted(str(value.value))
@@ -77,8 +86,8 @@ def _text(value: object) -> str:
 
 
 def _record(value: object) -> str:
-    parts = (_text(getattr(value, name)) for name in _fields_of(type(value)))
-    return f"({','.join((type(value).__name__, *parts))})"
+    _, values = _form_of(type(value))
+    return f"({','.join((type(value).__name__, *map(_text, values(value))))})"
 
 
 def _bytes(value: bytes) -> str:

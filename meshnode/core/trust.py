@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.heads import Head
@@ -23,6 +24,9 @@ from meshnode.core.succession import succession_fault, takes_committed
 from meshnode.errors import PeerError
 
 RIVALS_MAX = 2  # of one kind that follow one root: two void each other, and a third changes nothing
+
+
+REMEMBERED_CHAINS = 64  # first roots that are not checked twice: at most 1 MiB of bytes
 
 
 class UntrustedError(PeerError):
@@ -65,6 +69,7 @@ class RootChain:
     _keys: dict[Kid, PublicKey]  # of the writers of every root held
 
     @staticmethod
+    @lru_cache(REMEMBERED_CHAINS)
     def begin(raw: bytes, check_signature: Verify = verify) -> RootChain:
         """Start a chain with a signed first root.
 
@@ -93,6 +98,9 @@ class RootChain:
             MalformedRecordError: not a signed root or purge.
             UntrustedError: a root that may not follow the one it names; too few signatures.
         """
+        raws = [raw for raw in raws if not self._has_read(raw)]
+        if not raws:
+            return self
         roots = {root.digest: root for root in self.held}
         purges = {purge.digest: purge for purge in self.purges}
         given = [(raw, decode_signed(raw, PURGE_BYTES_MAX)) for raw in raws]
@@ -189,6 +197,11 @@ class RootChain:
         if not check_signature(key, signed.signatures[0].signature, message):
             return "the signature does not hold"
         return None
+
+    def _has_read(self, raw: bytes) -> bool:
+        """Say whether these very bytes are held, which were checked when they came."""
+        roots = any(root.raw == raw for root in self.held)
+        return roots or any(purge.raw == raw for purge in self.purges)
 
     def _new_root(
         self,
