@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stac_pydantic import Item
 
+from meshnode.runtime.segments import validation
 from meshnode.runtime.segments.ordinary import is_ordinary
 from meshnode.runtime.segments.projection import BrokenItemError, project
 from meshnode.runtime.segments.shapes import BrokenShapeError, shapes_of
@@ -173,6 +174,20 @@ PATHS = [
     *(f"properties.{name}" for name in ("datetime", "start_datetime", "created", "title", "gsd")),
     *(f"properties.{name}" for name in ("license", "platform", "instruments", "providers")),
 ]
+COMMON = [
+    *(f"{part}.{name}" for part in ("properties", "assets.image") for name in validation.COMMON),
+    *("assets.image.href", "assets.image.alternate", "links.0.href", "links.0.rel", "collection"),
+    *("stac_extensions", "properties.providers.0.url", "properties.providers.0.roles"),
+]
+TELLING = st.sampled_from(
+    [
+        *("javascript:alert(1)", "file:/etc/passwd", "a b", "100%", "é%20", "self", "collection"),
+        *("2020-02-30T00:00:00Z", "2020-01-01T24:00:00Z", "2020-01-01T00:00:00+00:00", "CC BY"),
+        *({"a": {"href": " javascript :x"}}, ["host"], ["owner"], 0, -1, True),
+        *([{"name": "A", "url": "vbscript:x"}], [{"name": "A", "roles": None}], "1.5", None),
+        *(["https://example.org/a", "https://example.org/a"], ["a", 1]),
+    ]
+)
 
 
 @given(st.sampled_from(PATHS), JSON | st.just(...))
@@ -187,6 +202,25 @@ def test_what_is_ordinary_is_good_to_stac_pydantic(path, member):
         return
     if can_be_shown(value) and is_ordinary(value):
         Item.model_validate(value)
+
+
+@given(st.sampled_from([*PATHS, *COMMON]), TELLING | JSON | st.just(...))
+@example("assets.image.alternate", {"a": {"href": "file:x"}})
+@example("links.0.rel", "self")
+@example("links.0.rel", "parent")
+@example("properties.updated", "2020-01-01T24:00:00Z")
+@example("assets.image.gsd", "1.5")
+@example("assets.image.title", None)
+@example("properties.providers", [{"name": "A", "roles": ["owner"]}])
+def test_an_ordinary_item_gets_the_verdict_of_the_long_way(path, member):
+    try:
+        value = changed(path, member)
+    except (KeyError, IndexError, TypeError):  # a member of what is not there
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "is_ordinary", lambda value: False)
+        wanted = check_item(value, COLLECTION)
+    assert check_item(value, COLLECTION) == wanted
 
 
 def can_be_shown(value: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from meshnode.core.entries import ItemName
 from meshnode.core.identifiers import Digest, sha256
+from meshnode.runtime.collector import seldom_collected
 from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer.difference import Difference, Standing
 from meshnode.runtime.maintainer.makers import Maker, Makers
@@ -126,7 +127,7 @@ class Batch:
         Raises:
             StorageError: the disk refused a segment.
         """
-        with Makers(self.directory, self.schemas) as makers:
+        with seldom_collected(), Makers(self.directory, self.schemas) as makers:
             for item in items:
                 self._number += 1
                 self._take(item, makers)

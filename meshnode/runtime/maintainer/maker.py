@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from meshnode.errors import StorageError, UsageError
+from meshnode.runtime.collector import seldom_collected
 from meshnode.runtime.frames import read_frame, write_frame
 from meshnode.runtime.segments.extension_schemas import ExtensionSchemas
 from meshnode.runtime.segments.making import Made, Making
@@ -58,5 +59,5 @@ def _answer(made: Made) -> list[Any]:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):  # the process that asked is gone
+    with suppress(BrokenPipeError), seldom_collected():  # the process that asked is gone
         main(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None)

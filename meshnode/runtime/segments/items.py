@@ -188,12 +188,12 @@ def _read_rows(file: Any, path: Path) -> Iterator[ItemText | RefusedItem]:  # no
             + ", ".join(schema.names)[:200],
         )
     is_segment = {"item", "clock"} <= set(schema.names)
-    number = 0
+    file_name, number = path.name, 0
     columns = ["item"] if is_segment else None
     for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
         for name, text in _texts(batch, is_segment=is_segment):
             number += 1
-            where = f"{path.name} row {number}"
+            where = f"{file_name} row {number}"
             if isinstance(text, UnfitRowError):
                 yield RefusedItem(where, text.item_id, str(text))
             elif text is None:

@@ -111,8 +111,8 @@ def _checked(
     measure: Measure,
 ) -> Checked:
     is_broken = isinstance(shape, BrokenShapeError)
-    structure = () if is_ordinary(value) and not is_broken else _structure(value)
-    if reasons := list(structure) or list(_core(value)):
+    is_sound = is_ordinary(value) and not is_broken
+    if not is_sound and (reasons := list(_structure(value)) or list(_core(value))):
         return Checked(_refused(reasons))
     if is_broken:
         return Checked(_refused([f"its geometry is broken: {shape}"]))
@@ -172,7 +172,7 @@ def _core(value: dict[str, Any]) -> Iterator[str]:
 def _common(members: dict[str, Any], where: str) -> Iterator[str]:
     """Check the common metadata of the properties or of one asset."""
     for name, member in members.items():
-        rule = _COMMON.get(name)
+        rule = COMMON.get(name)
         if rule is not None and not rule[0](member):
             yield f"{where}.{name} is not {rule[1]}"
 
@@ -298,7 +298,7 @@ def _is_providers(value: object) -> bool:
 
 
 _Rule = tuple[Callable[[Any], bool], str]
-_COMMON: Final[dict[str, _Rule]] = {
+COMMON: Final[dict[str, _Rule]] = {
     "title": (_is_text, "text"),
     "description": (_is_text, "text"),
     "platform": (_is_text, "text"),
