@@ -56,8 +56,7 @@ async def require_assets(
 async def publish(session: Session, offer: Offer) -> Message:
     """Sign and submit the payload's entry, unless all of it is said already."""
     from meshnode.runtime.maintainer.binding import bind as bound_to
-    from meshnode.runtime.maintainer.binding import encoded
-    from meshnode.runtime.maintainer.publishing import payload_draft
+    from meshnode.runtime.maintainer.binding import encoded, payload_draft
     from meshnode.runtime.maintainer.staging import stage
 
     state, described = await session.state(), offer.described

@@ -118,6 +118,11 @@ class Contents:
         return (rank[1], entry) if self._live.have_room(rank) else None
 
     @property
+    def live_segment_count(self) -> int:
+        """How many segments count."""
+        return self._live.count
+
+    @property
     def excess_segments(self) -> int:
         """How many segments are live and find no room (L-93)."""
         return self._live.excess

@@ -19,6 +19,11 @@ class LiveSegments:
     _ranked: list[tuple[Rank, SegmentName]] = field(default_factory=list)
 
     @property
+    def count(self) -> int:
+        """How many count."""
+        return min(len(self._ranked), LIVE_SEGMENTS_MAX)
+
+    @property
     def excess(self) -> int:
         """How many are live and do not count."""
         return max(0, len(self._ranked) - LIVE_SEGMENTS_MAX)

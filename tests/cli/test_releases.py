@@ -12,7 +12,8 @@ from meshnode.control import Control
 from meshnode.core.entries import ReleaseAdded
 from meshnode.core.identifiers import Digest
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer.publishing import Draft, Publisher, payload_draft
+from meshnode.runtime.maintainer.binding import payload_draft
+from meshnode.runtime.maintainer.publishing import Draft, Publisher
 from meshnode.runtime.maintainer.staging import stage, stage_collection, staged_in
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.service import offline

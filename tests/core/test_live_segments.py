@@ -94,7 +94,8 @@ def test_l_93_a_segment_without_room_counts_once_another_is_gone() -> None:
         contents.apply(WRITERS[0], entry, sha256(encode_entry(entry)))
     last = ("ortho", sha256(content(f"s{ROOM}")))
     assert (contents.live_segment(last), contents.excess_segments) == (None, 1)
+    assert contents.live_segment_count == ROOM
     gone = removed(0, 9)
     contents.apply(WRITERS[0], gone, sha256(encode_entry(gone)))
     assert contents.live_segment(last) is not None
-    assert contents.excess_segments == 0
+    assert (contents.excess_segments, contents.live_segment_count) == (0, ROOM)

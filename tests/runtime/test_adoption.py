@@ -10,7 +10,7 @@ import pytest
 from meshnode.core.entries import PayloadAdded, encode_entry
 from meshnode.core.filelist import decode_file_list
 from meshnode.errors import UsageError
-from meshnode.runtime.maintainer.publishing import payload_draft
+from meshnode.runtime.maintainer.binding import payload_draft
 from meshnode.runtime.payloads.adoption import adopt
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.payloads.torrent_check import check_torrent, claim_of

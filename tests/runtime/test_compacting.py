@@ -71,7 +71,7 @@ def version(item_id: str, number: int) -> dict[str, Any]:
 
 
 async def segments(publisher: Publisher) -> int:
-    return len((await publisher.state())["segments"])
+    return len((await publisher.own_segments())["segments"])
 
 
 async def test_many_segments_become_one_and_nobody_notices(home: Home, tmp_path: Path, monkeypatch):
@@ -109,13 +109,13 @@ async def test_a_segment_that_comes_out_as_it_was_stays_and_the_beaten_ones_go(
         await publish(publisher, tmp_path, version("a", 0))
         await publish(publisher, tmp_path, version("b", 0))
         await compact(home, publisher)
-        [whole] = (await publisher.state())["segments"]
+        [whole] = (await publisher.own_segments())["segments"]
         await publish(publisher, tmp_path, version("c", 0))
         collection = version("a", 0)["collection"]
         await withdraw(publisher, collection, "c")
         [rewrite] = await compact(home, publisher)
         assert rewrite.plan.dropped == 1
-        assert (await publisher.state())["segments"] == [whole]
+        assert (await publisher.own_segments())["segments"] == [whole]
         assert [item_id for item_id, *_ in rows(peer)] == ["a", "b"]
 
 

@@ -17,8 +17,8 @@ from meshnode.control import Control
 from meshnode.core.entries import ReleaseAdded
 from meshnode.demo.mirror import serve_directory
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer.binding import Bound, bind, encoded
-from meshnode.runtime.maintainer.publishing import Draft, payload_draft
+from meshnode.runtime.maintainer.binding import Bound, bind, encoded, payload_draft
+from meshnode.runtime.maintainer.publishing import Draft
 from meshnode.runtime.maintainer.staging import stage, staged_in
 from meshnode.runtime.payloads.adoption import adopt
 from meshnode.runtime.payloads.delivery import deliver

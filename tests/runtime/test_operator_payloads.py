@@ -14,7 +14,7 @@ from meshnode.core.entries import ReleaseAdded, encode_entry
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer.publishing import payload_draft
+from meshnode.runtime.maintainer.binding import payload_draft
 from meshnode.runtime.maintainer.staging import stage
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.service import running

@@ -22,7 +22,7 @@ from meshnode.core.identifiers import Digest, sha256
 from meshnode.core.limits import CLOCK_MAX, ENTRY_BYTES_MAX, ITEM_IDS_MAX
 from meshnode.errors import UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer import publishing
+from meshnode.runtime.maintainer import room
 from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.difference import Difference, Standing
 from meshnode.runtime.maintainer.drafts import parse_reason, withdrawals
@@ -168,7 +168,7 @@ def test_a_reason_that_does_not_exist_is_refused_with_those_that_do():
 async def test_more_drafts_than_a_head_may_have_become_several_heads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(publishing, "HEAD_ENTRIES_MAX", 2)
+    monkeypatch.setattr(room, "HEAD_ENTRIES_MAX", 2)
     home = made_home(tmp_path / "home")
     institution, publisher = publisher_of(home)
     async with offline(home.root):

@@ -22,7 +22,7 @@ from meshnode.core.heads import Head, decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.maintainer import publishing
+from meshnode.runtime.maintainer import room
 from meshnode.runtime.maintainer.institutions import writer_of
 from meshnode.runtime.maintainer.publishing import Publisher
 from meshnode.runtime.maintainer.staging import stage
@@ -220,7 +220,7 @@ async def test_l_93_a_segment_that_would_find_no_room_is_not_signed(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     institution, publisher = publisher_of(home)
-    monkeypatch.setattr(publishing, "LIVE_SEGMENTS_MAX", 1)
+    monkeypatch.setattr(room, "LIVE_SEGMENTS_MAX", 1)
     async with offline(home.root):
         await follow(home, institution)
         await publish(publisher, tmp_path, "one")

@@ -1,4 +1,4 @@
-"""Which asset of which item a payload's file is: said once with the payload, or changed later.
+"""A payload's entry, and which asset of which item its file is: said with it, or changed later.
 
 A binding changes the file list alone, neither the payload's key nor a byte of items or files
 (protocol/06-payloads.md, P-2). Many items may share a file, and a payload.
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from meshnode.core.entries import ObjectRef, PayloadAdded
+from meshnode.core.entries import InfoHash, ObjectRef, PayloadAdded
 from meshnode.core.filelist import FileList, encode_file_list
 from meshnode.core.identifiers import sha256
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.maintainer.publishing import Draft
+from meshnode.runtime.payloads.creation import PayloadFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,24 @@ def encoded(files: FileList) -> bytes:
         return encode_file_list(files)
     except PeerError as error:
         raise UsageError(f"these bindings cannot be published: {error}") from error
+
+
+def payload_draft(
+    described: PayloadFiles, collection: str, mirrors: Sequence[str], risk: int
+) -> Draft:
+    """Return the entry of a payload; its file list and torrent are staged beside it."""
+    return lambda clock: PayloadAdded(
+        clock=clock,
+        collection=collection,
+        key=described.key,
+        files=ObjectRef(sha256(described.file_list), len(described.file_list)),
+        size_bytes=described.files.size_bytes,
+        piece_size_bytes=described.piece_size_bytes,
+        infohash=InfoHash(described.infohash_v2, described.infohash_v1),
+        torrent=ObjectRef(sha256(described.torrent), len(described.torrent)),
+        mirrors=tuple(mirrors),
+        risk=risk,
+    )
 
 
 def rebound_draft(entry: PayloadAdded, file_list: bytes, mirrors: Sequence[str]) -> Draft:

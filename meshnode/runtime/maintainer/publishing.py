@@ -19,23 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.control import Control, Message
 from meshnode.core.authoring import LogState, extend
-from meshnode.core.entries import (
-    Entry,
-    InfoHash,
-    ObjectRef,
-    PayloadAdded,
-    SegmentAdded,
-    SegmentRemoved,
-    encode_entry,
-)
+from meshnode.core.entries import Entry
 from meshnode.core.heads import SnapshotRef, decode_signed_head
-from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text, sha256
-from meshnode.core.limits import (
-    CLOCK_MAX,
-    HEAD_ENTRIES_MAX,
-    HEAD_ENTRY_BYTES_MAX,
-    LIVE_SEGMENTS_MAX,
-)
+from meshnode.core.identifiers import CatalogueId, Digest, catalogue_text
+from meshnode.core.limits import CLOCK_MAX
 from meshnode.core.merkle import Frontier
 from meshnode.core.signing import sign
 from meshnode.errors import StorageError, UsageError
@@ -43,8 +30,8 @@ from meshnode.runtime.clock import unix_now
 from meshnode.runtime.files import sync_directory, write_durably
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer.institutions import Institution, writer_of
-from meshnode.runtime.maintainer.signing_record import recall, remember
-from meshnode.runtime.payloads.creation import PayloadFiles
+from meshnode.runtime.maintainer.room import heads_of, require_room, segments_in
+from meshnode.runtime.maintainer.signing_record import remember, require_own
 
 _WHEN_REFUSED = (
     "publish again: the same bytes are submitted first. If no peer ever takes them (another head "
@@ -116,34 +103,14 @@ class Publisher:
         Raises:
             UsageError: that is so, and the operator has not said that it is right.
         """
-        directory, writer = self._institution.directory, writer_of(self._key)
-        record = recall(directory, writer)
-        held = decode_signed_head(bytes.fromhex(state["head"])).name if state["head"] else None
-        seq = held.seq if held else 0
-        if seq < record.seq:
-            raise UsageError(
-                f"head {record.seq} of the log was signed in this data directory, which holds "
-                f"{f'heads up to {seq}' if seq else 'none'} now",
-                hint="let it meet a peer that holds the log (meshnode run), and try again. If none "
-                "does, another key has to go on: meshnode writer close --help",
-            )
-        if held is None:
-            return
-        if not record.is_original and not answered and not (offline or restored):
-            raise UsageError(
-                "this data directory is not the one that signed last (a restored backup, or a "
-                "copy), and no peer can be asked for newer heads",
-                hint="let it meet a peer first (meshnode run); or --offline, if you know that no "
-                "other copy of the key has signed since",
-            )
-        if held != record.head and not restored and not (offline and not record.is_original):
-            raise UsageError(
-                f"the log has heads {min(record.seq + 1, seq)} to {seq}, which were not signed in "
-                "this data directory: a restored backup, or the key is used elsewhere too",
-                hint="look at them: meshnode log. If they are yours: --restored. If they are not, "
-                "somebody has your key: meshnode writer close --help",
-            )
-        remember(directory, writer, held)
+        require_own(
+            self._institution.directory,
+            writer_of(self._key),
+            decode_signed_head(bytes.fromhex(state["head"])).name if state["head"] else None,
+            answered,
+            offline=offline,
+            restored=restored,
+        )
 
     async def recover(self) -> AsyncGenerator[Message, None]:
         """Submit what an earlier run signed and saw no answer to; then start with clean staging."""
@@ -211,10 +178,11 @@ class Publisher:
         drafts the head only renews the promise: `next_within_s`, within how many seconds the next
         head follows. 0: no promise; None: the one that was made last stays.
         """
-        _require_room(state["segments"], [draft(CLOCK_MAX) for draft in drafts])
+        entries = [draft(CLOCK_MAX) for draft in drafts]  # as long as they can become
+        await self._require_room(entries)
         refused: list[object] = []
-        for part in list(_heads(drafts)) or [[]]:
-            following = self._extend(state, part, staged, next_within_s)
+        for part in heads_of(entries):
+            following = self._extend(state, drafts[part], staged, next_within_s)
             async with aclosing(following) as messages:
                 async for message in messages:
                     if "result" in message:
@@ -223,6 +191,16 @@ class Publisher:
                         yield message
             state, staged = await self.state(), ()
         yield {"result": {"refused": refused}}
+
+    async def _require_room(self, entries: Sequence[Entry]) -> None:
+        if names := segments_in(entries):
+            said = await self._control.ask(
+                "live_segments",
+                catalogue=catalogue_text(self._institution.catalogue),
+                segments=[(collection, digest.hex()) for collection, digest in names],
+            )
+            live = [(name, Digest(bytes.fromhex(digest))) for name, digest in said["live"]]
+            require_room(said["count"], live, entries)
 
     async def _extend(
         self,
@@ -315,62 +293,9 @@ def _log_state(catalogue: CatalogueId, state: Message, key: Ed25519PrivateKey) -
     )
 
 
-def _require_room(live: Sequence[str], entries: Sequence[Entry]) -> None:
-    """Refuse to sign segments that no peer would show, since the catalogue has too many (L-93)."""
-    names = dict.fromkeys(live)
-    for entry in entries:
-        match entry:
-            case SegmentAdded():
-                for replaced in entry.replaces:
-                    names.pop(replaced.hex(), None)
-                names[entry.segment.hex()] = None
-            case SegmentRemoved():
-                names.pop(entry.segment.hex(), None)
-            case _:
-                pass
-    if len(names) > max(LIVE_SEGMENTS_MAX, len(live)):
-        raise UsageError(
-            f"the catalogue would have {len(names)} live segments; {LIVE_SEGMENTS_MAX} count",
-            hint="rewrite yours as few: meshnode compact",
-        )
-
-
 def _next_by(log: LogState, issued: int, within_s: int | None) -> int | None:
     """Return when the next head is promised, in unix seconds; None: no promise."""
     if within_s is not None:
         return issued + within_s if within_s else None
     promised = log.head.head.next_by if log.head else None
     return promised if promised is not None and promised > issued else None
-
-
-def _heads(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
-    """Divide drafts into parts that each fit under one head."""
-    part: list[Draft] = []
-    size_bytes = 0
-    for draft in drafts:
-        more_bytes = len(encode_entry(draft(CLOCK_MAX)))
-        if len(part) == HEAD_ENTRIES_MAX or size_bytes + more_bytes > HEAD_ENTRY_BYTES_MAX:
-            yield part
-            part, size_bytes = [], 0
-        part.append(draft)
-        size_bytes += more_bytes
-    if part:
-        yield part
-
-
-def payload_draft(
-    described: PayloadFiles, collection: str, mirrors: Sequence[str], risk: int
-) -> Draft:
-    """Return the entry of a payload; its file list and torrent are staged beside it."""
-    return lambda clock: PayloadAdded(
-        clock=clock,
-        collection=collection,
-        key=described.key,
-        files=ObjectRef(sha256(described.file_list), len(described.file_list)),
-        size_bytes=described.files.size_bytes,
-        piece_size_bytes=described.piece_size_bytes,
-        infohash=InfoHash(described.infohash_v2, described.infohash_v1),
-        torrent=ObjectRef(sha256(described.torrent), len(described.torrent)),
-        mirrors=tuple(mirrors),
-        risk=risk,
-    )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from meshnode.core.events import HeadName
 from meshnode.core.identifiers import Digest, Kid
-from meshnode.errors import StorageError
+from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.files import write_durably
 
 NAME = "signed.json"
@@ -62,3 +62,53 @@ def recall(directory: Path, writer: Kid) -> SigningRecord:
             f"{path} is damaged: {error}",
             hint="remove it; the next publish then asks whether the heads of the log are yours",
         ) from error
+
+
+def require_own(
+    directory: Path,
+    writer: Kid,
+    held: HeadName | None,
+    answered: int,
+    *,
+    offline: bool,
+    restored: bool,
+) -> None:
+    """Refuse to sign after heads that this data directory may not know, or never signed.
+
+    Args:
+        directory: where the writer's key lies.
+        writer: who is about to sign.
+        held: the log's newest head, after catching up and recovering.
+        answered: how many peers were asked for newer heads.
+        offline: the operator knows that no other copy of the key has signed since.
+        restored: the operator knows that the heads from elsewhere are his own.
+
+    Raises:
+        UsageError: that is so, and the operator has not said that it is right.
+    """
+    record = recall(directory, writer)
+    seq = held.seq if held else 0
+    if seq < record.seq:
+        raise UsageError(
+            f"head {record.seq} of the log was signed in this data directory, which holds "
+            f"{f'heads up to {seq}' if seq else 'none'} now",
+            hint="let it meet a peer that holds the log (meshnode run), and try again. If none "
+            "does, another key has to go on: meshnode writer close --help",
+        )
+    if held is None:
+        return
+    if not record.is_original and not answered and not (offline or restored):
+        raise UsageError(
+            "this data directory is not the one that signed last (a restored backup, or a "
+            "copy), and no peer can be asked for newer heads",
+            hint="let it meet a peer first (meshnode run); or --offline, if you know that no "
+            "other copy of the key has signed since",
+        )
+    if held != record.head and not restored and not (offline and not record.is_original):
+        raise UsageError(
+            f"the log has heads {min(record.seq + 1, seq)} to {seq}, which were not signed in "
+            "this data directory: a restored backup, or the key is used elsewhere too",
+            hint="look at them: meshnode log. If they are yours: --restored. If they are not, "
+            "somebody has your key: meshnode writer close --help",
+        )
+    remember(directory, writer, held)

@@ -36,6 +36,13 @@ class Log(Arguments):
     writer: Hex
 
 
+class Segments(Arguments):
+    """Segments of a followed catalogue, by collection and digest."""
+
+    catalogue: Catalogue
+    segments: tuple[tuple[str, HexDigest], ...]
+
+
 class Snapshot(Log):
     """A snapshot of the log; `keep` stores it as an object."""
 
@@ -80,10 +87,18 @@ async def log(peer: Peer, arguments: Log) -> AsyncGenerator[Message, None]:
             "collections": {
                 name: ref.digest.hex() for name, (_, ref) in contents.collections.items()
             },
-            "segments": [
-                name[1].hex() for name in contents.segments if contents.live_segment(name)
-            ],
-            "payloads": [key.hex() for _, key in contents.live_payloads()],
+        }
+    }
+
+
+async def live_segments(peer: Peer, arguments: Segments) -> AsyncGenerator[Message, None]:
+    """Return how many segments of a catalogue count, and which of the named ones do."""
+    contents = _followed(peer, arguments).contents
+    live = [name for name in arguments.segments if contents.live_segment(name)]
+    yield {
+        "result": {
+            "count": contents.live_segment_count,
+            "live": [(collection, digest.hex()) for collection, digest in live],
         }
     }
 
@@ -192,7 +207,7 @@ async def submit(peer: Peer, arguments: Submit) -> AsyncGenerator[Message, None]
     yield {"result": {"refused": [_refusal(peer, key) for key in waiting if _refusal(peer, key)]}}
 
 
-def _followed(peer: Peer, arguments: Log) -> HeldCatalogue:
+def _followed(peer: Peer, arguments: Log | Segments) -> HeldCatalogue:
     catalogue = peer.node.catalogues.get(arguments.catalogue)
     if catalogue is None or catalogue.chain is None or not catalogue.followed:
         raise UsageError("this peer does not follow the catalogue", hint="meshnode follow …")
@@ -244,6 +259,7 @@ def _sha256_of(path: Path) -> bytes:
 ACTIONS: dict[str, Action] = {
     "log": (Log, log),
     "holding": (Holding, holding),
+    "live_segments": (Segments, live_segments),
     "own_segments": (Log, own_segments),
     "snapshot": (Snapshot, snapshot),
     "submit": (Submit, submit),
