@@ -22,7 +22,7 @@ from meshnode.cli.terminal import (
     print_labelled,
     run_async,
 )
-from meshnode.control import Message
+from meshnode.control import Control, Message
 from meshnode.errors import UsageError
 
 app = typer.Typer(
@@ -235,6 +235,22 @@ def identifier(home: Path, text: str) -> str:
         if institution.name == text:
             return catalogue_text(institution.catalogue)
     return catalogue_text(parse_catalogue(text))
+
+
+async def only_followed(control: Control) -> str:
+    """Return the id of the one catalogue that this peer follows.
+
+    Raises:
+        UsageError: it follows none, or several.
+    """
+    found = (await control.ask("status"))["catalogues"]
+    if len(found) != 1:
+        how_many = f"follows {len(found)} catalogues" if found else "follows no catalogue"
+        raise UsageError(
+            f"this peer {how_many}: name the one you mean",
+            hint="meshnode catalogue list shows those that it follows",
+        )
+    return str(found[0]["id"])
 
 
 def _read_root(path: Path) -> str:

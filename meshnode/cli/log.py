@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.access import reach
-from meshnode.cli.catalogue import CatalogueArgument, identifier
+from meshnode.cli.catalogue import CatalogueArgument, identifier, only_followed
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -34,7 +34,10 @@ app = typer.Typer()
 @app.command(rich_help_panel="Catalogues")
 def log(
     home: HomeOption,
-    catalogue: CatalogueArgument,
+    catalogue: Annotated[
+        str | None,
+        typer.Argument(help="Catalogue id, or name of one made here; needed if several are known."),
+    ] = None,
     collection: Annotated[
         str | None, typer.Option(help="Only what changed this collection.")
     ] = None,
@@ -49,15 +52,16 @@ def log(
 
     Examples:
 
-      meshnode log yukon
+      meshnode log
 
       meshnode log yukon --collection ca-yt-orthoimagery --json | head -1
     """
-    wanted = {"catalogue": identifier(home, catalogue), "limit": limit}
-    wanted |= {"collection": collection} if collection else {}
+    named = identifier(home, catalogue) if catalogue else None
+    wanted: Message = {"limit": limit} | ({"collection": collection} if collection else {})
 
     async def show() -> None:
         async with reach(home) as control:
+            wanted["catalogue"] = named or await only_followed(control)
             async with aclosing(control.follow("history", **wanted)) as messages:
                 async for message in messages:
                     if step := message.get("event", {}).get("step"):

@@ -178,6 +178,16 @@ def test_the_log_tells_who_signed_when_and_what_it_changed(towns: CommandLine) -
     assert said.out.splitlines()[-1] == "and 2 older: --limit 3 shows them"
 
 
+def test_the_log_needs_no_name_where_one_catalogue_is_followed(towns: CommandLine) -> None:
+    assert towns.call("log").out == towns.call("log", "towns").out
+    another = ("catalogue", "create", "parks", "--title", "Parks", "--no-passphrase")
+    assert towns.call(*another).status == 0
+    said = towns.call("log")
+    assert said.status != 0
+    assert "this peer follows 2 catalogues: name the one you mean" in said.err
+    assert "meshnode catalogue list" in said.err
+
+
 def test_each_step_from_an_item_to_its_institution_is_shown_with_its_check(
     towns: CommandLine,
 ) -> None:
