@@ -126,7 +126,7 @@ class Stranger:
         self.loot = Loot()
         serving = Serving(
             self.loot,
-            lambda _peer, _claimed: (),
+            lambda _asker, _offered: ((), ()),
             lambda _key: None,
             stretches=self.loot.stretches,
         )

@@ -162,7 +162,7 @@ async def _start(
     restored = await trio.to_thread.run_sync(store.restored)
     indexed = await trio.to_thread.run_sync(index.indexed)
     if network is not None:
-        await network.start(nursery, random.Random())  # noqa: S311 - jitter
+        await network.start(nursery)
     nursery.start_soon(effects.run)
     await nursery.start(pump.run, replace(restored, indexed=indexed))
     if online:

@@ -8,6 +8,7 @@ from typing import Any
 
 from meshnode.core import events as ev
 from meshnode.core import trace
+from meshnode.core.domains import read_site, site_text
 from meshnode.core.encoding import MalformedRecordError, decode, encode
 from meshnode.core.entries import decode_entry, encode_entry
 from meshnode.core.filelist import decode_file_list, encode_file_list
@@ -146,6 +147,13 @@ def targets() -> list[Target]:
             (b"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",),
             lambda raw: parse_object(raw.decode(errors="replace")),
             (MeshnodeError,),
+        ),
+        Target(
+            "site",
+            "json",
+            (site_text([follower.institution.catalogue]).encode(),),
+            read_site,
+            malformed,
         ),
         Target("trace", None, (b"reason", "\u2028é\r\n".encode()), take_trace, ()),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 import trio
+from libp2p.crypto.ed25519 import create_new_key_pair
 from pydantic import ValidationError
 
 from meshnode.control import encode_line, read_lines
@@ -19,6 +20,7 @@ from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime import operator
 from meshnode.runtime.home import Home
 from meshnode.runtime.network.frames import ANSWER_BYTES_MAX, read_frame
+from meshnode.runtime.network.peer_records import read_record, seal
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.store import Store
@@ -73,12 +75,14 @@ def framed(*values: object) -> bytes:
     return b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
 
 
+MADE = 1_800_000_000
+RECORD = seal(create_new_key_pair(bytes(32)), "/ip4/9.9.9.9/tcp/4001", MADE)
 QUESTIONS: list[list[Any]] = [
     ["heads", [CATALOGUE, bytes(32)]],
     ["roots", CATALOGUE, 0],
     ["log", CATALOGUE, bytes(16), [1, bytes(32)], [[1, bytes(32)]]],
     ["object", sha256(CONTENT), 3],
-    ["peers", ["/ip4/192.0.2.1/tcp/1"]],
+    ["contacts", [RECORD]],
     ["provider", bytes(32)],
 ]
 HEAD = ev.HeadName(1, Digest(bytes(32)))
@@ -215,6 +219,9 @@ def targets(held: ExitStack) -> list[Target]:
             tuple(msgpack.packb(values[0]) for _, values in REQUESTS),
             lambda raw: take_answer(len(raw).to_bytes(4, "big") + raw),
             (),
+        ),
+        Target(
+            "peer-record", None, (RECORD,), lambda raw: read_record(raw, MADE), (MeshnodeError,)
         ),
         Target("control-lines", None, lines, take_control_lines, (UsageError,)),
         Target(

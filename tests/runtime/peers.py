@@ -113,8 +113,8 @@ class Line:
         return MemoryStream(near)
 
 
-def no_peers(_peer: PeerId, _claimed: tuple[str, ...]) -> tuple[str, ...]:
-    return ()
+def no_peers(_asker: PeerId, _offered: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    return (), ()
 
 
 def no_provider(_key: bytes) -> int | None:
@@ -125,4 +125,4 @@ def connect(nursery: trio.Nursery, shelf: Shelf, folder: Folder) -> Requests:
     """Return requests that reach one answerer with this library."""
     line = Line(nursery)
     line.answerers[ANSWERER] = Serving(shelf, no_peers, no_provider, stretches=shelf.stretches)
-    return Requests(line.open_stream, folder, lambda: ["/ip4/192.0.2.1/tcp/1/p2p/asker"])
+    return Requests(line.open_stream, folder, lambda: [b"record of the asker"])

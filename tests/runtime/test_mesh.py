@@ -18,6 +18,7 @@ from meshnode.core.events import Verdict
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.demo.relay import Relay
 from meshnode.errors import ConfigError, PeerError, UsageError
+from meshnode.runtime.network.contacts import Contacts
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
@@ -230,28 +231,13 @@ async def test_a_seed_tells_one_peer_where_it_can_reach_another(
         await peer.start(nursery)
         await peer.until_connected(seed)
         await seed.until_connected(peer)
-    assert await one.requests.ask_peers(seed.id) == ()
-    assert await two.requests.ask_peers(seed.id) == one.mesh.addresses()
-    assert two.mesh.believes(seed.id, one.mesh.addresses()[0])
-    await two.mesh.dial(one.mesh.addresses()[0])
+    assert one.contacts.told(seed.id, *await one.requests.ask_contacts(seed.id)) == []
+    [record] = two.contacts.told(seed.id, *await two.requests.ask_contacts(seed.id))
+    assert (record.peer, (record.address,)) == (one.id, one.mesh.addresses())
+    await two.mesh.dial(record.address)
     await one.until_connected(two)
     assert {c.peer: c.outbound for c in two.mesh.connections()} == {seed.id: True, one.id: True}
     assert {c.peer: c.outbound for c in one.mesh.connections()} == {seed.id: True, two.id: False}
-
-
-async def test_a_claimed_address_counts_only_at_the_ip_it_came_from(nursery: trio.Nursery) -> None:
-    seed = Peer("seed")
-    await seed.start(nursery)
-    liar, asker = (Peer(name, seed.mesh.addresses()) for name in ("liar", "asker"))
-    await liar.start(nursery)
-    await asker.start(nursery)
-    await seed.until_connected(liar)
-    await seed.until_connected(asker)
-    seed.mesh.exchange(liar.id, (f"/ip4/192.0.2.1/tcp/80/p2p/{liar.id}",))
-    seed.mesh.exchange(liar.id, (f"/ip4/127.0.0.1/tcp/80/p2p/{asker.id}",))
-    assert seed.mesh.exchange(asker.id, ()) == ()
-    seed.mesh.exchange(liar.id, liar.mesh.addresses())
-    assert seed.mesh.exchange(asker.id, ()) == liar.mesh.addresses()
 
 
 async def test_an_object_of_five_megabytes_goes_on_after_a_cut(
@@ -335,8 +321,10 @@ class Asking(Peer):
         path.mkdir(exist_ok=True)
         self.shelf = FileShelf()
         self.folder = Folder(path)
-        self.requests = Requests(self.mesh.open_stream, self.folder, self.mesh.addresses)
-        self.serving = Serving(self.shelf, self.mesh.exchange, no_provider)
+        identity = name.encode().ljust(32)
+        self.contacts = Contacts(identity, self.mesh.addresses, self.mesh.seen_at, random.Random(1))
+        self.requests = Requests(self.mesh.open_stream, self.folder, self.contacts.own)
+        self.serving = Serving(self.shelf, self.contacts.answer, no_provider)
 
     async def serve(self, peer: PeerId, stream: Stream) -> None:
         await self.serving.serve(peer, stream)

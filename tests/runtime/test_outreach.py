@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -12,9 +14,10 @@ import trio.testing
 
 from meshnode.core.identifiers import PeerId
 from meshnode.core.peer_book import PeerBook
-from meshnode.errors import PeerError
+from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.network.outreach import CONNECTIONS_WANTED, Outreach
-from tests.runtime.meshes import Peer
+from meshnode.runtime.network.peer_file import Reached, read_reached, write_reached
+from tests.runtime.meshes import HEARD_WITHIN_SECONDS, Peer
 
 IDS = (
     "12D3KooWQQNiGWbiiDLYSpeMHqVXhNFpAwxrYhYAYYkvTYMSCGpz",
@@ -49,10 +52,24 @@ class Town:
         self.connected.append(Connection(peer, address, outbound=True))
 
 
-async def live(town: Town, pinned: Sequence[str], seconds: float) -> PeerBook:
-    book = PeerBook(random.Random(1))
+def keeping(kept: list[Sequence[Reached]]) -> Callable[[Sequence[Reached]], Awaitable[None]]:
+    async def keep(reached: Sequence[Reached]) -> None:
+        kept.append(reached)
+
+    return keep
+
+
+async def live(
+    town: Town,
+    pinned: Sequence[str],
+    seconds: float,
+    kept: list[Sequence[Reached]] | None = None,
+    book: PeerBook | None = None,
+) -> PeerBook:
+    book = book or PeerBook(random.Random(1))
+    kept = [] if kept is None else kept
     with trio.move_on_after(seconds):
-        await Outreach(town, book, lambda: pinned).run()
+        await Outreach(town, book, lambda: pinned, keeping(kept)).run()
     return book
 
 
@@ -85,13 +102,60 @@ async def test_nobody_is_dialled_with_enough_connections(
     assert len(town.dialled) == dialled
 
 
+async def test_n_66_who_was_reached_is_dialled_after_a_restart_without_seeds(
+    autojump_clock, tmp_path: Path
+):
+    kept: list[Sequence[Reached]] = []
+    await live(Town(answering=ADDRESSES), ADDRESSES, 60, kept)
+    file = tmp_path / "peers.json"
+    await write_reached(file, kept[-1])
+    book = PeerBook(random.Random(1))
+    read_reached(file, book)
+    after = Town(answering=ADDRESSES)
+    await live(after, [], 60, book=book)
+    assert sorted(after.dialled) == sorted(ADDRESSES)
+
+
+async def test_the_book_is_kept_when_it_changed_and_not_each_round(autojump_clock):
+    kept: list[Sequence[Reached]] = []
+    await live(Town(answering=ADDRESSES[:1]), ADDRESSES[:1], 3600, kept)
+    assert [[address for _, address, _ in each] for each in kept] == [ADDRESSES[:1]]
+
+
+async def test_a_disk_that_refuses_ends_nothing(autojump_clock):
+    town = Town(answering=ADDRESSES)
+
+    async def refuse(_: Sequence[Reached]) -> None:
+        raise StorageError("full")
+
+    with trio.move_on_after(600):
+        await Outreach(town, PeerBook(random.Random(1)), lambda: ADDRESSES, refuse).run()
+    assert sorted(town.dialled) == sorted(ADDRESSES)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}', '{"x": null}', "7"])
+def test_a_damaged_book_begins_anew(tmp_path: Path, text: str):
+    (tmp_path / "peers.json").write_text(text)
+    book = PeerBook(random.Random(1))
+    read_reached(tmp_path / "peers.json", book)
+    assert len(book) == 0
+
+
 @pytest.mark.slow
-async def test_a_real_peer_of_a_list_is_reached():
+async def test_a_real_peer_of_a_list_is_reached_and_remembered(tmp_path: Path):
     async with trio.open_nursery() as nursery:
         seed, newcomer = Peer("seed"), Peer("newcomer")
         await seed.start(nursery)
         await newcomer.start(nursery)
         book = PeerBook(random.Random(1))
-        nursery.start_soon(Outreach(newcomer.mesh, book, seed.mesh.addresses).run)
+        file = tmp_path / "peers.json"
+        keep = partial(write_reached, file)
+        nursery.start_soon(Outreach(newcomer.mesh, book, seed.mesh.addresses, keep).run)
         await newcomer.until_connected(seed)
+        again = PeerBook(random.Random(1))
+        with trio.fail_after(HEARD_WITHIN_SECONDS):
+            while not len(again):
+                read_reached(file, again)
+                await trio.sleep(0.05)
+        assert {where for _, where, _ in again.kept()} == set(seed.mesh.addresses())
         nursery.cancel_scope.cancel()

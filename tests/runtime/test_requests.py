@@ -115,20 +115,23 @@ async def test_a_peer_without_the_roots_is_not_at_fault(requests: Requests) -> N
     assert await requests.perform(request) == ev.RequestFailed(request, "the peer does not have it")
 
 
-async def test_peers_and_provider_are_what_the_other_side_says(
+async def test_contacts_and_provider_are_what_the_other_side_says(
     nursery: trio.Nursery, shelf: Shelf, folder: Folder
 ) -> None:
-    claims = []
+    told = []
 
-    def peers(peer: PeerId, claimed: tuple[str, ...]) -> tuple[str, ...]:
-        claims.append((peer, claimed))
-        return ("/ip4/192.0.2.7/tcp/4001/p2p/x",)
+    def exchange(
+        asker: PeerId, offered: Sequence[bytes]
+    ) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        told.append((asker, offered))
+        return [b"of the answerer"], [b"of another", b"of a third"]
 
     line = Line(nursery)
-    line.answerers[ANSWERER] = Serving(shelf, peers, {b"k" * 32: 6881}.get)
-    requests = Requests(line.open_stream, folder, lambda: ["/mine"])
-    assert await requests.ask_peers(ANSWERER) == ("/ip4/192.0.2.7/tcp/4001/p2p/x",)
-    assert claims == [(ASKER, ("/mine",))]
+    line.answerers[ANSWERER] = Serving(shelf, exchange, {b"k" * 32: 6881}.get)
+    requests = Requests(line.open_stream, folder, lambda: [b"mine"])
+    own, others = await requests.ask_contacts(ANSWERER)
+    assert (own, others) == ((b"of the answerer",), (b"of another", b"of a third"))
+    assert told == [(ASKER, (b"mine",))]
     assert await requests.ask_provider(ANSWERER, b"k" * 32) == 6881
     assert await requests.ask_provider(ANSWERER, b"?" * 32) is None
 
@@ -297,7 +300,10 @@ async def test_an_object_that_the_peer_lacks_is_no_fault(requests: Requests) -> 
         ["log", CATALOGUE, LOG.writer, [1], []],
         ["log", CATALOGUE, LOG.writer, [1, bytes(32)], [[1, bytes(32)]] * 257],
         ["object", BIG_NAME, -1],
-        ["peers", ["x" * 300]],
+        ["peers", []],
+        ["contacts", ["text"]],
+        ["contacts", [b"x" * 1025]],
+        ["contacts", [b"x"] * 9],
         ["provider", b"short"],
     ],
     ids=repr,
@@ -381,8 +387,8 @@ async def test_streams_whose_question_never_comes_count_too(
         await stream.reset()
     await trio.testing.wait_all_tasks_blocked()
     again = await line.open_stream(ANSWERER)
-    await write_frame(again, ["peers", []])
-    assert await read_frame(again, 100) == ["peers", []]
+    await write_frame(again, ["contacts", []])
+    assert await read_frame(again, 100) == ["contacts", [], []]
 
 
 async def test_a_frame_is_measured_before_it_is_read() -> None:

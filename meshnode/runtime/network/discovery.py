@@ -1,47 +1,65 @@
-"""Finding more peers than the seeds: ask those who are connected, dial those they reached."""
+"""Finding more peers than the seeds: ask those who are connected whom they saw, and where.
+
+What is told goes into the peer book; whom of it to dial is decided there.
+"""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
+from typing import Final, Protocol
 
 import structlog
 import trio
 
 from meshnode.core.identifiers import PeerId
+from meshnode.core.peer_book import PeerBook
 from meshnode.errors import MeshnodeError
-from meshnode.runtime.network.mesh import Mesh
-from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.network.contacts import Contacts
+from meshnode.runtime.network.outreach import CONNECTIONS_WANTED, Connection
 
-ROUND_SECONDS = 5.0  # 24 peers that knew one of three seeds found all others in three rounds
-CONNECTIONS_WANTED = 12  # the gossip mesh's degree and some to spare
-DIALS_A_ROUND_MAX = 4
+ROUND_SECONDS: Final = 5.0  # 24 peers that knew one of three seeds found all others in three rounds
 
 _log = structlog.get_logger()
 
 
-async def discover(mesh: Mesh, requests: Requests, rng: random.Random) -> None:
-    """Exchange addresses with one connected peer a round, until cancelled."""
-    while True:
-        await trio.sleep(ROUND_SECONDS * rng.uniform(0.75, 1.25))
-        connected = [connection.peer for connection in mesh.connections()]
-        if connected and len(connected) < CONNECTIONS_WANTED:
-            await _round(mesh, requests, rng, connected)
+class Connected(Protocol):
+    """What this loop needs of the mesh."""
+
+    def connections(self) -> Sequence[Connection]: ...
 
 
-async def _round(
-    mesh: Mesh, requests: Requests, rng: random.Random, connected: Sequence[PeerId]
-) -> None:
-    try:
-        teller = rng.choice(connected)
-        told = await requests.ask_peers(teller)
-    except (MeshnodeError, trio.TooSlowError) as error:
-        _log.debug("no addresses", reason=str(error))
-        return
-    addresses = [address for address in told if mesh.believes(teller, address)]
-    rng.shuffle(addresses)
-    for address in addresses[:DIALS_A_ROUND_MAX]:
+class Asking(Protocol):
+    """What this loop needs of the requests."""
+
+    async def ask_contacts(self, peer: PeerId) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """Return a peer's own records, and those of others; raises PeerError, TooSlowError."""
+        ...
+
+
+class Discovery:
+    """Asks one connected peer a round while there are fewer connections than wanted."""
+
+    def __init__(
+        self, mesh: Connected, requests: Asking, contacts: Contacts, book: PeerBook
+    ) -> None:
+        self._mesh = mesh
+        self._requests = requests
+        self._contacts = contacts
+        self._book = book
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await trio.sleep(ROUND_SECONDS * self._book.rng.uniform(0.75, 1.25))
+            connected = [connection.peer for connection in self._mesh.connections()]
+            if connected and len(connected) < CONNECTIONS_WANTED:
+                await self._ask(self._book.rng.choice(connected))
+
+    async def _ask(self, teller: PeerId) -> None:
         try:
-            await mesh.dial(address)
-        except MeshnodeError as error:
-            _log.debug("cannot dial", address=address, reason=str(error))
+            own, others = await self._requests.ask_contacts(teller)
+        except (MeshnodeError, trio.TooSlowError) as error:
+            _log.debug("no contacts", reason=str(error))
+            return
+        for record in self._contacts.told(teller, own, others):
+            self._book.learn(record.peer, record.address)

@@ -1,7 +1,8 @@
 """This peer's place among the others: connections, gossip and streams over libp2p.
 
-With `host`, `gossipsub`, `containment`, `notices` and `addresses` the only code that knows
-py-libp2p (0.8.1). Owns the host and replaces it when it dies; decides nothing about what peers say.
+With `host`, `gossipsub`, `containment`, `notices`, `addresses` and `peer_records` the only code
+that knows py-libp2p (0.8.1). Owns the host and replaces it when it dies; decides nothing about what
+peers say.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from meshnode.runtime.network.addresses import (
     ip_of,
     own_addresses,
     parse_peer_address,
-    reaches_no_further_in,
     require_free,
 )
 from meshnode.runtime.network.containment import MeshStream
@@ -56,7 +56,6 @@ DIAL_SECONDS_MAX: Final = 5.0
 PUBLISH_SECONDS: Final = 0.1  # between two of our messages: of a tight burst most are lost
 GRAFT_SECONDS_MAX: Final = 10.0
 RESTART_SECONDS: Final = 1.0
-EXCHANGED_MAX: Final = 32  # addresses told to a peer that asks for others
 
 _log = structlog.get_logger()
 # The library calls its peers' mistakes errors, with tracebacks, on standard error.
@@ -123,7 +122,6 @@ class Mesh:
         self._listen = settings.listen  # ports as resolved, once it has listened
         self._live: _Host | None = None
         self._since: dict[PeerId, int] = {}  # connected peers
-        self._reached: dict[PeerId, str] = {}  # of those, where others can reach them
         self._dialling: dict[PeerId, None] = {}
         self._next_publish = 0.0
         self._publishing = trio.Lock()
@@ -203,24 +201,9 @@ class Mesh:
         """
         await self._dial(parse_peer_address(address))
 
-    def exchange(self, peer: PeerId, claimed: tuple[str, ...]) -> tuple[str, ...]:
-        """Note where a connected peer says it can be dialled; return where others can be.
-
-        A claim counts only if its IP is the one the peer called from: nobody may send others to
-        a third party's door.
-        """
-        if self._live is not None and peer not in self._reached:
-            here = {ip_of(self._describe(c).address) for c in self._connections_to(peer)}
-            believed = [text for text in claimed if _names(text, peer) and ip_of(text) in here]
-            if believed:
-                self._reached[peer] = believed[0]
-        others = [text for other, text in self._reached.items() if other != peer]
-        return tuple(self._rng.sample(others, min(len(others), EXCHANGED_MAX)))
-
-    def believes(self, teller: PeerId, address: str) -> bool:
-        """Say whether to dial an address that a connected peer told: see `addresses`."""
-        heres = [self._describe(conn).address for conn in self._connections_to(teller)]
-        return any(reaches_no_further_in(address, here) for here in heres)
+    def seen_at(self, peer: PeerId) -> list[str]:
+        """Return the addresses of the connections to a peer, none if it is not connected."""
+        return [self._describe(conn).address for conn in self._connections_to(peer)]
 
     # --- The host ---------------------------------------------------------------------------------
     async def _supervise(self, listening: trio.Event) -> None:
@@ -312,7 +295,6 @@ class Mesh:
                 await self._live.swarm.dial_addr(Multiaddr(target.text), target.id)
             for conn in self._connections_to(target.peer):
                 self.inbound.know(ip_of(self._describe(conn).address))
-            self._reached[target.peer] = target.text
         except Exception as error:
             raise PeerError(f"{target.text} cannot be reached: {error}") from error
         finally:
@@ -328,7 +310,6 @@ class Mesh:
             self._live.gossip.renew(ID.from_string(peer))
         elif peer in self._since:
             del self._since[peer]
-            self._reached.pop(peer, None)
             await self._tell(ev.PeerDisconnected(peer))
 
     async def _forget_connections(self) -> None:
@@ -357,7 +338,3 @@ class Mesh:
 
     async def _answer(self, stream: INetStream) -> None:
         await self._serve(PeerId(str(stream.muxed_conn.peer_id)), MeshStream(stream))
-
-
-def _names(text: str, peer: PeerId) -> bool:
-    return text.endswith(f"/p2p/{peer}")

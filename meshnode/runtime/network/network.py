@@ -5,21 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from meshnode.config import OFF, Config
 from meshnode.core import events as ev
-from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.identifiers import Digest
 from meshnode.core.node import Node
 from meshnode.core.peer_book import PeerBook
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.network.arrivals import Arrivals
-from meshnode.runtime.network.discovery import discover
+from meshnode.runtime.network.contacts import Contacts
+from meshnode.runtime.network.discovery import Discovery
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.outreach import Outreach
+from meshnode.runtime.network.peer_file import read_reached, write_reached
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
@@ -37,15 +40,15 @@ class Network:
     arrivals: Arrivals
     torrents: Torrents
     outreach: Outreach
-    discovers: bool
+    discovery: Discovery | None
 
-    async def start(self, nursery: trio.Nursery, rng: random.Random) -> None:
+    async def start(self, nursery: trio.Nursery) -> None:
         """Start the adapters; they listen when this returns."""
         await nursery.start(self.mesh.run)
         await nursery.start(self.torrents.run)
         nursery.start_soon(self.outreach.run)
-        if self.discovers:
-            nursery.start_soon(discover, self.mesh, self.requests, rng)
+        if self.discovery is not None:
+            nursery.start_soon(self.discovery.run)
 
     async def publish(self, raw: bytes, topic: ev.Topic) -> None:
         await self.mesh.publish(raw, topic)
@@ -96,9 +99,10 @@ def build_network(
     # The engine would take a relative path for one below a folder of its own.
     torrents = Torrents(settings, home.payloads.absolute())
     mesh: Mesh
-
-    def reached(asker: PeerId, offered: tuple[str, ...]) -> Sequence[str]:
-        return mesh.exchange(asker, offered)
+    rng = random.Random()  # noqa: S311 - jitter, and whom to ask
+    book = PeerBook(rng)
+    read_reached(home.contacts, book)
+    contacts = Contacts(identity, lambda: mesh.addresses(), lambda peer: mesh.seen_at(peer), rng)
 
     def provider(key: bytes) -> int | None:
         served = torrents.holds(Digest(key)) and not node.withholds(Digest(key))
@@ -110,7 +114,7 @@ def build_network(
     arrivals = Arrivals(node.expects)
     serving = Serving(
         store,
-        reached,
+        contacts.answer,
         provider,
         node.newest_roots,
         withholds,
@@ -126,6 +130,7 @@ def build_network(
         connections_per_network_max=network.connections_per_address,
     )
     mesh = Mesh(meeting, identity, judge, tell, serving.serve)
-    requests = Requests(mesh.open_stream, store, mesh.addresses)
-    outreach = Outreach(mesh, PeerBook(random.Random()), pinned)  # noqa: S311 - jitter
-    return Network(mesh, requests, arrivals, torrents, outreach, config.network.discover)
+    requests = Requests(mesh.open_stream, store, contacts.own)
+    outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))
+    discovery = Discovery(mesh, requests, contacts, book) if network.discover else None
+    return Network(mesh, requests, arrivals, torrents, outreach, discovery)

@@ -6,7 +6,7 @@ Seeds of the configuration are the mesh's own: it keeps each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -16,11 +16,13 @@ from meshnode.core.identifiers import PeerId
 from meshnode.core.peer_book import PeerBook
 from meshnode.errors import MeshnodeError, StorageError
 from meshnode.runtime.network.addresses import parse_peer_address
+from meshnode.runtime.network.peer_file import Reached
 from meshnode.runtime.pump import now
 
 CONNECTIONS_WANTED: Final = 12  # the gossip mesh's degree and some to spare
 DIALS_A_ROUND_MAX: Final = 4
 ROUND_SECONDS: Final = 5.0  # 24 peers that knew one of three seeds found all others in three rounds
+STALE_SECONDS: Final = 6 * 3600  # a last success on disk is no older; far below what is kept
 ALONE_SECONDS: Final = 1.5  # between rounds while nobody is connected
 
 _log = structlog.get_logger()
@@ -54,20 +56,27 @@ class Outreach:
 
     Args:
         pinned: the addresses of the signed seed lists that are in force.
+        keep: makes durable whom the book has reached; raises StorageError.
     """
 
-    def __init__(self, mesh: Dialler, book: PeerBook, pinned: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        mesh: Dialler,
+        book: PeerBook,
+        pinned: Callable[[], Sequence[str]],
+        keep: Callable[[Sequence[Reached]], Awaitable[None]],
+    ) -> None:
         self._mesh = mesh
         self._book = book
         self._pinned = pinned
+        self._keep = keep
+        self._kept: dict[str, int] = {}  # addresses as they were kept last, and when each was new
 
     async def run(self) -> None:
         """Dial whom the book names, until cancelled."""
         while True:
-            try:
-                await self._round()
-            except StorageError as error:
-                _log.warning("the peer book could not be kept", reason=str(error))
+            await self._round()
+            await self._keep_reached()
             alone = not self._mesh.connections()
             seconds = ALONE_SECONDS if alone else ROUND_SECONDS
             await trio.sleep(seconds * self._book.rng.uniform(0.75, 1.25))
@@ -75,6 +84,9 @@ class Outreach:
     async def _round(self) -> None:
         self._take_pinned()
         connections = self._mesh.connections()
+        for each in connections:
+            if each.outbound and (address := _dialled_address(each)):
+                self._book.was_reached(each.peer, address, now().unix)
         missing = CONNECTIONS_WANTED - len(connections)
         if missing <= 0:
             return
@@ -93,8 +105,29 @@ class Outreach:
         else:
             self._book.was_reached(peer, address, now().unix)
 
+    async def _keep_reached(self) -> None:
+        """Keep the book where its addresses changed, or what was kept is some hours old."""
+        reached = list(self._book.kept())
+        is_known = len(reached) == len(self._kept) and all(
+            abs(unix - self._kept.get(address, 0)) < STALE_SECONDS for _, address, unix in reached
+        )
+        if is_known:
+            return
+        try:
+            await self._keep(reached)
+        except StorageError as error:
+            _log.warning("the peer book could not be kept", reason=str(error))
+        else:
+            self._kept = {address: unix for _, address, unix in reached}
+
     def _take_pinned(self) -> None:
         pinned = self._pinned()
         self._book.unpin(pinned)
         for address in pinned:
             self._book.learn(parse_peer_address(address).peer, address, is_pinned=True)
+
+
+def _dialled_address(connection: Connection) -> str:
+    """Return where an outbound connection leads, with its peer; "" if the mesh does not know."""
+    bare = connection.address.split("/p2p/")[0]
+    return f"{bare}/p2p/{connection.peer}" if bare else ""

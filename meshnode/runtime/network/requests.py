@@ -29,7 +29,6 @@ from meshnode.runtime.network.frames import (
     expect_bytes,
     expect_int,
     expect_list,
-    expect_text,
     read_frame,
     write_frame,
 )
@@ -38,9 +37,9 @@ from meshnode.runtime.network.streams import OpenStream, Stream
 DEADLINE_SECONDS: Final = 30.0
 RESET_SECONDS_MAX: Final = 2.0  # telling the other side that we gave up is a courtesy
 RECORDS_MAX: Final = 4096  # of one kind in one answer
-PEERS_MAX: Final = 32  # addresses in one answer
-CLAIMED_MAX: Final = 8  # addresses that a peer may say are its own
-ADDRESS_CHARACTERS_MAX: Final = 256
+TOLD_RECORDS_MAX: Final = 32  # signed records of others in one answer
+OWN_RECORDS_MAX: Final = 8  # that a peer tells of itself
+PEER_RECORD_BYTES_MAX: Final = 1024
 KNOWN_MAX: Final = 256  # heads that the asker for a log names as known
 SOURCES_REMEMBERED_MAX: Final = 1024
 
@@ -76,7 +75,7 @@ class Requests:
 
     Args:
         open_stream: opens a stream to a connected peer; raises PeerError.
-        addresses: where this peer can be dialled, told to those whom it asks for peers.
+        records: signed, where this peer can be dialled; told to those whom it asks for contacts.
         deadline_seconds: for each wait: the stream, the answer, each chunk of an object.
     """
 
@@ -84,12 +83,12 @@ class Requests:
         self,
         open_stream: OpenStream,
         intake: Intake,
-        addresses: Callable[[], Sequence[str]],
+        records: Callable[[], Sequence[bytes]],
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._open_stream = open_stream
         self._intake = intake
-        self._addresses = addresses
+        self._records = records
         self._deadline_seconds = deadline_seconds
         self._fetching: dict[Digest, None] = {}
         # Who gave all bytes of a partial object; None when several did. Bounded.
@@ -115,14 +114,15 @@ class Requests:
         except trio.TooSlowError:
             return ev.RequestFailed(request, f"no answer within {self._deadline_seconds:g} s")
 
-    async def ask_peers(self, peer: PeerId) -> tuple[str, ...]:
-        """Return addresses at which this peer reached others; raises PeerError, TooSlowError."""
-        claimed = list(self._addresses())[:CLAIMED_MAX]
-        (found,) = await self._ask(peer, ["peers", claimed], "peers", 1)
-        return tuple(
-            expect_text(address, ADDRESS_CHARACTERS_MAX)
-            for address in expect_list(found, PEERS_MAX)
-        )
+    async def ask_contacts(self, peer: PeerId) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        """Return signed records of the peer itself, and of others that it saw.
+
+        Raises:
+            PeerError, trio.TooSlowError: it did not say.
+        """
+        question: list[object] = ["contacts", list(self._records())[:OWN_RECORDS_MAX]]
+        own, others = await self._ask(peer, question, "contacts", 2)
+        return peer_records(own, OWN_RECORDS_MAX), peer_records(others, TOLD_RECORDS_MAX)
 
     async def ask_provider(self, peer: PeerId, key: bytes) -> int | None:
         """Return the TCP port at which the peer serves payload `key` by BitTorrent, if it does.
@@ -258,6 +258,14 @@ async def _exchange(stream: Stream, question: list[object], kind: str, fields: i
             return values
         case _:
             raise FrameError(f"the answer to {question[0]!r} is not a {kind!r}")
+
+
+def peer_records(value: object, number_max: int) -> tuple[bytes, ...]:
+    """Return a list of peer records, unread; raises FrameError."""
+    records = tuple(expect_bytes(raw) for raw in expect_list(value, number_max))
+    if any(len(raw) > PEER_RECORD_BYTES_MAX for raw in records):
+        raise FrameError("a peer record is too long")
+    return records
 
 
 def _head(name: ev.HeadName) -> list[object]:

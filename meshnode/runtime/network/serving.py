@@ -24,17 +24,15 @@ from meshnode.runtime.network.frames import (
     expect_bytes,
     expect_int,
     expect_list,
-    expect_text,
     read_frame,
     write_frame,
 )
 from meshnode.runtime.network.requests import (
-    ADDRESS_CHARACTERS_MAX,
-    CLAIMED_MAX,
     DEADLINE_SECONDS,
     KNOWN_MAX,
-    PEERS_MAX,
+    OWN_RECORDS_MAX,
     RESET_SECONDS_MAX,
+    peer_records,
 )
 from meshnode.runtime.network.streams import Stream
 
@@ -44,6 +42,8 @@ CATALOGUES_MAX: Final = 1024  # in one question
 NUMBER_MAX: Final = 2**53 - 1
 
 
+# The asker and its own signed records; returns ours, and those of others.
+Exchange = Callable[[PeerId, Sequence[bytes]], tuple[Sequence[bytes], Sequence[bytes]]]
 FindStretches = Callable[[LogId, HeadName, Sequence[HeadName]], Sequence[Stretch]]
 
 
@@ -77,7 +77,7 @@ class Serving:
     """Answers what peers ask.
 
     Args:
-        peers: told where the asker says it can be dialled, returns where others were reached.
+        contacts: told what the asker says of itself, returns records of our own and of others.
         provider: returns the BitTorrent port if this peer serves the payload `key`.
         newest_roots: names the newest roots of these catalogues that others should know of.
         withholds: says whether an object is served to nobody.
@@ -90,7 +90,7 @@ class Serving:
     def __init__(
         self,
         library: Library,
-        peers: Callable[[PeerId, tuple[str, ...]], Sequence[str]],
+        contacts: Exchange,
         provider: Callable[[bytes], int | None],
         newest_roots: Callable[[Sequence[CatalogueId]], Sequence[RootName]] = lambda _: (),
         withholds: Callable[[Digest], Awaitable[bool]] = _never,
@@ -100,7 +100,7 @@ class Serving:
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._library = library
-        self._peers = peers
+        self._contacts = contacts
         self._provider = provider
         self._newest_roots = newest_roots
         self._withholds = withholds
@@ -159,8 +159,9 @@ class Serving:
             case ["object", name, offset]:
                 digest = Digest(expect_bytes(name, DIGEST_BYTES))
                 return await self._open(digest, expect_int(offset, 0, NUMBER_MAX))
-            case ["peers", claimed]:
-                return ["peers", list(self._peers(peer, _addresses(claimed)))[:PEERS_MAX]]
+            case ["contacts", offered]:
+                own, others = self._contacts(peer, peer_records(offered, OWN_RECORDS_MAX))
+                return ["contacts", list(own), list(others)]
             case ["provider", key]:
                 return ["provider", self._provider(expect_bytes(key, DIGEST_BYTES))]
             case _:
@@ -241,8 +242,3 @@ def _head(value: object, seq_min: int = FIRST_SEQ) -> HeadName:
             )
         case _:
             raise FrameError("not the name of a head")
-
-
-def _addresses(value: object) -> tuple[str, ...]:
-    claimed = expect_list(value, CLAIMED_MAX)
-    return tuple(expect_text(address, ADDRESS_CHARACTERS_MAX) for address in claimed)
