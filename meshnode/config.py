@@ -18,6 +18,7 @@ from meshnode.errors import ConfigError
 FILE_NAME = "config.toml"
 OFF = "off"  # an address that is not listened on
 
+MirrorUrl = Annotated[str, Field(pattern=r"^https?://[!-~]+/$", max_length=1024)]
 Multiaddr = Annotated[str, Field(pattern=r"^/(ip4|ip6|dns|dns4|dns6)/", max_length=512)]
 
 
@@ -76,6 +77,27 @@ class NetworkSettings(_Section):
         description="Ask the web sites of followed institutions once a day whether they name their "
         "catalogues.",
     )
+    https_only: bool = Field(
+        default=False,
+        description="Open no port and speak to no peer: read static mirrors, and payloads from "
+        "their HTTP mirrors.",
+    )
+
+
+class StaticMirrorSettings(_Section):
+    """Static mirrors that this peer reads beside its peers, or instead of them."""
+
+    urls: tuple[MirrorUrl, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Folders of static mirrors, as `meshnode follow https://…` adds them.",
+    )
+    poll_seconds: int = Field(
+        default=60, ge=15, le=86_400, description="How often each is asked whether it has news."
+    )
+    allow_local_addresses: bool = Field(
+        default=False, description="Also read mirrors at private and loopback addresses."
+    )
 
 
 class PayloadSettings(_Section):
@@ -110,6 +132,7 @@ class Config(_Section):
     """All settings of one peer."""
 
     network: NetworkSettings = NetworkSettings()
+    static_mirrors: StaticMirrorSettings = StaticMirrorSettings()
     payload: PayloadSettings = PayloadSettings()
     log: LogSettings = LogSettings()
 

@@ -13,6 +13,7 @@ from meshnode.cli.access import reach
 from meshnode.cli.amend import ToOption, say, write
 from meshnode.cli.passphrase import NoPassphraseOption, PassphraseFileOption, chosen
 from meshnode.cli.standing import notes, titled
+from meshnode.cli.static_mirrors import follow_mirror, is_address, unfollow_mirror
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -185,20 +186,34 @@ def well_known(
 @follows.command(rich_help_panel="Catalogues")
 def follow(
     home: HomeOption,
-    catalogue: CatalogueArgument,
+    catalogue: Annotated[
+        str, typer.Argument(help="Catalogue id, name, or the address of a static mirror.")
+    ],
     root: Annotated[
         Path | None, typer.Option(help="File with the signed root, if no peer has it yet.")
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Of a mirror: this catalogue, by its id.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Of a mirror: follow all that it has, unasked.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a catalogue: fetch, verify and index it from now on.
 
     The id is the hash of the catalogue's first root, so an id that you trust is all you need.
+    With the address of a static mirror, this peer reads that from now on, too.
 
-    Example:
+    Examples:
 
       meshnode follow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
+
+      meshnode follow https://data.example.org/mesh/
     """
+    if is_address(catalogue):
+        follow_mirror(home, catalogue, only, yes=yes, as_json=as_json)
+        return
     roots = [_read_root(root)] if root else []
     _tell(home, "follow", as_json=as_json, catalogue=identifier(home, catalogue), roots=roots)
 
@@ -207,10 +222,15 @@ def follow(
 def unfollow(home: HomeOption, catalogue: CatalogueArgument, as_json: JsonOption = False) -> None:
     """Stop following a catalogue: its items leave the search, its log stays on disk.
 
+    With the address of a static mirror: read it no longer.
+
     Example:
 
       meshnode unfollow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
     """
+    if is_address(catalogue):
+        unfollow_mirror(home, catalogue, as_json=as_json)
+        return
     _tell(home, "unfollow", as_json=as_json, catalogue=identifier(home, catalogue))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from meshnode import config as configuration
 from meshnode.cli.access import reach
@@ -75,6 +76,12 @@ def run(
     home: HomeOption,
     seed: SeedOption = None,
     listen: ListenOption = None,
+    https_only: Annotated[
+        bool,
+        typer.Option(
+            "--https-only", help="Open no port: read static mirrors, and payloads' HTTP mirrors."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the peer until it is stopped (Ctrl-C or SIGTERM).
@@ -83,12 +90,17 @@ def run(
 
       meshnode run
 
+      meshnode run --https-only
+
       meshnode run --seed /ip4/192.0.2.7/tcp/4001/p2p/12D3KooW…
     """
     from meshnode.runtime.service import serve
 
     settings = configuration.load(home / configuration.FILE_NAME)
-    update = {key: tuple(value) for key, value in (("seeds", seed), ("listen", listen)) if value}
+    given = ("seeds", seed), ("listen", listen)
+    update: dict[str, object] = {key: tuple(value) for key, value in given if value}
+    if https_only:
+        update["https_only"] = True
     settings = settings.model_copy(update={"network": settings.network.model_copy(update=update)})
     if as_json:
         settings = settings.model_copy(
@@ -196,6 +208,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     )
     for seeds in status["seed_lists"]:
         _print_seed_notes(seeds)
+    for mirror in status["mirrors"]:
+        _show_mirror(mirror)
     if status["read_only"]:
         print_labelled("read-only:", status["read_only"], "red bold", out)
     for denied in status["denied"]:
@@ -224,6 +238,21 @@ def _print_seed_notes(seeds: Message) -> None:
         if source["disagrees"]:
             text = f"{name}: at {source['url']}, {source['reason']}"
             print_labelled("possible eclipse", text, "red bold", out)
+
+
+def _show_mirror(mirror: Message) -> None:
+    if mirror["connected"]:
+        state = f"read {_time(mirror['checked'])}" if mirror["checked"] else "being read"
+    elif mirror["failing_since"]:
+        state = f"cannot be read since {_time(mirror['failing_since'])}"
+    else:
+        state = "not read yet"
+    out.print(Text(f"mirror {mirror['url']}\n  {state}"))
+    if mirror["faults"]:
+        said = f"{counted(mirror['faults'], 'fault')} since the start: meshnode peers"
+        print_labelled("  blamed:", said, "yellow", out)
+    if mirror["problem"]:
+        print_labelled("  problem:", mirror["problem"], "yellow", out)
 
 
 def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from meshnode.runtime.index.index import Index
 from meshnode.runtime.joining.domain_book import DomainBook
 from meshnode.runtime.joining.first_contacts import FirstContacts
 from meshnode.runtime.journal import Journal
+from meshnode.runtime.static_mirror.mirrors import Mirrors
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
 
@@ -39,6 +40,7 @@ class Peer:
     tell: Callable[[ev.Event], Awaitable[None]]
     started: int
     network: Network | None
+    mirrors: Mirrors
 
     def read_object(self, digest: Digest) -> bytes | None:
         """Return an object's bytes, None if it is not held; a damaged one is then fetched again.

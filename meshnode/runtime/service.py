@@ -27,7 +27,7 @@ from meshnode.core.trust import RootChain
 from meshnode.runtime import operator, snapshots
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
-from meshnode.runtime.effects import Effects, Offline
+from meshnode.runtime.effects import Effects, Offline, Tell
 from meshnode.runtime.home import Home, HomeLock
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
@@ -38,10 +38,12 @@ from meshnode.runtime.joining.seed_store import SeedStore
 from meshnode.runtime.journal import Journal
 from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.logs import configure_logs
+from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.operator.joining import relearn
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.pump import Pump
 from meshnode.runtime.segments.checker import SegmentChecker
+from meshnode.runtime.static_mirror.mirrors import Mirrors, no_peers
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
 
@@ -132,18 +134,27 @@ async def _start(
     identity = load_or_create_key(home.identity)
     contacts = FirstContacts(await trio.to_thread.run_sync(SeedStore, home.seeds))
     domains = DomainBook(home.domains)
+    mirrors = _mirrors(config, node, pump.tell)
     network = None
     if online:
         # Here, since libp2p takes longer to import than a command works offline.
-        from meshnode.runtime.network.network import build_network
+        from meshnode.runtime.network.network import build_https_only, build_network
 
         secret = identity.private_bytes_raw()
-        network = build_network(
-            home, config, secret, node, store, index, pump.tell, partial(_pinned, contacts)
-        )
+        if config.network.https_only:
+            network = build_https_only(home, config, node, store, mirrors)
+        else:
+            pinned = partial(_pinned, contacts)
+            network = build_network(
+                home, config, secret, node, store, index, mirrors, pump.tell, pinned
+            )
+    perform = (
+        network.perform if network else Requests(mirrors.routed(no_peers), store, list).perform
+    )
+    mirrors.asked_through(perform)
     indexing = Indexing(index, checker, store, pump.tell)
     effects = Effects(
-        network or Offline(), indexing, tickets, pump.tell, partial(snapshots.read, store)
+        network or Offline(perform), indexing, tickets, pump.tell, partial(snapshots.read, store)
     )
     peer = Peer(
         peer_id(public_key(identity)),
@@ -158,6 +169,7 @@ async def _start(
         pump.tell,
         started=unix_now(),
         network=network,
+        mirrors=mirrors,
     )
     restored = await trio.to_thread.run_sync(store.restored)
     indexed = await trio.to_thread.run_sync(index.indexed)
@@ -165,6 +177,7 @@ async def _start(
         await network.start(nursery)
     nursery.start_soon(effects.run)
     await nursery.start(pump.run, replace(restored, indexed=indexed))
+    await nursery.start(mirrors.run, config.static_mirrors.urls if online else ())
     if online:
         _ask_the_web(peer, config, nursery)
     return peer, effects
@@ -193,6 +206,17 @@ def _ask_the_web(peer: Peer, config: Config, nursery: trio.Nursery) -> None:
     if config.network.ask_domains:
         allow_local = config.payload.allow_local_addresses
         nursery.start_soon(partial(peer.domains.run, followed, rng, allow_local=allow_local))
+
+
+def _mirrors(config: Config, node: Node, tell: Tell) -> Mirrors:
+    settings = config.static_mirrors
+    return Mirrors(
+        tell,
+        node.followed,
+        random.Random(),  # noqa: S311 - jitter
+        float(settings.poll_seconds),
+        settings.allow_local_addresses,
+    )
 
 
 def _control_server(peer: Peer) -> ControlServer:

@@ -137,11 +137,17 @@ class CommandLine:
         )
 
     @contextmanager
-    def running_peer(self, program: Sequence[str] = MESHNODE) -> Iterator[subprocess.Popen[bytes]]:
+    def running_peer(
+        self, program: Sequence[str] = MESHNODE, options: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Run `meshnode run`, whose log goes to a file, until the block ends; it answers."""
         with (self.folder / "run.log").open("w") as log:
             process = subprocess.Popen(
-                [*program, "run"], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+                [*program, "run", *options],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
             )
         try:
             while not self._answers():

@@ -52,8 +52,9 @@ class Folder(Web):
         """Return the part that the header Range asks for."""
         if whole.status != 200 or wanted is None or not self.knows_ranges:
             return whole
-        first, last = map(int, wanted.removeprefix("bytes=").split("-"))
-        body = whole.body[first : last + 1]
+        start, _, end = wanted.removeprefix("bytes=").partition("-")
+        first = int(start)
+        body = whole.body[first : int(end) + 1 if end else None]
         if not body:
             return Answer(416)
         place = f"bytes {first}-{first + len(body) - 1}/{len(whole.body)}"
@@ -164,7 +165,7 @@ def serving(web: Web, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        host = "https://localhost" if tls else "http://127.0.0.1"
+        host = "http://127.0.0.1" if tls is None else "https://localhost"
         web.url = f"{host}:{server.server_port}"
         yield web.url
     finally:

@@ -20,7 +20,7 @@ from meshnode.runtime.index.index import Index
 from meshnode.runtime.network.arrivals import Arrivals
 from meshnode.runtime.network.contacts import Contacts
 from meshnode.runtime.network.discovery import Discovery
-from meshnode.runtime.network.mesh import Mesh, MeshSettings
+from meshnode.runtime.network.mesh import Connection, Mesh, MeshSettings
 from meshnode.runtime.network.outreach import Outreach
 from meshnode.runtime.network.peer_file import read_reached, write_reached
 from meshnode.runtime.network.requests import Requests
@@ -28,6 +28,7 @@ from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
 from meshnode.runtime.pump import now
+from meshnode.runtime.static_mirror.mirrors import Mirrors, no_peers
 from meshnode.runtime.store import Store
 
 
@@ -35,20 +36,20 @@ from meshnode.runtime.store import Store
 class Network:
     """What a peer that is online has more than one that works offline."""
 
-    mesh: Mesh
+    mesh: Mesh | NoMesh
     requests: Requests
     arrivals: Arrivals
     torrents: Torrents
-    outreach: Outreach
+    outreach: Outreach | None
     discovery: Discovery | None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the adapters; they listen when this returns."""
         await nursery.start(self.mesh.run)
         await nursery.start(self.torrents.run)
-        nursery.start_soon(self.outreach.run)
-        if self.discovery is not None:
-            nursery.start_soon(self.discovery.run)
+        for service in (self.outreach, self.discovery):
+            if service is not None:
+                nursery.start_soon(service.run)
 
     async def publish(self, raw: bytes, topic: ev.Topic) -> None:
         await self.mesh.publish(raw, topic)
@@ -66,6 +67,45 @@ class Network:
         return event
 
 
+class NoMesh:
+    """The mesh of a peer that speaks to web servers alone: it has no port and no connection."""
+
+    heard = None
+    inbound = None
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.sleep_forever()
+
+    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
+        """Nobody hears."""
+
+    def addresses(self) -> tuple[str, ...]:
+        return ()
+
+    def connections(self) -> tuple[Connection, ...]:
+        return ()
+
+
+def build_https_only(
+    home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors
+) -> Network:
+    """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
+    torrents = Torrents(torrent_settings(config, listen=None), home.payloads.absolute())
+    requests = Requests(mirrors.routed(no_peers), store, list)
+    return Network(NoMesh(), requests, Arrivals(node.expects), torrents, None, None)
+
+
+def torrent_settings(config: Config, listen: str | None) -> TorrentSettings:
+    payload = config.payload
+    return TorrentSettings(
+        listen=listen,
+        download_bytes_per_second=payload.download_bytes_per_second,
+        upload_bytes_per_second=payload.upload_bytes_per_second,
+        allow_local_addresses=payload.allow_local_addresses,
+    )
+
+
 def build_network(
     home: Home,
     config: Config,
@@ -73,6 +113,7 @@ def build_network(
     node: Node,
     store: Store,
     index: Index,
+    mirrors: Mirrors,
     tell: Tell,
     pinned: Callable[[], Sequence[str]],
 ) -> Network:
@@ -89,13 +130,8 @@ def build_network(
         refusal = node.judge(raw, now())
         return refusal.verdict if refusal else ev.Verdict.ACCEPT
 
-    payload = config.payload
-    settings = TorrentSettings(
-        listen=None if payload.listen == OFF else payload.listen,
-        download_bytes_per_second=payload.download_bytes_per_second,
-        upload_bytes_per_second=payload.upload_bytes_per_second,
-        allow_local_addresses=payload.allow_local_addresses,
-    )
+    listen = None if config.payload.listen == OFF else config.payload.listen
+    settings = torrent_settings(config, listen)
     # The engine would take a relative path for one below a folder of its own.
     torrents = Torrents(settings, home.payloads.absolute())
     mesh: Mesh
@@ -130,7 +166,7 @@ def build_network(
         connections_per_network_max=network.connections_per_address,
     )
     mesh = Mesh(meeting, identity, judge, tell, serving.serve)
-    requests = Requests(mesh.open_stream, store, contacts.own)
+    requests = Requests(mirrors.routed(mesh.open_stream), store, contacts.own)
     outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))
     discovery = Discovery(mesh, requests, contacts, book) if network.discover else None
     return Network(mesh, requests, arrivals, torrents, outreach, discovery)

@@ -27,6 +27,7 @@ from meshnode.runtime.operator import (
     releases,
     searching,
     standing,
+    static_mirrors,
     watching,
 )
 from meshnode.runtime.operator.arguments import Action
@@ -34,6 +35,7 @@ from meshnode.runtime.peer import Peer
 
 ACTIONS: dict[str, Action] = {
     **standing.ACTIONS,
+    **static_mirrors.ACTIONS,
     **searching.ACTIONS,
     **collections.ACTIONS,
     **published.ACTIONS,

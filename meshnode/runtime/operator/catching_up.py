@@ -63,8 +63,15 @@ async def catch_up(peer: Peer, arguments: CatchUp) -> AsyncGenerator[Message, No
 
 
 def _is_dialling(peer: Peer) -> bool:
-    is_alone = peer.network is not None and not peer.network.mesh.connections()
+    is_alone = peer.network is not None and not _reached(peer)
     return is_alone and unix_now() < peer.started + YOUNG_SECONDS
+
+
+def _reached(peer: Peer) -> list[PeerId]:
+    """Return the peers and static mirrors that can be asked now."""
+    connections = peer.network.mesh.connections() if peer.network else ()
+    mirrors = [watched.name for watched in peer.mirrors.all() if watched.is_connected]
+    return [connection.peer for connection in connections] + mirrors
 
 
 async def _answers(peer: Peer, catalogue: CatalogueId) -> list[ev.HeadsReceived]:
@@ -80,8 +87,8 @@ async def _answers(peer: Peer, catalogue: CatalogueId) -> list[ev.HeadsReceived]
 
     with trio.move_on_after(ANSWER_SECONDS):
         async with trio.open_nursery() as nursery:
-            for connection in network.mesh.connections()[:PEERS_ASKED_MAX]:
-                nursery.start_soon(ask, connection.peer)
+            for name in _reached(peer)[:PEERS_ASKED_MAX]:
+                nursery.start_soon(ask, name)
     return answers
 
 

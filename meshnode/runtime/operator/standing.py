@@ -23,6 +23,7 @@ from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, He
 from meshnode.runtime.operator.collections import title_of
 from meshnode.runtime.operator.joining import domain_said, said_of
 from meshnode.runtime.operator.refusals import refused
+from meshnode.runtime.operator.static_mirrors import described
 from meshnode.runtime.peer import Peer
 
 CONFLICTS_SAID_MAX = 20  # of one catalogue: `versions` names the others
@@ -67,10 +68,11 @@ async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     faults = peer.node.peers.faults
     connections = peer.network.mesh.connections() if peer.network else ()
     heard = peer.network.mesh.heard if peer.network else None
+    inbound = peer.network.mesh.inbound if peer.network else None
     yield {
         "result": {
             "gossip": None if heard is None else asdict(heard),
-            "inbound": peer.network.mesh.inbound.describe() if peer.network else None,
+            "inbound": None if inbound is None else inbound.describe(),
             "peers": [
                 {
                     "peer": connection.peer,
@@ -130,6 +132,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "addresses": list(mesh.addresses()) if mesh else [],
         "connections": len(mesh.connections()) if mesh else 0,
         "read_only": node.read_only,
+        "mirrors": [described(peer, watched) for watched in peer.mirrors.all()],
         "backlog": node.replica.backlog,
         "free_bytes": peer.store.free_bytes(),
         "catalogues": [

@@ -5,18 +5,64 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import trio
+
 from meshnode.core.identifiers import Digest
+from meshnode.core.limits import STATIC_POINTER_BYTES_MAX
 from meshnode.core.static_mirror import POINTER_NAME, object_path
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.files import publish_file, refused_by_disk, write_durably
 from meshnode.runtime.static_mirror.places import Source
+from meshnode.runtime.static_mirror.shelves import (
+    NotThereError,
+    OpenFile,
+    UnreachableError,
+    read_chunks,
+)
 
 _OURS: Final = (POINTER_NAME, "objects")
+
+
+class DirectoryShelf:
+    """Reads a static mirror from a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._last = b""
+
+    async def pointer(self) -> bytes | None:
+        raw = await trio.to_thread.run_sync(self._read_pointer)
+        is_same, self._last = raw == self._last, raw
+        return None if is_same else raw
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, offset: int) -> AsyncIterator[OpenFile]:
+        path = self._root / object_path(digest)
+        try:
+            file = await trio.to_thread.run_sync(path.open, "rb")
+        except FileNotFoundError as error:
+            raise NotThereError(f"there is no {path}") from error
+        except OSError as error:
+            raise UnreachableError(f"cannot read {path}: {error.strerror}") from error
+        with file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(offset)
+            yield OpenFile(size, read_chunks(file, size - offset))
+
+    def _read_pointer(self) -> bytes:
+        path = self._root / POINTER_NAME
+        try:
+            with path.open("rb") as file:
+                return file.read(STATIC_POINTER_BYTES_MAX + 1)
+        except FileNotFoundError as error:
+            raise NotThereError(f"there is no {path}") from error
+        except OSError as error:
+            raise UnreachableError(f"cannot read {path}: {error.strerror}") from error
 
 
 class Directory:

@@ -1,0 +1,197 @@
+"""A static mirror behind a web server (protocol/05-sync.md, N-87): polite, bounded, resumable."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import httpcore
+import trio
+
+from meshnode import __version__
+from meshnode.core.identifiers import Digest
+from meshnode.core.limits import STATIC_POINTER_BYTES_MAX, URL_BYTES_MAX
+from meshnode.core.static_mirror import POINTER_NAME, object_path
+from meshnode.runtime.clock import unix_now
+from meshnode.runtime.static_mirror.shelves import (
+    NotThereError,
+    OpenFile,
+    UnreachableError,
+    folder_url,
+)
+from meshnode.runtime.static_mirror.vetted_network import ForbiddenAddressError, VettedNetwork
+
+SECONDS_MAX: Final = 30.0  # for each wait: connecting, and each part of an answer
+REDIRECTS_MAX: Final = 5
+CONNECTIONS_MAX: Final = 4  # to one mirror at a time
+IDLE_SECONDS_MAX: Final = 20.0
+PAUSE_SECONDS_MAX: Final = 3600.0  # a server that asks for more is asked again then
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_TIMEOUT: Final = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS_MAX)
+_CONTENT_RANGE: Final = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<total>\d+)")
+
+Headers = dict[str, str]
+
+
+class WebShelf:
+    """Asks one web server, and those it redirects to. Use as a context manager.
+
+    Args:
+        url: of the folder with the pointer; https, or http where the operator says so himself.
+        allow_local: also addresses inside this machine's own network.
+    """
+
+    def __init__(self, url: str, *, allow_local: bool) -> None:
+        self.url = folder_url(url)
+        self._etag = ""
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl.create_default_context(),
+            max_connections=CONNECTIONS_MAX,
+            keepalive_expiry=IDLE_SECONDS_MAX,
+            network_backend=VettedNetwork(allow_local=allow_local),
+        )
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+    async def pointer(self) -> bytes | None:
+        """Ask for the pointer, unless it is the one that was read last (RFC 9110 section 13)."""
+        condition = {"If-None-Match": self._etag} if self._etag else {}
+        async with self._asked(POINTER_NAME, condition) as (status, headers, chunks):
+            if status == 304 and self._etag:
+                return None
+            self._require(status, headers, 200)
+            gathered = bytearray()
+            async for chunk in chunks:
+                gathered += chunk
+                if len(gathered) > STATIC_POINTER_BYTES_MAX:
+                    raise UnreachableError(f"its {POINTER_NAME} is too long")
+            self._etag = headers.get("etag", "")
+            return bytes(gathered)
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, offset: int) -> AsyncIterator[OpenFile]:
+        """Ask for a file, or for the rest of it (RFC 9110 section 14)."""
+        wanted = {"Range": f"bytes={offset}-"} if offset else {}
+        async with self._asked(object_path(digest), wanted) as (status, headers, chunks):
+            self._require(status, headers, 200, 206)
+            if status == 206:
+                content = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+                if content is None or int(content["first"]) != offset:
+                    raise UnreachableError("it answers with another part than the one asked for")
+                yield OpenFile(int(content["total"]), chunks)
+            else:
+                size = headers.get("content-length", "")
+                if not size.isdecimal():
+                    raise UnreachableError("it does not say how long a file is")
+                async with aclosing(_without_first(chunks, offset)) as rest:
+                    yield OpenFile(int(size), rest)
+
+    @asynccontextmanager
+    async def _asked(
+        self, name: str, headers: Headers
+    ) -> AsyncIterator[tuple[int, Headers, AsyncGenerator[bytes, None]]]:
+        """Ask, and follow redirects; each wait has a deadline."""
+        url = self.url + name
+        sent = [("User-Agent", f"meshnode/{__version__}"), ("Accept-Encoding", "identity")]
+        sent += headers.items()
+        try:
+            for _ in range(REDIRECTS_MAX + 1):
+                async with self._pool.stream(
+                    "GET", url, headers=sent, extensions={"timeout": _TIMEOUT}
+                ) as response:
+                    said = _headers(response)
+                    if response.status not in _REDIRECTS:
+                        if said.get("content-encoding", "identity") != "identity":
+                            raise UnreachableError("it sends its files in another encoding")
+                        async with aclosing(_chunks(response)) as chunks:
+                            yield response.status, said, chunks
+                        return
+                    url = self._redirected(url, said.get("location", ""))
+            raise UnreachableError(f"more than {REDIRECTS_MAX} redirects")
+        except ForbiddenAddressError as error:
+            raise UnreachableError(str(error), hint=error.hint) from error
+        except (httpcore.TimeoutException, trio.TooSlowError) as error:
+            raise UnreachableError(f"no answer within {SECONDS_MAX:g} s") from error
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            OSError,
+        ) as error:
+            raise UnreachableError(_reason(error)) from error
+
+    def _redirected(self, url: str, location: str) -> str:
+        """Return where a redirect leads; never from https to http."""
+        target = urljoin(url, location)
+        allowed = ("https",) if self.url.startswith("https:") else ("https", "http")
+        if urlsplit(target).scheme not in allowed or len(target) > 2 * URL_BYTES_MAX:
+            raise UnreachableError(f"it redirects to {target[:100]!r}")
+        return target
+
+    def _require(self, status: int, headers: Headers, *wanted: int) -> None:
+        if status in wanted:
+            return
+        if status in (404, 410, 416):
+            raise NotThereError(f"HTTP {status}")
+        pause = min(_seconds(headers.get("retry-after", "")), PAUSE_SECONDS_MAX)
+        raise UnreachableError(f"HTTP {status}", pause)
+
+
+async def _chunks(response: httpcore.Response) -> AsyncGenerator[bytes, None]:
+    """Yield the body; who stops before its end gives the connection up.
+
+    httpcore reads through generators in generators, of which an early end closes the outermost
+    alone. Cancelled where it waits for more, each of them ends in order.
+    """
+    stream = response.aiter_stream()
+    is_read = False
+    try:
+        async for chunk in stream:
+            yield chunk
+        is_read = True
+    finally:
+        if not is_read:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                async for _ in stream:
+                    pass
+
+
+async def _without_first(
+    chunks: AsyncGenerator[bytes, None], offset: int
+) -> AsyncGenerator[bytes, None]:
+    """Pass over what is here already: the server knows no ranges."""
+    async for chunk in chunks:
+        if offset < len(chunk):
+            yield chunk[offset:]
+        offset = max(0, offset - len(chunk))
+
+
+def _headers(response: httpcore.Response) -> Headers:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+    }
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error says, or what caused it."""
+    cause: BaseException | None = error
+    while cause is not None and not str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause) if cause else type(error).__name__
+
+
+def _seconds(retry_after: str) -> float:
+    """Read the header Retry-After (RFC 9110 section 10.2.3): seconds, or a date."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - unix_now())
+    except (TypeError, ValueError):
+        return 0.0
