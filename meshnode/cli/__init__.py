@@ -12,6 +12,7 @@ from typer.main import get_command
 from meshnode import __version__
 from meshnode.cli import (
     blueprint,
+    bundle,
     catalogue,
     cite,
     collection,
@@ -86,6 +87,7 @@ app.add_typer(blueprint.app, name="blueprint", rich_help_panel="Publish")
 app.add_typer(inventory.app, name="inventory", rich_help_panel="Publish")
 app.add_typer(release.app, name="release", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
+app.add_typer(bundle.app, name="bundle", rich_help_panel="Peer")
 app.add_typer(static.app, name="static", rich_help_panel="Peer")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 app.add_typer(deny.app, name="deny", rich_help_panel="Peer")

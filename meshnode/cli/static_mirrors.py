@@ -29,15 +29,15 @@ def follow_mirror(
 ) -> None:
     """Show what a mirror has, follow it on confirmation, and read the mirror from now on."""
     found = run_async(lambda: _look(home, url))
-    chosen = _chosen(found, only)
+    wanted = chosen(found, only)
     if not as_json:
-        _show(found["url"], chosen)
+        show_catalogues(f"static mirror {found['url']}", wanted)
     if not (yes or only):
-        _confirm(len(chosen))
+        confirm(len(wanted))
     _remember(home, found["url"], is_read=True)
-    is_running = run_async(lambda: _follow(home, found["url"], chosen))
+    is_running = run_async(lambda: _follow(home, found["url"], wanted))
     if as_json:
-        print_json({"mirror": found["url"], "followed": [each["id"] for each in chosen]})
+        print_json({"mirror": found["url"], "followed": [each["id"] for each in wanted]})
     else:
         out.print("followed" if is_running else "followed; it is read by: [bold]meshnode run[/]")
 
@@ -71,7 +71,8 @@ async def _look(home: Path, url: str) -> Message:
         return await control.ask("mirror_look", url=url, allow_local=settings.allow_local_addresses)
 
 
-def _chosen(found: Message, only: list[str] | None) -> list[dict[str, Any]]:
+def chosen(found: Message, only: list[str] | None) -> list[dict[str, Any]]:
+    """Return the catalogues of a mirror that are meant; raises UsageError: there is none."""
     catalogues: list[dict[str, Any]] = found["catalogues"]
     missing = [name for name in only or () if name not in {each["id"] for each in catalogues}]
     if missing:
@@ -81,15 +82,16 @@ def _chosen(found: Message, only: list[str] | None) -> list[dict[str, Any]]:
     return [each for each in catalogues if not only or each["id"] in only]
 
 
-def _show(url: str, catalogues: list[dict[str, Any]]) -> None:
-    out.print(Text(f"static mirror {url}"))
+def show_catalogues(where: str, catalogues: list[dict[str, Any]]) -> None:
+    """Show what a mirror has: titles, and the ids that a person can compare."""
+    out.print(Text(where))
     for each in catalogues:
         domain = f" ({each['domain']}, which nobody has checked)" if each["domain"] else ""
         out.print(Text(f"  {each['title']}{domain}", "bold"))
         out.print(Text(f"  {each['id']}"))
 
 
-def _confirm(number: int) -> None:
+def confirm(number: int) -> None:
     """Let a person compare the ids with those he has from somebody he trusts."""
     what = "this catalogue" if number == 1 else f"these {number} catalogues"
     if not sys.stdin.isatty():

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from meshnode.control import Message
 from meshnode.errors import UsageError
 from meshnode.runtime.operator import (
+    bundles,
     catching_up,
     collections,
     denying,
@@ -48,6 +49,7 @@ ACTIONS: dict[str, Action] = {
     **denying.ACTIONS,
     **mirroring.ACTIONS,
     **joining.ACTIONS,
+    **bundles.ACTIONS,
     **watching.ACTIONS,
 }
 

@@ -6,7 +6,7 @@ the command that asks, as the user who started it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
 import trio
@@ -53,7 +53,7 @@ async def mirrored(peer: Peer, arguments: Mirrored) -> AsyncGenerator[Message, N
     held = require_followed(peer, arguments.catalogue)
     if held.chain is None:
         raise UsageError("the catalogue's root is not here yet", hint="meshnode status")
-    wanted = list(_objects(held))
+    wanted = sorted(_objects(held).items())  # in an order that every peer has
     sealed = await trio.to_thread.run_sync(_sealed, peer, [digest for digest, _ in wanted])
     served = [(d, n) for d, n in wanted if d not in sealed and not peer.node.denials.withholds(d)]
     here = [(digest, size) for digest, size in served if digest in peer.node.replica.objects]
@@ -65,12 +65,11 @@ async def mirrored(peer: Peer, arguments: Mirrored) -> AsyncGenerator[Message, N
         "result": {
             "roots": [*(r.raw.hex() for r in chain.held), *(p.raw.hex() for p in chain.purges)],
             "names": [[version, digest.hex()] for version, digest in chain.newest],
-            "forks": [found.raw.hex() for found in held.forks.values()],
+            "forks": sorted(found.raw.hex() for found in held.forks.values()),
             "ways": [
-                {"writer": kid.hex(), "newest": branch.raw_at(branch.seq).hex()}
+                {"writer": kid.hex(), "newest": newest}
                 for kid, log in sorted(held.logs.items())
-                for branch in log.branches
-                if branch.keeps(branch.seq)
+                for newest in sorted(b.raw_at(b.seq).hex() for b in log.branches if b.keeps(b.seq))
             ],
             "missing": len(served) - len(here),
             "withheld": len(wanted) - len(served),
@@ -108,8 +107,8 @@ async def withheld(peer: Peer, arguments: Withheld) -> AsyncGenerator[Message, N
     yield {"result": {"withheld": found}}
 
 
-def _objects(held: HeldCatalogue) -> Iterator[tuple[Digest, int]]:
-    """Yield each object that the catalogue counts, with its size; newest snapshots too."""
+def _objects(held: HeldCatalogue) -> dict[Digest, int]:
+    """Return each object that the catalogue counts, with its size; newest snapshots too."""
     found: dict[Digest, int] = {}
     for name in held.contents.segments:
         if (segment := held.segment(name)) is not None:
@@ -120,7 +119,7 @@ def _objects(held: HeldCatalogue) -> Iterator[tuple[Digest, int]]:
             head = decode_signed_head(branch.raw_at(branch.seq)) if branch.head else None
             if head and (ref := head.head.snapshot) and ref.object not in held.purged:
                 found[ref.object] = ref.size_bytes
-    yield from found.items()
+    return found
 
 
 def _stretches(

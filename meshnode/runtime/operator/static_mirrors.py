@@ -49,7 +49,7 @@ async def look(peer: Peer, arguments: Look) -> AsyncGenerator[Message, None]:
             ) from error
         except PeerError as error:
             raise PeerError(f"{url} cannot be read: {error}", hint=error.hint) from error
-        found = [await _described(mirror, name) for name in mirror.catalogues]
+        found = [await described_catalogue(mirror, name) for name in mirror.catalogues]
     finally:
         await shelf.aclose()
     yield {"result": {"url": url, "catalogues": found}}
@@ -77,7 +77,7 @@ def described(peer: Peer, watched: Watched) -> dict[str, Any]:
     }
 
 
-async def _described(mirror: Mirror, name: CatalogueId) -> dict[str, Any]:
+async def described_catalogue(mirror: Mirror, name: CatalogueId) -> dict[str, Any]:
     """Return what a mirror says of a catalogue. Raises PeerError: it is not what it says."""
     roots = await mirror.roots(name, 0)
     try:

@@ -40,6 +40,10 @@ class DirectoryShelf:
         is_same, self._last = raw == self._last, raw
         return None if is_same else raw
 
+    def names(self) -> frozenset[Digest]:
+        """Return which files are there. Blocking: call it in a worker thread."""
+        return frozenset(Directory(self._root).held())
+
     @asynccontextmanager
     async def open(self, digest: Digest, offset: int) -> AsyncIterator[OpenFile]:
         path = self._root / object_path(digest)
