@@ -1,0 +1,1 @@
+"""Other implementations of libp2p against a peer that runs."""
