@@ -14,10 +14,16 @@ from meshnode.core.entries import ObjectRef
 from meshnode.core.events import SegmentKey, SegmentRef
 from meshnode.core.fetching import FetchQueue
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
+from meshnode.core.lanes import Place
+from meshnode.core.limits import INTEGER_MAX
 
-FETCHES_AT_ONCE_MAX = 8  # as many peers or segments at once; more only share the same line
+FETCHES_AT_ONCE_MAX = 32  # small objects; of large ones a quarter, more only share the same line
+PEER_SHARE_MAX = FETCHES_AT_ONCE_MAX // 2  # of one peer, so that one that stalls holds up half
+SMALL_BYTES = 256 << 10  # so large an object counts as one, and at most LARGE_WEIGHT times so much
+LARGE_WEIGHT = 4
 OFFERER_ATTEMPTS = 3  # an object follows its entry from peer to peer within a few pauses
 INDEXING_AT_ONCE_MAX = 2  # one is checked while the other is written
+DOCUMENT_RANK = -INTEGER_MAX - 1  # few and small, and needed to show what the items are
 SIZES_MAX = 8  # declared for one object; one that is named truly is among the first
 
 Kept = TypeVar("Kept")
@@ -62,7 +68,9 @@ class Replica:
     _indexing: dict[SegmentKey, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.fetches = FetchQueue(self.rng, FETCHES_AT_ONCE_MAX, OFFERER_ATTEMPTS)
+        self.fetches = FetchQueue(
+            self.rng, FETCHES_AT_ONCE_MAX, OFFERER_ATTEMPTS, PEER_SHARE_MAX, self._weigh
+        )
 
     def restore(self, restored: ev.Restored) -> Iterator[ev.Effect]:
         """Take over what the disk holds; drop from the index what no longer counts."""
@@ -119,7 +127,7 @@ class Replica:
         """Want lost bytes for all that counts in this catalogue, also what is indexed already."""
         for name in catalogue.contents.segments:
             if name[1] == digest and (ref := self.counts(catalogue.key(name))) is not None:
-                self._want(digest, ref.size_bytes, None).segments[ref.key] = None
+                self._want(digest, ref.size_bytes, None, _place(ref)).segments[ref.key] = None
         for wanted in catalogue.objects():
             if wanted.digest == digest:
                 self._want_for(catalogue, wanted, None)
@@ -206,7 +214,8 @@ class Replica:
             if ref.digest in self.objects:
                 self._to_index[key] = None
             else:
-                self._want(ref.digest, ref.size_bytes, source).segments[key] = None
+                awaited = self._want(ref.digest, ref.size_bytes, source, _place(ref))
+                awaited.segments[key] = None
 
     def _settle_outgoing(self) -> Iterator[ev.Effect]:
         for key in list(self._outgoing):
@@ -228,15 +237,22 @@ class Replica:
 
     def _want_for(self, catalogue: Catalogue, wanted: ObjectRef, source: PeerId | None) -> None:
         if wanted.digest not in self.objects and not self.denials.denies(wanted.digest):
-            awaited = self._want(wanted.digest, wanted.size_bytes, source)
+            place = Place(catalogue.id, DOCUMENT_RANK)
+            awaited = self._want(wanted.digest, wanted.size_bytes, source, place)
             awaited.catalogues[catalogue.id] = None
 
-    def _want(self, digest: Digest, size_bytes: int, source: PeerId | None) -> Awaited:
+    def _want(
+        self, digest: Digest, size_bytes: int, source: PeerId | None, place: Place
+    ) -> Awaited:
         awaited = self._awaited.setdefault(digest, Awaited())
         if size_bytes not in awaited.sizes and len(awaited.sizes) < SIZES_MAX:
             awaited.sizes.append(size_bytes)
-        self.fetches.want(digest, source)
+        self.fetches.want(digest, source, place)
         return awaited
+
+    def _weigh(self, digest: Digest) -> int:
+        size_bytes = self._awaited[digest].sizes[0]
+        return min(1 + size_bytes // SMALL_BYTES, LARGE_WEIGHT)
 
     def _drop(self, key: SegmentKey) -> Iterator[ev.Effect]:
         """Take back whatever was begun for a segment that no longer counts."""
@@ -262,6 +278,11 @@ class Replica:
         if not self._awaited[digest].is_wanted:
             del self._awaited[digest]
             self.fetches.done(digest)
+
+
+def _place(ref: SegmentRef) -> Place:
+    """Catalogues take turns; of one, what was said last is what people look for first."""
+    return Place(ref.log.catalogue, -ref.clock)
 
 
 def _without(keys: dict[SegmentKey, Kept], catalogue: CatalogueId) -> dict[SegmentKey, Kept]:

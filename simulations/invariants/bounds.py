@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshnode.core import events as ev
-from meshnode.core.identifiers import PeerId
+from meshnode.core.identifiers import Digest, PeerId
 from simulations.invariants.verdicts import Verdicts
 from simulations.machine import Machine
 
 IN_FLIGHT_MAX: Final = 8  # requests of one kind
+OBJECT_UNITS_MAX: Final = 32 + 3  # in flight: started while there are less than 32
+OBJECT_UNIT_BYTES: Final = 256 << 10  # an object counts once for each it has begun, at most 4 times
 INDEXING_MAX: Final = 2
 INBOX_EVENTS_MAX: Final = 4096
 ANNOUNCEMENT_BYTES_MAX: Final = 16 << 10
@@ -27,6 +29,7 @@ class _Open:
     """What one peer began and what has not ended."""
 
     requests: dict[type, dict[object, PeerId]] = field(default_factory=dict)  # goal -> asked
+    sizes: dict[object, int] = field(default_factory=dict)  # of objects that were asked for, bytes
     indexing: int = 0
 
 
@@ -59,17 +62,14 @@ class Bounds:
 
     def started(self, machine: Machine, effect: ev.Started) -> None:
         match effect:
-            case (
-                ev.AskRoots(peer, goal)
-                | ev.AskLog(peer, goal)
-                | ev.AskSnapshot(peer, goal)
-                | ev.FetchObject(peer, goal)
-            ):
+            case ev.AskRoots(peer, goal) | ev.AskLog(peer, goal) | ev.AskSnapshot(peer, goal):
                 asked = self._of(machine).requests.setdefault(type(effect), {})
                 asked[goal] = peer
                 fits = len(asked) <= IN_FLIGHT_MAX
                 said = f"{len(asked)} requests of one kind"
                 self._verdicts.hold("I11", machine, fits, said)
+            case ev.FetchObject(peer, goal, size_bytes):
+                self._begin_fetching(machine, peer, goal, size_bytes)
             case ev.IndexSegment():
                 self._begin_indexing(machine)
             case ev.Announce(raw):
@@ -94,6 +94,17 @@ class Bounds:
         if blames:
             said = "; ".join(f"blames {b.peer}: {b.check.value}: {b.reason}" for b in blames)
         self._verdicts.hold("I12", machine, not blames, said)
+
+    def _begin_fetching(
+        self, machine: Machine, peer: PeerId, digest: Digest, size_bytes: int
+    ) -> None:
+        opened = self._of(machine)
+        asked = opened.requests.setdefault(ev.FetchObject, {})
+        asked[digest] = peer
+        opened.sizes[digest] = size_bytes
+        units = sum(min(1 + opened.sizes[each] // OBJECT_UNIT_BYTES, 4) for each in asked)
+        said = f"{len(asked)} objects in flight, {units} by their size"
+        self._verdicts.hold("I11", machine, units <= OBJECT_UNITS_MAX, said)
 
     def _begin_indexing(self, machine: Machine) -> None:
         opened = self._of(machine)

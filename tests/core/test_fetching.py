@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from meshnode.core.fetching import (
+    EMPTY_HANDED_AFTER,
     PAUSE_SECONDS,
     PROMPT_SECONDS,
     RETRY_SECONDS_MAX,
@@ -18,6 +19,7 @@ from meshnode.core.fetching import (
     FetchQueue,
 )
 from meshnode.core.identifiers import PeerId
+from meshnode.core.lanes import Place
 
 A, B, C = PeerId("a"), PeerId("b"), PeerId("c")
 ALL = (A, B, C)
@@ -220,6 +222,111 @@ def test_the_same_seed_asks_the_same_peers_at_the_same_times(seed: int) -> None:
     assert run() == run()
 
 
+def fail_all(fetches: FetchQueue[str], peers: tuple[PeerId, ...], now: float) -> list[PeerId]:
+    """Start what can be, let it all fail, and return who was asked."""
+    started = list(fetches.start(peers, now))
+    for goal, peer in started:
+        fetches.failed(goal, peer)
+    return [peer for _, peer in started]
+
+
+def test_an_offerer_that_has_nothing_is_asked_no_more_than_any_other() -> None:
+    """A newcomer passes on news of thousands of objects, and holds none of them."""
+    fetches = queue(offerer_attempts=3, in_flight_max=EMPTY_HANDED_AFTER)
+    for number in range(100):
+        fetches.want(str(number), A)
+    assert fail_all(fetches, ALL, 0.0) == [A] * EMPTY_HANDED_AFTER
+    now = 0.0
+    asked: list[PeerId] = []
+    while len(asked) < 92:
+        for goal, peer in list(fetches.start(ALL, now)):
+            asked.append(peer)
+            fetches.failed(goal, peer) if peer == A else fetches.done(goal)
+        now = max(now, min(fetches.next_retry(), now + 1))
+    assert A not in asked
+
+
+def test_an_offerer_that_gives_again_is_preferred_again() -> None:
+    fetches = queue(in_flight_max=EMPTY_HANDED_AFTER)
+    for number in range(EMPTY_HANDED_AFTER):
+        fetches.want(str(number), A)
+    fail_all(fetches, (A,), 0.0)
+    fetches.want("last", A)
+    [(goal, _)] = fetches.start((A,), 0.0)
+    fetches.done(goal)
+    fetches.want("new", A)
+    assert dict(fetches.start(ALL, 0.0)) == {"new": A}
+
+
+def shared(peer_max: int = 2, in_flight_max: int = 6) -> FetchQueue[str]:
+    return FetchQueue(random.Random(1), in_flight_max, 3, peer_max)
+
+
+def test_a_peer_has_its_share_of_what_is_in_flight_and_others_are_tried_with_one_each() -> None:
+    fetches = shared(peer_max=3)
+    for number in range(20):
+        fetches.want(str(number), A)
+    asked = [peer for _, peer in fetches.start(ALL, 0.0)]
+    assert {peer: asked.count(peer) for peer in ALL} == {A: 3, B: 1, C: 1}
+
+
+def test_a_peer_that_gave_gets_its_share_too() -> None:
+    fetches = shared(peer_max=3, in_flight_max=9)
+    for number in range(20):
+        fetches.want(str(number), A)
+    given = [goal for goal, peer in fetches.start(ALL, 0.0) if peer == B]
+    for goal in given:
+        fetches.done(goal)
+    asked = [peer for _, peer in fetches.start(ALL, 0.0)]
+    assert asked == [B, B, B]
+
+
+def test_a_peer_that_failed_is_not_asked_in_the_place_of_a_busy_offerer() -> None:
+    fetches = shared()
+    for number in range(20):
+        fetches.want(str(number), A)
+    for goal, peer in list(fetches.start(ALL, 0.0)):
+        if peer != A:
+            fetches.failed(goal, peer)
+    assert list(fetches.start(ALL, 0.0)) == []
+    assert fetches.next_retry() <= PAUSE_SECONDS
+
+
+def test_the_only_peer_has_all_that_is_in_flight() -> None:
+    fetches = shared()
+    for number in range(20):
+        fetches.want(str(number), A)
+    assert [peer for _, peer in fetches.start((A,), 0.0)] == [A] * 6
+
+
+def test_large_goals_weigh_more() -> None:
+    fetches = FetchQueue[str](random.Random(1), 8, weigh=lambda goal: 4 if goal == "large" else 1)
+    fetches.want("large")
+    for number in range(20):
+        fetches.want(str(number))
+    assert len(list(fetches.start(ALL, 0.0))) == 1 + 4
+
+
+def test_lanes_take_turns_and_in_each_the_least_rank_is_first() -> None:
+    fetches = queue(in_flight_max=5)
+    for number in range(100):
+        fetches.want(f"many {number}", place=Place("many", -number))
+    fetches.want("few 1", place=Place("few", 0))
+    fetches.want("few 2", place=Place("few", 0))
+    started = [goal for goal, _ in fetches.start(ALL, 0.0)]
+    assert started == ["many 99", "few 1", "many 98", "few 2", "many 97"]
+
+
+def test_a_goal_that_was_reached_meanwhile_is_not_started_and_may_be_wanted_anew() -> None:
+    fetches = queue()
+    for name in ("one", "two"):
+        fetches.want(name)
+    fetches.done("one")
+    fetches.want("one")
+    fetches.done("two")
+    assert [goal for goal, _ in fetches.start(ALL, 0.0)] == ["one"]
+
+
 GOALS = st.sampled_from(["x", "y", "z"])
 PEERS = st.sampled_from(ALL)
 
@@ -229,7 +336,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = FetchQueue[str](random.Random(0), 2, 3)
+        self.queue = FetchQueue[str](random.Random(0), 2, 3, peer_max=1)
         self.now = 0.0
         self.peers: dict[PeerId, None] = {}
         self.wanted: set[str] = set()
@@ -279,7 +386,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         self.start(0.0)
         idle = self.wanted - set(self.asked)
-        busy = len(self.asked) == 2
+        busy = bool(self.asked)  # with all that may be in flight, or with whoever could be asked
         assert not idle or busy or self.queue.next_retry() <= self.now + RETRY_SECONDS_MAX
 
 

@@ -144,7 +144,8 @@ def test_a_log_that_was_asked_for_is_adopted_and_its_objects_are_asked_of_the_sa
     solo.tell(answer(A, log_of(ville), ville.log))
     assert [seq for seq, _ in solo.the(ev.ExtendLog).heads] == [1, 2, 3]
     assert [(fetch.peer, fetch.digest) for fetch in solo.of(ev.FetchObject)] == [
-        (A, sha256(content(str(number)))) for number in (1, 2, 3)
+        (A, sha256(content(str(number))))
+        for number in (3, 2, 1)  # the newest first
     ]
 
 
@@ -479,7 +480,7 @@ def test_a_start_goes_on_where_the_peer_stopped() -> None:
     assert overview.followed
     solo.tell(ev.PeerConnected(A))
     assert [f.digest for f in solo.of(ev.FetchObject)] == [
-        sha256(content(str(number))) for number in (1, 2, 3)
+        sha256(content(str(number))) for number in (3, 2, 1)
     ]
 
 

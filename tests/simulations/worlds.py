@@ -31,6 +31,14 @@ TROUBLED = Scenario(
     ),
 )
 
+LARGE = TROUBLED.model_copy(
+    update={
+        "name": "large",
+        "title": "Twelve peers in trouble, with segments of four mebibytes.",
+        "workload": TROUBLED.workload.model_copy(update={"segment_bytes": 4 << 20}),
+    }
+)
+
 HOSTILE = Scenario(
     name="hostile",
     title="Eighteen peers, nine of them adversaries, a payload, and a newcomer.",
