@@ -79,6 +79,7 @@ MADE = 1_800_000_000
 RECORD = seal(create_new_key_pair(bytes(32)), "/ip4/9.9.9.9/tcp/4001", MADE)
 QUESTIONS: list[list[Any]] = [
     ["heads", [CATALOGUE, bytes(32)]],
+    ["objects", [[bytes(32), 0], [bytes(32), 7]]],
     ["roots", CATALOGUE, 0],
     ["log", CATALOGUE, bytes(16), [1, bytes(32)], [[1, bytes(32)]]],
     ["object", sha256(CONTENT), 3],

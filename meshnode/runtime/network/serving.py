@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import SEEK_END
 from typing import BinaryIO, Final, Protocol
 
 import trio
@@ -17,6 +19,8 @@ from meshnode.core.heads import FIRST_SEQ, SNAPSHOT_SEQ
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.network.budget import Budgets
+from meshnode.runtime.network.exchange import RESET_SECONDS_MAX
+from meshnode.runtime.network.fetches import OBJECTS_MAX
 from meshnode.runtime.network.frames import (
     CHUNK_BYTES,
     REQUEST_BYTES_MAX,
@@ -31,7 +35,6 @@ from meshnode.runtime.network.requests import (
     DEADLINE_SECONDS,
     KNOWN_MAX,
     OWN_RECORDS_MAX,
-    RESET_SECONDS_MAX,
     peer_records,
 )
 from meshnode.runtime.network.streams import Stream
@@ -132,12 +135,12 @@ class Serving:
         except StorageError:
             await self._say(stream, "busy")  # ours to repair; the peer may ask elsewhere
         else:
-            if isinstance(answer, _Object):
-                await self._send_object(peer, stream, answer)
+            if isinstance(answer, _Objects):
+                await self._send_objects(peer, stream, answer)
             else:
                 await self._say(stream, *answer)
 
-    async def _look_up(self, peer: PeerId, question: object) -> list[object] | _Object:
+    async def _look_up(self, peer: PeerId, question: object) -> list[object] | _Objects:
         """Find what is asked for. Raises FrameError, StorageError."""
         match question:
             case ["heads", named]:
@@ -157,8 +160,9 @@ class Serving:
                 held = [_head(value, SNAPSHOT_SEQ) for value in expect_list(known, KNOWN_MAX)]
                 return await self._way(log, _head(wanted), held)
             case ["object", name, offset]:
-                digest = Digest(expect_bytes(name, DIGEST_BYTES))
-                return await self._open(digest, expect_int(offset, 0, NUMBER_MAX))
+                return _Objects((_part([name, offset]),))
+            case ["objects", named]:
+                return _Objects(tuple(map(_part, expect_list(named, OBJECTS_MAX))))
             case ["contacts", offered]:
                 own, others = self._contacts(peer, peer_records(offered, OWN_RECORDS_MAX))
                 return ["contacts", list(own), list(others)]
@@ -177,21 +181,35 @@ class Serving:
         heads, entries = await trio.to_thread.run_sync(self._library.log, log, stretches)
         return ["log", heads, stretches[0].first, entries]
 
-    async def _open(self, digest: Digest, offset: int) -> list[object] | _Object:
-        file = await self._find(digest)
-        if file is None and await self._arrives(digest):
-            file = await self._find(digest)
-        return ["none"] if file is None else _Object(file, offset)
+    async def _send_objects(self, peer: PeerId, stream: Stream, asked: _Objects) -> None:
+        """Send what is here of all that is asked for. For one that is on its way there is a wait,
+        but for no other of the question once that was in vain.
+        """
+        is_patient = True
+        for digest, offset in asked.parts:
+            try:
+                file = await self._find(digest)
+                if file is None and is_patient:
+                    is_patient = await self._arrives(digest)
+                    file = await self._find(digest) if is_patient else None
+            except StorageError:
+                await self._say(stream, "busy")  # ours to repair; the peer may ask elsewhere
+                continue
+            if file is None:
+                await self._say(stream, "none")
+            else:
+                await self._send_object(peer, stream, file, offset)
 
     async def _find(self, digest: Digest) -> BinaryIO | None:
         if await self._withholds(digest):
             return None
         return await trio.to_thread.run_sync(self._library.open_object, digest)
 
-    async def _send_object(self, peer: PeerId, stream: Stream, held: _Object) -> None:
-        with held.file:
-            await self._say(stream, "object", await trio.to_thread.run_sync(held.seek))
-            while chunk := await trio.to_thread.run_sync(held.file.read, CHUNK_BYTES):
+    async def _send_object(self, peer: PeerId, stream: Stream, file: BinaryIO, offset: int) -> None:
+        with file:
+            await self._say(stream, "object", await trio.to_thread.run_sync(file.seek, 0, SEEK_END))
+            await trio.to_thread.run_sync(file.seek, offset)
+            while chunk := await trio.to_thread.run_sync(file.read, CHUNK_BYTES):
                 await trio.sleep(self._budgets.overdraw(peer, len(chunk), trio.current_time()))
                 with trio.fail_after(self._deadline_seconds):
                     await write_frame(stream, chunk)
@@ -216,18 +234,20 @@ class Serving:
                 del self._in_flight[peer]
 
 
-class _Object:
-    """An open object and where to begin."""
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """What is asked for: objects, and the byte at which each begins."""
 
-    def __init__(self, file: BinaryIO, offset: int) -> None:
-        self.file = file
-        self._offset = offset
+    parts: tuple[tuple[Digest, int], ...]
 
-    def seek(self) -> int:
-        """Go to the offset and return the object's size in bytes."""
-        size = self.file.seek(0, 2)
-        self.file.seek(self._offset)
-        return size
+
+def _part(value: object) -> tuple[Digest, int]:
+    match expect_list(value, 2):
+        case [name, offset]:
+            digest = Digest(expect_bytes(name, DIGEST_BYTES))
+            return digest, expect_int(offset, 0, NUMBER_MAX)
+        case _:
+            raise FrameError("not an object and an offset")
 
 
 def _catalogue(name: object) -> CatalogueId:

@@ -17,8 +17,9 @@ from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import HeadName, LogId
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.errors import PeerError
+from meshnode.runtime.network.fetches import WrongBytesError
 from meshnode.runtime.network.frames import CHUNK_BYTES
-from meshnode.runtime.network.requests import RECORDS_MAX, WrongBytesError
+from meshnode.runtime.network.requests import RECORDS_MAX
 from meshnode.runtime.network.streams import StreamBrokenError
 from meshnode.runtime.static_mirror.mirror import Mirror
 from meshnode.runtime.static_mirror.shelves import NotThereError, UnreachableError, WrongFileError
