@@ -37,6 +37,8 @@ HostPortOrOff = Annotated[
     Field(pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5})$"),
     AfterValidator(lambda value: value if value == OFF else _host_port(value)),
 ]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+$", max_length=300)]
 Rate = Annotated[int, Field(ge=0, le=10**11)]
 
 
@@ -79,8 +81,8 @@ class NetworkSettings(_Section):
     )
     https_only: bool = Field(
         default=False,
-        description="Open no port and speak to no peer: read static mirrors, and payloads from "
-        "their HTTP mirrors.",
+        description="Open no port to peers and speak to none: read static mirrors, and payloads "
+        "from their HTTP mirrors.",
     )
 
 
@@ -119,6 +121,26 @@ class PayloadSettings(_Section):
     )
 
 
+class HttpSettings(_Section):
+    """What this machine's own programs read over HTTP: files of payloads, in place."""
+
+    listen: HostPortOrOff = Field(
+        default="127.0.0.1:8470",
+        description="Address and TCP port; port 0: the system chooses; off: no HTTP. Whoever "
+        "reaches the address can read every payload that this peer may fetch.",
+    )
+    hosts: tuple[HostName, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Names by which programs call it, beside localhost and addresses.",
+    )
+    origins: tuple[Origin, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Web sites whose pages may read from it in a browser, as https://host.",
+    )
+
+
 class LogSettings(_Section):
     """What the peer writes to standard error."""
 
@@ -134,6 +156,7 @@ class Config(_Section):
     network: NetworkSettings = NetworkSettings()
     static_mirrors: StaticMirrorSettings = StaticMirrorSettings()
     payload: PayloadSettings = PayloadSettings()
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
 

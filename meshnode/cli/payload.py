@@ -16,6 +16,7 @@ from meshnode.cli.access import reach, running
 from meshnode.cli.naming import PayloadArgument, payload_named
 from meshnode.cli.offering import Offer, publish, rebind, require_assets
 from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.payload_url import url
 from meshnode.cli.release import print_payload
 from meshnode.cli.signing import (
     CatalogueOption,
@@ -231,6 +232,9 @@ def list_(
             print_payload(each)
     if not found:
         out.print("no payload is known here")
+
+
+app.command()(url)
 
 
 async def _check(

@@ -79,7 +79,8 @@ def run(
     https_only: Annotated[
         bool,
         typer.Option(
-            "--https-only", help="Open no port: read static mirrors, and payloads' HTTP mirrors."
+            "--https-only",
+            help="Open no port to peers: read static mirrors, and payloads' HTTP mirrors.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -197,11 +198,7 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     if as_json:
         print_json(status)
         return
-    running = f"since {_time(status['started'])}" if status["online"] else "offline"
-    out.print(f"[bold]peer[/] {status['peer'] or '(known while it runs)'}")
-    out.print(f"  {running}, meshnode {status['version']}, in {status['home']}")
-    for address in status["addresses"]:
-        out.print(f"  {address}")
+    _print_peer(status)
     out.print(
         f"{counted(status['connections'], 'peer')} connected,"
         f" {status['backlog']} objects and segments to go, {size_text(status['free_bytes'])} free"
@@ -226,6 +223,18 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     for refused in status["refused"]:
         text = f"segment {short(refused['segment'])}: {refused['reason']}"
         print_labelled("refused", text, "yellow", out)
+
+
+def _print_peer(status: Message) -> None:
+    running = f"since {_time(status['started'])}" if status["online"] else "offline"
+    out.print(f"[bold]peer[/] {status['peer'] or '(known while it runs)'}")
+    out.print(f"  {running}, meshnode {status['version']}, in {status['home']}")
+    for address in status["addresses"]:
+        out.print(f"  {address}")
+    if (http := status["http"]) is not None and http["url"]:
+        out.print(f"  {http['url']} (payloads, read in place)")
+    elif http is not None and http["failure"]:
+        print_labelled("no HTTP:", http["failure"], "yellow", out)
 
 
 def _print_seed_notes(seeds: Message) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 
 from meshnode import config as configuration
-from meshnode.config import Config, LogSettings, NetworkSettings, PayloadSettings
+from meshnode.config import OFF, Config, HttpSettings, LogSettings, NetworkSettings, PayloadSettings
 from meshnode.control import Message
 from meshnode.demo import sample
 from meshnode.demo.processes import PeerProcess
@@ -177,6 +177,7 @@ def _settings(federation: Federation, peer: PeerProcess) -> Config:
             upload_bytes_per_second=UPLOAD_BYTES_PER_SECOND,
             allow_local_addresses=True,
         ),
+        http=HttpSettings(listen=OFF),
         log=LogSettings(level="debug"),
     )
 

@@ -21,6 +21,7 @@ from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
 
 if TYPE_CHECKING:
+    from meshnode.runtime.http.server import HttpServer
     from meshnode.runtime.network.network import Network
 
 
@@ -41,6 +42,7 @@ class Peer:
     started: int
     network: Network | None
     mirrors: Mirrors
+    http: HttpServer | None = None
 
     def read_object(self, digest: Digest) -> bytes | None:
         """Return an object's bytes, None if it is not held; a damaged one is then fetched again.

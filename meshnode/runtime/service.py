@@ -13,12 +13,12 @@ from contextlib import ExitStack, aclosing, asynccontextmanager, closing, contex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 
-from meshnode.config import Config
+from meshnode.config import OFF, Config
 from meshnode.control import Message
 from meshnode.core.identifiers import peer_id
 from meshnode.core.node import Node
@@ -46,6 +46,9 @@ from meshnode.runtime.segments.checker import SegmentChecker
 from meshnode.runtime.static_mirror.mirrors import Mirrors, no_peers
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
+
+if TYPE_CHECKING:
+    from meshnode.runtime.network.network import Network
 
 GRACE_SECONDS: Final = 20.0  # to end in order; a crash is harmless, so no longer than that
 SETTLE_SECONDS_MAX: Final = 20.0  # for what a command started offline; the next start goes on
@@ -108,6 +111,8 @@ async def running(root: Path, config: Config, *, online: bool) -> AsyncIterator[
                 home, config, store, index, checker, nursery, online=online
             )
             async with trio.open_nursery() as asking:
+                if peer.network is not None:
+                    await _start_http(peer, peer.network, asking)
                 await asking.start(_control_server(peer).run)
                 yield peer
                 asking.cancel_scope.cancel()  # requests end while all that they use still runs
@@ -135,11 +140,15 @@ async def _start(
     contacts = FirstContacts(await trio.to_thread.run_sync(SeedStore, home.seeds))
     domains = DomainBook(home.domains)
     mirrors = _mirrors(config, node, pump.tell)
-    network = None
+    network = http = None
     if online:
         # Here, since libp2p takes longer to import than a command works offline.
+        from meshnode.runtime.http.guard import Guard
+        from meshnode.runtime.http.server import HttpServer
         from meshnode.runtime.network.network import build_https_only, build_network
 
+        listen = None if config.http.listen == OFF else config.http.listen
+        http = HttpServer(listen, Guard(config.http.hosts, config.http.origins))
         secret = identity.private_bytes_raw()
         if config.network.https_only:
             network = build_https_only(home, config, node, store, mirrors)
@@ -170,6 +179,7 @@ async def _start(
         started=unix_now(),
         network=network,
         mirrors=mirrors,
+        http=http,
     )
     restored = await trio.to_thread.run_sync(store.restored)
     indexed = await trio.to_thread.run_sync(index.indexed)
@@ -217,6 +227,17 @@ def _mirrors(config: Config, node: Node, tell: Tell) -> Mirrors:
         float(settings.poll_seconds),
         settings.allow_local_addresses,
     )
+
+
+async def _start_http(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
+    from meshnode.runtime.http.addresses import PREFIX
+    from meshnode.runtime.http.gateway import Gateway
+
+    assert peer.http is not None  # a peer that is online has one
+    gateway = Gateway(peer, network)
+    nursery.start_soon(gateway.run)
+    peer.http.mount(PREFIX, gateway)
+    await nursery.start(peer.http.run)
 
 
 def _control_server(peer: Peer) -> ControlServer:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import trio
 
 from meshnode import config as configuration
-from meshnode.config import Config, NetworkSettings, PayloadSettings
+from meshnode.config import OFF, Config, HttpSettings, NetworkSettings, PayloadSettings
 from meshnode.control import Message
 from meshnode.core.identifiers import PeerId
 from meshnode.demo.federation import free_ports
@@ -162,6 +162,7 @@ def _settings(mesh: RealMesh, name: PeerId) -> Config:
             listen=(f"/ip4/127.0.0.1/tcp/{mesh.ports[name]}",), seeds=tuple(seeds), discover=False
         ),
         payload=PayloadSettings(listen="127.0.0.1:0"),
+        http=HttpSettings(listen=OFF),
     )
 
 

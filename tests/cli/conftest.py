@@ -18,6 +18,7 @@ def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maker = CommandLine(tmp_path_factory.mktemp("maker"))
     assert maker.call("init", "--listen", "/ip4/127.0.0.1/tcp/0").status == 0
     assert maker.call("config", "set", "payload.listen", "127.0.0.1:0").status == 0
+    assert maker.call("config", "set", "http.listen", "127.0.0.1:0").status == 0
     create = ("catalogue", "create", "towns", "--title", "Towns", "--no-passphrase")
     assert maker.call(*create).status == 0
     return maker.home

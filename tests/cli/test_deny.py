@@ -46,6 +46,7 @@ def reader(towns: CommandLine, tmp_path: Path) -> CommandLine:
     reader.call("init", "--listen", "/ip4/127.0.0.1/tcp/0")
     for who in (reader, towns):
         who.call("config", "set", "payload.listen", "127.0.0.1:0")
+        who.call("config", "set", "http.listen", "127.0.0.1:0")
         who.call("config", "set", "payload.allow_local_addresses", "true")
     return reader
 

@@ -131,6 +131,7 @@ def test_the_daemon_never_opens_a_maintainers_key(newcomer: CommandLine) -> None
     """Every open of the running peer is watched while a catalogue is made and published."""
     newcomer.call("init", "--listen", "/ip4/127.0.0.1/tcp/0")
     newcomer.call("config", "set", "payload.listen", "127.0.0.1:0")
+    newcomer.call("config", "set", "http.listen", "off")
     write_items(newcomer.folder / "one.ndjson", town("one"))
     with newcomer.running_peer((sys.executable, "-c", WATCHED)):
         create = ("catalogue", "create", "towns", "--title", "Towns")

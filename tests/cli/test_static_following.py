@@ -46,6 +46,7 @@ def reader(tmp_path: Path, web: tuple[Folder, Path]) -> CommandLine:
     reader.call("config", "set", "static_mirrors.allow_local_addresses", "true")
     reader.call("config", "set", "static_mirrors.poll_seconds", "15")
     reader.call("config", "set", "payload.allow_local_addresses", "true")
+    reader.call("config", "set", "http.listen", "off")  # for this machine alone; nothing to peers
     followed = reader.call("follow", web[0].url, "--yes")
     assert followed.status == 0, followed.err
     return reader
@@ -114,7 +115,9 @@ def test_a_reader_finds_what_was_published_and_what_is_published_next(
     assert (mirror["connected"], mirror["problem"], mirror["faults"]) == (True, "", 0)
 
 
-def test_a_peer_over_https_alone_opens_no_port(towns: CommandLine, reader: CommandLine) -> None:
+def test_a_peer_over_https_alone_opens_no_port_to_peers(
+    towns: CommandLine, reader: CommandLine
+) -> None:
     with towns.running_peer() as process:  # so that the test would see one
         assert LISTENING in sockets_of(process.pid, TCP)
     with running(reader) as pid:

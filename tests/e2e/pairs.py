@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from meshnode import config as configuration
-from meshnode.config import Config, NetworkSettings, PayloadSettings
+from meshnode.config import OFF, Config, HttpSettings, NetworkSettings, PayloadSettings
 from meshnode.demo.federation import free_ports, has_reached, seq_of
 from meshnode.demo.processes import PeerProcess, all_stopped
 
@@ -77,4 +77,5 @@ def _settings(address: str, seeds: tuple[str, ...]) -> Config:
             upload_bytes_per_second=UPLOAD_BYTES_PER_SECOND,
             allow_local_addresses=True,
         ),
+        http=HttpSettings(listen=OFF),
     )

@@ -42,6 +42,8 @@ def loopback(*seeds: str) -> Config:
         [payload]
         listen = "127.0.0.1:0"
         allow_local_addresses = true
+        [http]
+        listen = "127.0.0.1:0"
         """,
         "the test",
     )

@@ -258,7 +258,7 @@ async def test_the_engine_itself_keeps_away_from_local_addresses(tmp_path, conte
         running(guarded, tmp_path / "home") as torrents,
     ):
         await seed.seed(torrent, content)
-        transfer = await torrents._open(torrent)
+        transfer = await torrents.open(torrent)
         transfer.handle.add_url_seed(mirror.url)
         transfer.handle.connect_peer(("127.0.0.1", seed.port))
         with pytest.raises(PeerError, match="nothing came"):

@@ -10,9 +10,10 @@ import trio
 from meshnode.control import Message
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import PayloadAdded, encode_entry
-from meshnode.core.filelist import FileList, PayloadFile, decode_file_list
+from meshnode.core.filelist import PayloadFile
 from meshnode.core.identifiers import Digest, catalogue_text, object_text
-from meshnode.errors import PeerError, UsageError
+from meshnode.errors import UsageError
+from meshnode.runtime.offers import file_list_of
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.operator.collections import followed
 from meshnode.runtime.payloads.payload_directory import PayloadDirectory
@@ -70,15 +71,6 @@ def described(peer: Peer, held: HeldCatalogue, payload: PayloadAdded) -> dict[st
         "files": [_file(each) for each in files.files[:FILES_SAID_MAX]] if files else None,
         "files_held": _files_held(peer, payload.key),
     }
-
-
-def file_list_of(peer: Peer, payload: PayloadAdded) -> FileList | None:
-    """Return a payload's file list; None while it is not here, or if its publisher broke it."""
-    raw = peer.read_object(payload.files.digest)
-    try:
-        return decode_file_list(raw) if raw is not None else None
-    except PeerError:
-        return None  # its publisher's mistake: the payload cannot be used, others can
 
 
 def _list(peer: Peer, arguments: Payloads) -> list[dict[str, Any]]:

@@ -13,10 +13,11 @@ from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import encode_entry
 from meshnode.core.identifiers import Digest, Kid, catalogue_text, object_text
 from meshnode.core.releases import Release, Releases
+from meshnode.runtime.offers import file_list_of
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
 from meshnode.runtime.operator.collections import document_of, followed, title_of
 from meshnode.runtime.operator.history import issued_times
-from meshnode.runtime.operator.payload_listing import described, file_list_of, require_followed
+from meshnode.runtime.operator.payload_listing import described, require_followed
 from meshnode.runtime.peer import Peer
 
 NAMED_MAX: Final = 20  # successors and rivals of one release; a stranger may sign thousands

@@ -130,6 +130,9 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "home": str(peer.home.root),
         "started": peer.started,
         "addresses": list(mesh.addresses()) if mesh else [],
+        "http": None
+        if peer.http is None
+        else {"url": peer.http.url, "failure": peer.http.failure or None},
         "connections": len(mesh.connections()) if mesh else 0,
         "read_only": node.read_only,
         "mirrors": [described(peer, watched) for watched in peer.mirrors.all()],

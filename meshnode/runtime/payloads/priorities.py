@@ -26,6 +26,11 @@ class Priorities:
         self._handle = handle
         self._downloads = array("H", bytes(2 * piece_count))  # claims of each piece
         self._readers: dict[int, int] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Tell the engine nothing more: it is about to forget the torrent."""
+        self._is_closed = True
 
     @contextmanager
     def downloading(self, pieces: Iterable[int]) -> Iterator[None]:
@@ -61,17 +66,20 @@ class Priorities:
     def _add_reader(self, piece: int, milliseconds: int) -> None:
         self._readers[piece] = self._readers.get(piece, 0) + 1
         self._tell([piece])
-        self._handle.set_piece_deadline(piece, milliseconds)
+        if not self._is_closed:
+            self._handle.set_piece_deadline(piece, milliseconds)
 
     def _drop_reader(self, piece: int) -> None:
         self._readers[piece] -= 1
         if not self._readers[piece]:
             del self._readers[piece]
-            self._handle.reset_piece_deadline(piece)
+            if not self._is_closed:
+                self._handle.reset_piece_deadline(piece)
             self._tell([piece])  # after it, since the engine goes on with a piece it had a deadline
 
     def _tell(self, pieces: list[int]) -> None:
-        self._handle.prioritize_pieces([(piece, self._priority(piece)) for piece in pieces])
+        if not self._is_closed:
+            self._handle.prioritize_pieces([(piece, self._priority(piece)) for piece in pieces])
 
     def _priority(self, piece: int) -> int:
         if piece in self._readers:

@@ -24,6 +24,9 @@ async def read(
 ) -> AsyncGenerator[bytes, None]:
     """Yield these bytes of file `index` in order; leaving early fetches nothing more for them.
 
+    The first piece is asked for alone, since what is asked for at the same time comes in any order;
+    then, as TCP does in its slow start, twice as many after each.
+
     Raises:
         PeerError: sources send nothing for `stall_seconds`, or nothing true.
         StorageError: the disk refused.
@@ -31,10 +34,12 @@ async def read(
     """
     torrent = transfer.torrent
     pieces = torrent.pieces(index, span)
-    ahead = max(AHEAD_BYTES // torrent.claim.piece_size_bytes, 1)
+    ahead_max = max(AHEAD_BYTES // torrent.claim.piece_size_bytes, 1)
+    ahead = 0
     with transfer.priorities.reading() as window:
         for piece in pieces:
             following = range(piece, min(piece + 1 + ahead, pieces.stop))
+            ahead = min(2 * ahead + 1, ahead_max)
             window.move([each for each in following if not transfer.is_written(each)])
             await _until_written(transfer, piece, stall_seconds)
             part = torrent.part(index, piece)

@@ -115,6 +115,22 @@ class Torrents:
                 hint="it was moved or changed since it was published: publish it again",
             )
 
+    async def open(self, torrent: CheckedTorrent) -> Transfer:
+        """Return the torrent's transfer, added to the session if it was not there.
+
+        The engine does nothing more for a torrent that failed: that one is added anew.
+        """
+        held = self._transfers.get(torrent.key)
+        if held is not None and not held.is_broken:
+            return held
+        await self._drop(torrent.key)
+        directory = PayloadDirectory(self._directory, torrent.key)
+        await trio.to_thread.run_sync(directory.create, torrent)
+        state = await trio.to_thread.run_sync(directory.state, torrent)
+        if state.content is not None:
+            state = HeldState((False,) * torrent.piece_count)
+        return await self._add(torrent, directory, state, state.pieces)
+
     async def download(
         self,
         torrent: CheckedTorrent,
@@ -135,7 +151,7 @@ class Torrents:
             StorageError: the disk refused.
             UsageError: there is no such file.
         """
-        transfer = await self._open(torrent)
+        transfer = await self.open(torrent)
         wanted = transfer.choose(only)
         with transfer.in_use():
             try:
@@ -165,7 +181,7 @@ class Torrents:
                 `read_stall_seconds`.
             StorageError: the disk refused, or the file was changed since it was verified.
         """
-        transfer = await self._open(torrent)
+        transfer = await self.open(torrent)
         with transfer.in_use():
             self._tended[torrent.key] = trio.current_time()
             if not await trio.to_thread.run_sync(transfer.is_untouched, index):
@@ -218,22 +234,6 @@ class Torrents:
             await self._resume(torrent, directory)
 
     # --- downloading ------------------------------------------------------------------------------
-    async def _open(self, torrent: CheckedTorrent) -> Transfer:
-        """Return the torrent's transfer, added to the session if it was not there.
-
-        The engine does nothing more for a torrent that failed: that one is added anew.
-        """
-        held = self._transfers.get(torrent.key)
-        if held is not None and not held.is_broken:
-            return held
-        await self._drop(torrent.key)
-        directory = PayloadDirectory(self._directory, torrent.key)
-        await trio.to_thread.run_sync(directory.create, torrent)
-        state = await trio.to_thread.run_sync(directory.state, torrent)
-        if state.content is not None:
-            state = HeldState((False,) * torrent.piece_count)
-        return await self._add(torrent, directory, state, state.pieces)
-
     async def _add_sources(
         self, transfer: Transfer, mirrors: Sequence[str], peers: Sequence[Endpoint]
     ) -> None:
@@ -266,6 +266,8 @@ class Torrents:
             yield progress
             if progress.done_bytes == progress.total_bytes:
                 return
+            if transfer.failure:
+                raise transfer.failure
             patience.look()
             if trio.current_time() - saved_at >= SAVE_SECONDS:
                 await transfer.save()
@@ -338,6 +340,7 @@ class Torrents:
         transfer = self._transfers.pop(key, None)
         if transfer is not None:
             del self._by_handle[transfer.handle]
+            transfer.priorities.close()
             await self._engine.remove(transfer.handle)
 
     async def _resume_all(self) -> None:

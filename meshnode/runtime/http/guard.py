@@ -1,0 +1,62 @@
+"""Who may ask: programs of this machine, and pages of the web that the operator named.
+
+A page of a stranger that is open in a browser here can send requests to this machine. Two things
+tell it apart. After DNS rebinding the header Host still has the stranger's name. Otherwise the
+browser says in Sec-Fetch-Site (Fetch Metadata) and Origin (Fetch) that another site asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from meshnode.runtime.http.asgi import Header, Scope, header
+
+_LOCAL: Final = "localhost"
+_OWN_PAGES: Final = ("none", "same-origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`hosts`: names by which this server may be called; `origins`: sites whose pages may ask."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+    def objection(self, scope: Scope) -> str | None:
+        """Say why a request is refused; None if it is not."""
+        host = header(scope, b"host")
+        if host is None or not self._is_ours(host):
+            return f"this peer is not called {host!r}: name it in the setting http.hosts"
+        origin = header(scope, b"origin")
+        if origin in self.origins:
+            return None
+        is_own = origin is None or origin == f"http://{host}"
+        if not is_own or (header(scope, b"sec-fetch-site") or "none") not in _OWN_PAGES:
+            return f"pages of {origin or 'other sites'} may not ask: see the setting http.origins"
+        return None
+
+    def permission(self, scope: Scope) -> list[Header]:
+        """Return the headers that let a named site's page read the answer (Fetch, CORS)."""
+        origin = header(scope, b"origin")
+        if origin is None or origin not in self.origins:
+            return []
+        return [
+            (b"access-control-allow-origin", origin.encode()),
+            (b"access-control-allow-headers", b"range, if-range, if-none-match"),
+            (b"access-control-expose-headers", b"content-range, accept-ranges, etag"),
+            (b"vary", b"origin"),
+        ]
+
+    def _is_ours(self, host: str) -> bool:
+        """Allow addresses too: only a name can be made to lead here by somebody else."""
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        name = name.lower().removesuffix(".")
+        if name == _LOCAL or name in self.hosts:
+            return True
+        try:
+            ip_address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        return True
