@@ -39,6 +39,7 @@ HostPortOrOff = Annotated[
 ]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+$", max_length=300)]
+Size = Annotated[int, Field(ge=0, le=2**60)]
 Rate = Annotated[int, Field(ge=0, le=10**11)]
 
 
@@ -114,6 +115,15 @@ class PayloadSettings(_Section):
         default=0, description="Limit in bytes/s; 0 means none."
     )
     upload_bytes_per_second: Rate = Field(default=0, description="Limit in bytes/s; 0 means none.")
+    quota_bytes: Size = Field(
+        default=0,
+        description="What the data directory may occupy in all: payloads, catalogues, index, log. "
+        "In bytes of disk blocks; 0: as much as the disk has.",
+    )
+    free_bytes_min: Size = Field(
+        default=10**9,
+        description="What fetching files leaves free on the disk for others, in bytes.",
+    )
     allow_local_addresses: bool = Field(
         default=False,
         description="Fetch from mirrors and peers at private and loopback addresses. Leave it off "

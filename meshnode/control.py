@@ -134,7 +134,9 @@ async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[Message, 
 
 
 def encode_error(error: MeshnodeError) -> Message:
-    return {"kind": type(error).__name__, "message": str(error), "hint": error.hint}
+    """Name an error by the kind that the other side knows: whose fault it is."""
+    kinds = (kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _KINDS)
+    return {"kind": next(kinds, type(error).__name__), "message": str(error), "hint": error.hint}
 
 
 def decode_error(said: Message) -> MeshnodeError:

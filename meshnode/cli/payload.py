@@ -16,6 +16,7 @@ from meshnode.cli.access import reach, running
 from meshnode.cli.naming import PayloadArgument, payload_named
 from meshnode.cli.offering import Offer, publish, rebind, require_assets
 from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.payload_drop import drop
 from meshnode.cli.payload_url import url
 from meshnode.cli.release import print_payload
 from meshnode.cli.signing import (
@@ -235,6 +236,7 @@ def list_(
 
 
 app.command()(url)
+app.command()(drop)
 
 
 async def _check(

@@ -203,6 +203,7 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         f"{counted(status['connections'], 'peer')} connected,"
         f" {status['backlog']} objects and segments to go, {size_text(status['free_bytes'])} free"
     )
+    out.print(f"  {_quota_text(status['quota'])}")
     for seeds in status["seed_lists"]:
         _print_seed_notes(seeds)
     for mirror in status["mirrors"]:
@@ -262,6 +263,14 @@ def _show_mirror(mirror: Message) -> None:
         print_labelled("  blamed:", said, "yellow", out)
     if mirror["problem"]:
         print_labelled("  problem:", mirror["problem"], "yellow", out)
+
+
+def _quota_text(quota: Message) -> str:
+    limit = f" of {size_text(quota['limit_bytes'])}" if quota["limit_bytes"] else ", no quota"
+    return (
+        f"{size_text(quota['used_bytes'])} kept{limit}, {size_text(quota['reserved_bytes'])}"
+        " reserved for what is being fetched"
+    )
 
 
 def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:

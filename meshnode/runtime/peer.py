@@ -16,6 +16,7 @@ from meshnode.runtime.index.index import Index
 from meshnode.runtime.joining.domain_book import DomainBook
 from meshnode.runtime.joining.first_contacts import FirstContacts
 from meshnode.runtime.journal import Journal
+from meshnode.runtime.quota import Quota
 from meshnode.runtime.static_mirror.mirrors import Mirrors
 from meshnode.runtime.store import Store
 from meshnode.runtime.tickets import Tickets
@@ -40,6 +41,7 @@ class Peer:
     tickets: Tickets
     tell: Callable[[ev.Event], Awaitable[None]]
     started: int
+    quota: Quota
     network: Network | None
     mirrors: Mirrors
     http: HttpServer | None = None

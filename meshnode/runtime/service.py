@@ -42,6 +42,7 @@ from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.operator.joining import relearn
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.pump import Pump
+from meshnode.runtime.quota import Quota
 from meshnode.runtime.segments.checker import SegmentChecker
 from meshnode.runtime.static_mirror.mirrors import Mirrors, no_peers
 from meshnode.runtime.store import Store
@@ -140,6 +141,7 @@ async def _start(
     contacts = FirstContacts(await trio.to_thread.run_sync(SeedStore, home.seeds))
     domains = DomainBook(home.domains)
     mirrors = _mirrors(config, node, pump.tell)
+    quota = Quota(home.root, config.payload.quota_bytes, config.payload.free_bytes_min)
     network = http = None
     if online:
         # Here, since libp2p takes longer to import than a command works offline.
@@ -151,11 +153,11 @@ async def _start(
         http = HttpServer(listen, Guard(config.http.hosts, config.http.origins))
         secret = identity.private_bytes_raw()
         if config.network.https_only:
-            network = build_https_only(home, config, node, store, mirrors)
+            network = build_https_only(home, config, node, store, mirrors, quota)
         else:
             pinned = partial(_pinned, contacts)
             network = build_network(
-                home, config, secret, node, store, index, mirrors, pump.tell, pinned
+                home, config, secret, node, store, index, mirrors, pump.tell, pinned, quota
             )
     perform = (
         network.perform if network else Requests(mirrors.routed(no_peers), store, list).perform
@@ -177,6 +179,7 @@ async def _start(
         tickets,
         pump.tell,
         started=unix_now(),
+        quota=quota,
         network=network,
         mirrors=mirrors,
         http=http,

@@ -178,7 +178,8 @@ async def test_when_the_reader_goes_away_nothing_more_is_fetched(
             await stream.send_all(f"GET {slow.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 200")
         assert slow.peer.network is not None
-        transfer = slow.peer.network.torrents._transfers[Digest(bytes.fromhex(slow.key))]
+        transfer = slow.peer.network.torrents._roster.find(Digest(bytes.fromhex(slow.key)))
+        assert transfer is not None
         while transfer.is_used:
             await slow.http.head(slow.path)
         assert list(transfer.priorities.wanted()) == []
@@ -273,3 +274,18 @@ async def test_what_its_publisher_withdrew_is_410(cold: Served) -> None:
 
     assert answer.status_code == 410
     assert answer.json()["detail"].startswith("the payload was withdrawn")
+
+
+async def test_what_does_not_fit_into_the_quota_is_507(tmp_path: Path, content: Path) -> None:
+    config = loopback()
+    small = config.model_copy(
+        update={"payload": config.payload.model_copy(update={"quota_bytes": MIB})}
+    )
+    async with served(tmp_path / "home", content, config=small) as cold:
+        answer = await cold.get("bytes=0-9")
+        status = await Control(cold.home.control).ask("status")
+
+    assert answer.status_code == 507
+    assert "that this peer may keep" in answer.json()["detail"]
+    assert cold.mirror.requests == 0
+    assert status["quota"]["used_bytes"] <= status["quota"]["limit_bytes"] == MIB

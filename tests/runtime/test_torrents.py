@@ -279,7 +279,7 @@ async def test_a_redirect_into_a_forbidden_address_is_not_followed(
         running(guarded, tmp_path / "home") as torrents,
         running(LOCAL, tmp_path / "other") as others,
     ):
-        torrents._engine.session.apply_settings(
+        torrents._roster.engine.session.apply_settings(
             {"ssrf_mitigation": False}
         )  # what our own filter does
         with pytest.raises(PeerError, match="nothing came"):

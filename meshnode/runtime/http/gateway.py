@@ -37,6 +37,7 @@ from meshnode.runtime.offers import providers
 from meshnode.runtime.payloads.patience import CorruptSourcesError, StalledSourcesError
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 from meshnode.runtime.peer import Peer
+from meshnode.runtime.quota import QuotaError
 
 LISTED_MAX: Final = 10_000  # files in one listing
 PROVIDERS_AGAIN_SECONDS: Final = 60.0  # until peers are asked again who has the same payload
@@ -138,7 +139,7 @@ class Gateway:
         torrents, torrent = self._network.torrents, reply.readable.torrent
         if not reply.span:
             return
-        await torrents.open(torrent)
+        await torrents.open(torrent, cached=True)
         if torrents.lacks(torrent, reply.index, reply.span):
             self._ask_for_peers(torrent.key)
         mirrors = reply.readable.mirrors
@@ -223,6 +224,8 @@ def _status_of(error: MeshnodeError) -> int:
             return 504
         case CorruptSourcesError():
             return 502
+        case QuotaError():
+            return 507
         case StorageError():
             return 500
         case _:

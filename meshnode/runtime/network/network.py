@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import trio
 
@@ -28,8 +29,12 @@ from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
 from meshnode.runtime.pump import now
+from meshnode.runtime.quota import Quota
 from meshnode.runtime.static_mirror.mirrors import Mirrors, no_peers
 from meshnode.runtime.store import Store
+
+INDEXED_FACTOR: Final = 4  # of a segment's bytes: itself, and its rows in the index
+_OBJECT_BYTES: Final = 1 << 20  # the index grows by whole pages, and keeps a journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Network:
     requests: Requests
     arrivals: Arrivals
     torrents: Torrents
+    quota: Quota
     outreach: Outreach | None
     discovery: Discovery | None
 
@@ -61,7 +67,20 @@ class Network:
         await self.torrents.resume(key)
 
     async def perform(self, request: ev.Request) -> ev.Event:
-        event = await self.requests.perform(request)
+        """Ask a peer; an object is fetched only where there is room for it and its rows.
+
+        Raises:
+            StorageError: the disk refused, or the quota.
+        """
+        room = 0
+        if isinstance(request, ev.FetchObject):
+            room = INDEXED_FACTOR * request.size_bytes + _OBJECT_BYTES
+            await self.quota.reserve(request, room, is_payload=False)
+        try:
+            event = await self.requests.perform(request)
+        finally:
+            if room:
+                self.quota.keep(request, 0)
         if isinstance(event, ev.ObjectStored):
             self.arrivals.came(event.digest)
         return event
@@ -88,12 +107,12 @@ class NoMesh:
 
 
 def build_https_only(
-    home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors
+    home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors, quota: Quota
 ) -> Network:
     """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
-    torrents = Torrents(torrent_settings(config, listen=None), home.payloads.absolute())
+    torrents = Torrents(torrent_settings(config, listen=None), home.payloads.absolute(), quota)
     requests = Requests(mirrors.routed(no_peers), store, list)
-    return Network(NoMesh(), requests, Arrivals(node.expects), torrents, None, None)
+    return Network(NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None)
 
 
 def torrent_settings(config: Config, listen: str | None) -> TorrentSettings:
@@ -116,6 +135,7 @@ def build_network(
     mirrors: Mirrors,
     tell: Tell,
     pinned: Callable[[], Sequence[str]],
+    quota: Quota,
 ) -> Network:
     """Connect the adapters that reach other machines to the node and the store.
 
@@ -133,7 +153,7 @@ def build_network(
     listen = None if config.payload.listen == OFF else config.payload.listen
     settings = torrent_settings(config, listen)
     # The engine would take a relative path for one below a folder of its own.
-    torrents = Torrents(settings, home.payloads.absolute())
+    torrents = Torrents(settings, home.payloads.absolute(), quota)
     mesh: Mesh
     rng = random.Random()  # noqa: S311 - jitter, and whom to ask
     book = PeerBook(rng)
@@ -169,4 +189,4 @@ def build_network(
     requests = Requests(mirrors.routed(mesh.open_stream), store, contacts.own)
     outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))
     discovery = Discovery(mesh, requests, contacts, book) if network.discover else None
-    return Network(mesh, requests, arrivals, torrents, outreach, discovery)
+    return Network(mesh, requests, arrivals, torrents, quota, outreach, discovery)

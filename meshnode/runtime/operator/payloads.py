@@ -41,6 +41,12 @@ class Get(PayloadChoice):
     """Fetch the files of a payload that are chosen."""
 
 
+class Drop(Arguments):
+    """Erase what is here of a payload."""
+
+    payload: HexDigest
+
+
 class Urls(PayloadChoice):
     """Say where the gateway serves the files of a payload that are chosen."""
 
@@ -110,6 +116,13 @@ async def urls(peer: Peer, arguments: Urls) -> AsyncGenerator[Message, None]:
     yield {"result": {"payload": object_text(offer.payload.key), "files": said}}
 
 
+async def drop(peer: Peer, arguments: Drop) -> AsyncGenerator[Message, None]:
+    """Erase what is here of a payload; a publisher's own files stay where they lie."""
+    torrents = _network(peer).torrents
+    await torrents.stop(arguments.payload, erase=True)
+    yield {"result": {}}
+
+
 def _located(network: Network, offer: Offer, index: int) -> dict[str, Any]:
     file = offer.files.files[index]
     place = network.torrents.locate(offer.payload.key, index)
@@ -139,4 +152,9 @@ def _network(peer: Peer) -> Network:
     return peer.network
 
 
-ACTIONS: dict[str, Action] = {"seed": (Seed, seed), "get": (Get, get), "payload_urls": (Urls, urls)}
+ACTIONS: dict[str, Action] = {
+    "seed": (Seed, seed),
+    "get": (Get, get),
+    "payload_urls": (Urls, urls),
+    "payload_drop": (Drop, drop),
+}

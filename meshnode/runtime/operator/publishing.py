@@ -222,6 +222,8 @@ async def _store(peer: Peer, catalogue: CatalogueId, digest: Digest) -> None:
         return
     if not peer.store.object_path(digest).exists():
         staged = peer.home.staging(catalogue) / digest.hex()
+        # It is on this disk already: does all fit?
+        await peer.quota.reserve(digest, 0, is_payload=False)
         if await trio.to_thread.run_sync(_sha256_of, staged) != digest:
             raise UsageError(f"the staged object {staged} is not what its name says")
         await trio.to_thread.run_sync(peer.store.complete, digest, staged)

@@ -27,6 +27,7 @@ from meshnode.runtime.operator.static_mirrors import described
 from meshnode.runtime.peer import Peer
 
 CONFLICTS_SAID_MAX = 20  # of one catalogue: `versions` names the others
+MEASURED = ("free_bytes", "quota")  # change all the time, without an event
 WATCH_SECONDS_MIN = 0.1  # a burst of events is shown as one change
 
 
@@ -46,16 +47,18 @@ async def ping(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
 
 
 async def status(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
+    await peer.quota.measure()
     yield {"result": await _status(peer)}
 
 
 async def watch(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     """Yield the status now and after each change, until the asker goes away."""
+    await peer.quota.measure()
     with peer.journal.notices.watch(lambda _: True) as watcher:
         said: dict[str, Any] = {}
         while True:
             stands = await _status(peer)
-            changed = {key: value for key, value in stands.items() if key != "free_bytes"}
+            changed = {key: value for key, value in stands.items() if key not in MEASURED}
             if changed != said:
                 yield {"event": stands}
                 said = changed
@@ -138,6 +141,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "mirrors": [described(peer, watched) for watched in peer.mirrors.all()],
         "backlog": node.replica.backlog,
         "free_bytes": peer.store.free_bytes(),
+        "quota": asdict(peer.quota.known()),
         "catalogues": [
             {
                 **_catalogue(held, items.get(held.id, 0)),

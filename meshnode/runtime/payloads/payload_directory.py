@@ -2,6 +2,7 @@
 
     <hex key>/torrent   the checked torrent    <hex key>/files   the file list record
     <hex key>/state     what is held           <hex key>/data/N  file N of the list
+    <hex key>/cached    nobody asked for it to be kept; its time is when it was read last
 
 Pieces are recorded after their bytes were fsynced: after a crash the record may name fewer pieces
 than the disk holds, never more.
@@ -13,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,6 +52,11 @@ class PayloadDirectory:
     def __init__(self, root: Path, key: Digest) -> None:
         self.path = root / key.hex()
         self.data = self.path / "data"
+        self._cached = self.path / "cached"
+
+    @property
+    def is_made(self) -> bool:
+        return (self.path / "torrent").exists() and (self.path / "files").exists()
 
     def locations(self, torrent: CheckedTorrent, content: Path | None) -> tuple[Path, ...]:
         """Return where each file of the list lies; names from the network are never used here."""
@@ -58,15 +65,30 @@ class PayloadDirectory:
         paths = (Path(file.path) for file in torrent.files.files)
         return tuple(content.joinpath(*path.parts[1:]) for path in paths)
 
-    def create(self, torrent: CheckedTorrent) -> None:
-        if (self.path / "torrent").exists() and (self.path / "files").exists():
+    def create(self, torrent: CheckedTorrent, *, cached: bool = False) -> None:
+        """Write the records unless they are here; a new directory that is `cached` may go again."""
+        if self.is_made:
             return
         try:
             self.data.mkdir(parents=True, exist_ok=True)
+            if cached:
+                self._cached.touch()
         except OSError as error:
             raise StorageError(f"cannot make {self.data}: {error.strerror}") from error
         write_durably(self.path / "files", encode_file_list(torrent.files))
         write_durably(self.path / "torrent", torrent.raw)
+
+    def keep(self) -> None:
+        """Let it not go by itself any more: somebody asked for it."""
+        try:
+            self._cached.unlink(missing_ok=True)
+        except OSError as error:
+            raise refused_by_disk(f"cannot change {self.path}", error) from error
+
+    def note_read(self) -> None:
+        """Take note that it was read now, if it is one that may go."""
+        with suppress(FileNotFoundError):
+            os.utime(self._cached)
 
     def erase(self) -> None:
         """Remove the directory with all that is in it; there may be none."""
@@ -112,6 +134,15 @@ class PayloadDirectory:
             "stamps": state.stamps,
         }
         write_durably(self.path / "state", json.dumps(said).encode())
+
+
+def cached_keys(root: Path) -> list[Digest]:
+    """Return the payloads that may go, the one that was not read for the longest time first."""
+    found = []
+    for mark in root.glob("*/cached"):
+        with suppress(FileNotFoundError):
+            found.append((mark.stat().st_mtime_ns, Digest(bytes.fromhex(mark.parent.name))))
+    return [key for _, key in sorted(found)]
 
 
 def stamps_of(locations: Iterable[Path]) -> tuple[tuple[int, int], ...] | None:

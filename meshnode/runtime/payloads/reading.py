@@ -40,6 +40,7 @@ async def read(
         for piece in pieces:
             following = range(piece, min(piece + 1 + ahead, pieces.stop))
             ahead = min(2 * ahead + 1, ahead_max)
+            await transfer.room.cover(following)
             window.move([each for each in following if not transfer.is_written(each)])
             await _until_written(transfer, piece, stall_seconds)
             part = torrent.part(index, piece)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import libtorrent as lt
 
+from meshnode.errors import PeerError
 from meshnode.runtime.payloads.account import Account
-from meshnode.runtime.payloads.address_filter import Endpoint, Mirror
+from meshnode.runtime.payloads.address_filter import (
+    Endpoint,
+    Mirror,
+    is_forbidden,
+    vet_mirror,
+)
+from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX
+
+PEERS_MAX: Final = 64  # that one transfer is told of
 
 
 class Sources:
@@ -20,20 +32,37 @@ class Sources:
         self._failed: set[str] = set()
         self._banned: set[str] = set()
 
-    def is_attached(self, url: str) -> bool:
-        """Say whether a mirror was added and not dropped; a banned one stays."""
-        return url in self._attached
+    async def add(
+        self, mirrors: Sequence[str], peers: Sequence[Endpoint], *, allow_local: bool
+    ) -> None:
+        """Fetch from these too; those that may not be called are left out. A mirror is added once.
 
-    def add_mirror(self, mirror: Mirror) -> None:
+        Raises:
+            PeerError: not one of them may be called; it says why the first may not.
+        """
+        refused = []
+        for url in mirrors[:MIRRORS_MAX]:
+            try:
+                if url not in self._attached:
+                    self._add_mirror(await vet_mirror(url, allow_local=allow_local))
+            except PeerError as error:
+                refused.append(error)
+        self.add_peers(peers, allow_local=allow_local)
+        if refused and len(refused) == len(mirrors) and not peers:
+            raise refused[0]
+
+    def add_peers(self, peers: Sequence[Endpoint], *, allow_local: bool) -> None:
+        for address, port in peers[:PEERS_MAX]:
+            if allow_local or not is_forbidden(address):
+                self._named.add(self._name((address, port)))
+                self._handle.connect_peer((address, port))
+
+    def _add_mirror(self, mirror: Mirror) -> None:
         name = f"mirror {mirror.url}"
         self._attached.add(mirror.url)
         self._named.add(name)
         self._names |= dict.fromkeys(mirror.endpoints, name)
         self._handle.add_url_seed(mirror.url)
-
-    def add_peer(self, peer: Endpoint) -> None:
-        self._named.add(self._name(peer))
-        self._handle.connect_peer(peer)
 
     def drop_mirrors(self) -> None:
         self._attached.clear()

@@ -62,6 +62,10 @@ class CheckedTorrent:
     def key(self) -> Digest:
         return self.claim.key
 
+    def piece_bytes(self, piece: int) -> int:
+        """Return how many bytes of a disk a piece may fill, padding included."""
+        return self.claim.piece_size_bytes
+
     def part(self, index: int, piece: int) -> range:
         """Return the bytes of file `index` that lie in a piece, as offsets in the file."""
         size = self.claim.piece_size_bytes

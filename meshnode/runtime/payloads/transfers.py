@@ -23,8 +23,10 @@ from meshnode.runtime.payloads.payload_directory import (
     sync_files,
 )
 from meshnode.runtime.payloads.priorities import Priorities
+from meshnode.runtime.payloads.room import Room
 from meshnode.runtime.payloads.sources import Sources
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
+from meshnode.runtime.quota import Quota
 
 FLUSH_SECONDS_MAX: Final = 60  # a disk that takes longer to write its cache is reported
 CHECK_SECONDS_MAX: Final = 6 * 3600  # hashing a large payload of a publisher's once
@@ -48,12 +50,14 @@ class Transfer:
         directory: PayloadDirectory,
         state: HeldState,
         handle: lt.torrent_handle,
+        quota: Quota,
     ) -> None:
         self.torrent = torrent
         self.handle = handle
         self.locations = directory.locations(torrent, state.content)
         self.sources = Sources(handle)
         self.priorities = Priorities(handle, torrent.piece_count)
+        self.room = Room(quota, self)
         self.checked = trio.Event()
         self.verified = set(state.verified)
         self.failure: MeshnodeError | None = None

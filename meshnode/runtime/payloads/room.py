@@ -1,0 +1,55 @@
+"""Room on the disk for the pieces of one transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from meshnode.runtime.quota import Quota
+
+if TYPE_CHECKING:
+    from meshnode.runtime.payloads.transfers import Transfer
+
+
+class Room:
+    """Invariant: a piece that is claimed and not written has room of its own."""
+
+    def __init__(self, quota: Quota, transfer: Transfer) -> None:
+        self._quota = quota
+        self._transfer = transfer
+        self._covered: set[int] = set()
+
+    @property
+    def is_needed(self) -> bool:
+        """Say whether bytes are still to come for which room was reserved."""
+        return bool(self._covered)
+
+    async def cover(self, pieces: Iterable[int]) -> None:
+        """Reserve room for these pieces before they are claimed; raises StorageError."""
+        new = {piece for piece in pieces if not self._transfer.is_written(piece)} - self._covered
+        if not new:
+            return
+        self._covered |= new
+        try:
+            await self._quota.reserve(self._transfer, self._size(new))
+        except BaseException:
+            self._covered -= new
+            raise
+
+    def shrink(self) -> None:
+        """Give back the room of pieces that are written by now, or that nobody claims."""
+        transfer = self._transfer
+        self._covered = {
+            piece
+            for piece in self._covered
+            if transfer.priorities.is_wanted(piece) and not transfer.is_written(piece)
+        }
+        self._quota.keep(transfer, self._size(self._covered))
+
+    def close(self) -> None:
+        """Give all back: the transfer ends."""
+        self._covered.clear()
+        self._quota.keep(self._transfer, 0)
+
+    def _size(self, pieces: Iterable[int]) -> int:
+        return sum(map(self._transfer.torrent.piece_bytes, pieces))
