@@ -1,29 +1,28 @@
-"""`get`: an item's files, from mirrors and peers at once, verified."""
+"""`get`: files of items and releases, from mirrors and peers at once, verified."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
 
 from meshnode.cli.access import reach
+from meshnode.cli.fetching import Fetching
 from meshnode.cli.naming import PAYLOAD, payload_named, release_name, release_named
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
     out,
+    print_error,
     print_json,
-    progress,
     run_async,
     size_text,
 )
 from meshnode.control import Control, Message
-from meshnode.errors import UsageError
+from meshnode.errors import MeshnodeError, UsageError
 
 app = typer.Typer()
 
@@ -31,20 +30,32 @@ app = typer.Typer()
 @app.command(rich_help_panel="Use")
 def get(
     home: HomeOption,
-    item: Annotated[
-        str,
-        typer.Argument(help="The item's id; or doi:…, release:COLLECTION@VERSION, payload:KEY."),
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ITEM...",
+            help="Ids of items; or doi:…, release:COLLECTION@VERSION, payload:KEY.",
+        ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The folder to put the files in.")] = Path(),
-    asset: Annotated[str | None, typer.Option(help="Only this asset of the item.")] = None,
-    collection: Annotated[str | None, typer.Option(help="The item's collection.")] = None,
-    catalogue: Annotated[str | None, typer.Option(help="The item's catalogue, by id.")] = None,
+    asset: Annotated[str | None, typer.Option(help="Only this asset of each item.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Only files whose path or name is like this: '*_2019_*.tif'.")
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Make files of your own, that you may write to.")
+    ] = False,
+    collection: Annotated[str | None, typer.Option(help="The items' collection.")] = None,
+    catalogue: Annotated[str | None, typer.Option(help="The items' catalogue, by id.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Get the files of an item or a release, from mirrors and other peers at once.
+    """Get the files of items or releases, from mirrors and other peers at once.
 
     Every piece is verified, and each file's SHA-256 at the end. An interrupted download goes on
     where it was. Peers see your address and which payload you ask for, as always in BitTorrent.
+
+    On the file system of the data directory no second copy is made: files share their blocks with
+    the peer's, or where the file system cannot do that, are second names of them, read-only.
 
     Examples:
 
@@ -52,65 +63,51 @@ def get(
 
       meshnode get ca-yt_whitehorse-2019 --asset data --to /data --json
 
-      meshnode get doi:10.5072/yukon-2019 --to /data
-    """
-    from meshnode.runtime.payloads.delivery import deliver
+      meshnode get doi:10.5072/yukon-2019 --only '*.parquet' --to /data
 
+      meshnode get town-a town-b town-c --to /data --copy
+    """
     if not to.is_dir():
         raise UsageError(f"{to} is not a folder", hint=f"mkdir {to}")
-
-    if asset and (item.startswith(PAYLOAD) or release_name(item)):
+    if asset and any(item.startswith(PAYLOAD) or release_name(item) for item in items):
         raise UsageError("--asset is one of an item's", hint="name the item, not its release")
     where = {"collection": collection, "catalogue": catalogue}
     where = {key: value for key, value in where.items() if value is not None}
+    chosen = {key: value for key, value in (("asset", asset), ("only", only)) if value}
+    deliver = _delivering(home, to, may_link=not copy)
 
-    async def work() -> list[Message]:
+    async def work() -> tuple[list[Message], list[MeshnodeError]]:
         async with reach(home) as control:
-            if item.startswith(PAYLOAD):
-                wanted = [await _payload(control, item, where)]
-            elif name := release_name(item):
-                found = await release_named(control, name, [catalogue] if catalogue else [])
-                wanted = list(_payloads_of(found))
-            else:
-                wanted = [{"item": item, "asset": asset} if asset else {"item": item}]
-            return [await _fetch(control, {**where, **each}) for each in wanted]
+            wanted = [
+                {**each, **chosen}
+                for item in dict.fromkeys(items)
+                for each in await _wanted(control, item, where)
+            ]
+            return await Fetching(control, deliver).fetch(wanted)
 
-    results = run_async(work)
-    files = [file for result in results for file in result["files"]]
-    for file in files:
-        file["to"] = str(deliver(Path(file["at"]), to, file["path"], file["sha256"]))
-    by_source = sum((Counter(result["by_source"]) for result in results), Counter[str]())
+    results, failures = run_async(work)
     if as_json:
-        print_json(results if release_name(item) else results[0])
-        return
-    for file in files:
-        out.print(f"{file['to']}  {size_text(file['size_bytes'])}  {_sum(file['sha256'])}")
-    for source, size_bytes in by_source.items():
-        out.print(f"  {size_text(size_bytes):>10}  from {source}")
+        is_one = len(items) == 1 and not release_name(items[0])
+        if results or not failures:
+            print_json(results[0] if is_one else results)
+    else:
+        _say(results)
+    for failure in failures[1:]:
+        print_error(failure)
+    if failures:
+        raise failures[0]
 
 
-async def _fetch(control: Control, arguments: Message) -> Message:
-    """Fetch the files of one payload; return where they lie."""
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with progress(*columns) as bar:
-        task = bar.add_task("asking peers", total=None)
-        async with aclosing(control.follow("get", **arguments)) as messages:
-            async for message in messages:
-                if "result" in message:
-                    return dict(message["result"])
-                seen = message["event"]["progress"]
-                bar.update(
-                    task,
-                    total=seen["total_bytes"],
-                    completed=seen["done_bytes"],
-                    description=_sources(seen["by_source"]),
-                )
-    raise AssertionError("the control client ends with a result or an error")
-
-
-async def _payload(control: Control, text: str, where: Message) -> Message:
-    known = (await control.ask("payloads"))["payloads"]
-    return {"payload": payload_named(known, text)["key"], **where}
+async def _wanted(control: Control, item: str, where: Message) -> list[Message]:
+    """Return what to ask for each payload that a name stands for."""
+    if item.startswith(PAYLOAD):
+        known = (await control.ask("payloads"))["payloads"]
+        return [{"payload": payload_named(known, item)["key"], **where}]
+    if name := release_name(item):
+        catalogues = [where["catalogue"]] if "catalogue" in where else []
+        found = await release_named(control, name, catalogues)
+        return [{**where, **each} for each in _payloads_of(found)]
+    return [{"item": item, **where}]
 
 
 def _payloads_of(found: Message) -> Iterator[Message]:
@@ -134,10 +131,36 @@ def _payloads_of(found: Message) -> Iterator[Message]:
         }
 
 
+def _delivering(home: Path, to: Path, *, may_link: bool) -> Callable[[Message], None]:
+    """Return what puts the files of a result into the folder and says where, under `to`."""
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.payloads.delivery import deliver
+
+    own = Home(home).payloads.absolute()
+    delivered: dict[str, str] = {}  # where each file's name came from, by its path on this disk
+
+    def put(result: Message) -> None:
+        for file in result["files"]:
+            name, at = Path(file["path"]).name, Path(file["at"])
+            if delivered.setdefault(name, file["at"]) != file["at"]:
+                raise UsageError(
+                    f"two files are called {name}: {file['path']} was not put into {to}",
+                    hint="get the items one by one, each into a folder of its own with --to",
+                )
+            links = may_link and at.is_relative_to(own)
+            place, how = deliver(at, to, file["path"], file["sha256"], may_link=links)
+            file |= {"to": str(place), "handover": how.value}
+
+    return put
+
+
+def _say(results: list[Message]) -> None:
+    for file in (file for result in results for file in result["files"]):
+        out.print(f"{file['to']}  {size_text(file['size_bytes'])}  {_sum(file['sha256'])}")
+    by_source = sum((Counter(result["by_source"]) for result in results), Counter[str]())
+    for source, size_bytes in by_source.items():
+        out.print(f"  {size_text(size_bytes):>10}  from {source}")
+
+
 def _sum(sha256: str | None) -> str:
     return f"sha256 {sha256}" if sha256 else "verified piece by piece (no SHA-256 is published)"
-
-
-def _sources(by_source: dict[str, int]) -> str:
-    mirrors = sum(name.startswith("mirror") for name in by_source)
-    return f"{mirrors} mirrors, {len(by_source) - mirrors} peers"

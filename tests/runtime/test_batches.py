@@ -10,11 +10,9 @@ import pytest
 
 from meshnode.core.entries import CollectionAdded, SegmentAdded
 from meshnode.core.identifiers import sha256
-from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer import batches
 from meshnode.runtime.maintainer.batches import Batch
-from meshnode.runtime.payloads.delivery import deliver
 from meshnode.runtime.segments.segment import read_segment_items
 from tests.runtime.homes import items_file
 from tests.runtime.stac_samples import item
@@ -115,30 +113,3 @@ def test_when_too_much_is_held_the_largest_group_is_written(tmp_path: Path, monk
     batch = batch_of(tmp_path, values)
     assert len(batch.segments) > 3
     assert sum(each.file.rows for each in batch.segments) == 12
-
-
-# --- Delivery: files handed to the user -----------------------------------------------------------
-def test_a_delivered_file_is_the_users_own_copy(tmp_path: Path):
-    held, out = tmp_path / "held", tmp_path / "out"
-    held.write_bytes(b"data")
-    out.mkdir()
-    there = deliver(held, out, "folder/name.tif", sha256(b"data").hex())
-    assert there == out / "name.tif"
-    there.write_bytes(b"changed")
-    assert held.read_bytes() == b"data"
-
-
-def test_a_damaged_copy_is_not_delivered(tmp_path: Path):
-    held, out = tmp_path / "held", tmp_path / "out"
-    held.write_bytes(b"data")
-    out.mkdir()
-    with pytest.raises(StorageError, match="is damaged"):
-        deliver(held, out, "name.tif", sha256(b"other").hex())
-    assert list(out.iterdir()) == []
-
-
-def test_a_delivery_without_a_folder_or_a_source_says_so(tmp_path: Path):
-    with pytest.raises(UsageError, match="is not a folder"):
-        deliver(tmp_path / "held", tmp_path / "none", "name", None)
-    with pytest.raises(StorageError, match="cannot write"):
-        deliver(tmp_path / "held", tmp_path, "name", None)

@@ -108,7 +108,7 @@ async def test_the_bytes_of_a_foreign_torrent_come_from_its_mirror_and_are_check
             await release(home, [path], [mirror.url])
             got = await Control(home.control).ask("get", item=path.name)
             (file,) = got["files"]
-            out = deliver(Path(file["at"]), tmp_path, file["path"], file["sha256"])
+            out, _ = deliver(Path(file["at"]), tmp_path, file["path"], file["sha256"])
             (payload,) = (await Control(home.control).ask("payloads"))["payloads"]
     assert file["sha256"] is None
     assert out.read_bytes() == content.read_bytes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Final
 
 from meshnode.core.identifiers import CatalogueId, Digest, object_text
 from meshnode.core.releases import Releases
@@ -12,15 +14,21 @@ from meshnode.runtime.offers import Offer, offers
 from meshnode.runtime.operator.arguments import Arguments, Catalogue, HexDigest
 from meshnode.runtime.peer import Peer
 
+_PATHS_SAID_MAX: Final = 3
+
 
 class PayloadChoice(Arguments):
-    """The files that are assets of an item; no `asset`: all. Or all files of a payload."""
+    """The files that are assets of an item; no `asset`: all. Or all files of a payload.
+
+    `only`: of these, the files whose path or name matches the pattern (`*`, `?`, `[…]`).
+    """
 
     item: str | None = None
     payload: HexDigest | None = None
     collection: str | None = None
     catalogue: Catalogue | None = None
     asset: str | None = None
+    only: str | None = None
 
 
 def chosen(peer: Peer, arguments: PayloadChoice) -> Offer:
@@ -44,7 +52,25 @@ def chosen(peer: Peer, arguments: PayloadChoice) -> Offer:
             hint="meshnode payload list says which are",
         )
     require_served(peer, found[0])
-    return found[0]
+    return _narrowed(found[0], arguments.only)
+
+
+def _narrowed(offer: Offer, only: str | None) -> Offer:
+    """Keep the files that match the pattern; raises UsageError if none does."""
+    if only is None:
+        return offer
+    paths = {index: offer.files.files[index].path for index in offer.wanted}
+    found = tuple(
+        index
+        for index, path in paths.items()
+        if fnmatchcase(path, only) or fnmatchcase(path.rpartition("/")[2], only)
+    )
+    if not found:
+        some = ", ".join(list(paths.values())[:_PATHS_SAID_MAX])
+        raise UsageError(
+            f"of {len(paths)} files none is like {only!r}", hint=f"its files are {some}, …"
+        )
+    return replace(offer, wanted=found)
 
 
 def _wanted(offer: Offer, arguments: PayloadChoice) -> tuple[int, ...]:
