@@ -12,7 +12,7 @@ from benchmarks import samples
 from benchmarks.measuring import Case, Work
 from meshnode.core.rows import CheckedRow
 from meshnode.runtime.index.index import Index
-from meshnode.runtime.index.search import Query
+from meshnode.runtime.index.query import Query
 from meshnode.runtime.segments.worker import Expected, checked_rows
 
 ITEMS: Final = 20_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from meshnode.runtime.http.server import HttpServer
     from meshnode.runtime.network.network import Network
 
+SEARCHES_MAX = 4  # threads that search; further searches wait, so that commits never do
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -45,6 +47,9 @@ class Peer:
     network: Network | None
     mirrors: Mirrors
     http: HttpServer | None = None
+    searches: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(SEARCHES_MAX)
+    )
 
     def read_object(self, digest: Digest) -> bytes | None:
         """Return an object's bytes, None if it is not held; a damaged one is then fetched again.

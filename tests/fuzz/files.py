@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 from meshnode import config
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
 from meshnode.runtime.home import Home
-from meshnode.runtime.index.search import Query, page, parse_interval
-from meshnode.runtime.index.search import Scope as Reached
+from meshnode.runtime.index.query import Query
+from meshnode.runtime.index.sorting import NEWEST_FIRST
+from meshnode.runtime.index.times import parse_interval
+from meshnode.runtime.index.tokens import read_token, write_token
 from meshnode.runtime.payloads.creation import PayloadFiles, describe
 from meshnode.runtime.payloads.torrent_check import open_torrent
 from meshnode.runtime.segments.items import ItemText, read_items
@@ -180,8 +182,9 @@ def take_interval(raw: bytes) -> None:
 
 
 def take_token(raw: bytes) -> None:
-    query = Query(after=raw.decode(errors="replace"))
-    page(query, Reached((1,), 1, 1), is_near=False)
+    """What is read is a place that the same order names again."""
+    place = read_token(raw.decode(errors="replace"), NEWEST_FIRST, old=False)
+    assert read_token(write_token(NEWEST_FIRST, place), NEWEST_FIRST, old=False) == place
 
 
 def targets(held: ExitStack) -> list[Target]:
@@ -228,4 +231,4 @@ _USAGE = (UsageError,)
 _CONFIG = (ConfigError,)
 _JSON = (JsonTextError,)
 _JOURNAL = msgpack.packb({"heads": ["00"], "first": 0, "entries": ["00"], "staged": []})
-_TOKEN = b"WzEsICIwMCIsICJ0b3ducyIsICJvbmUiXQ"  # [1, "00", "towns", "one"]
+_TOKEN = write_token(NEWEST_FIRST, (1, bytes(32), "towns", "one")).encode()

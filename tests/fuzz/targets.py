@@ -6,7 +6,7 @@ import atexit
 from contextlib import ExitStack
 from functools import cache
 
-from tests.fuzz import files, inventories, records, streams
+from tests.fuzz import files, inventories, records, searches, streams
 from tests.fuzz.target import Target
 
 
@@ -16,5 +16,6 @@ def every() -> dict[str, Target]:
     held = ExitStack()
     atexit.register(held.close)
     made_of_files = [*files.targets(held), *inventories.targets(held)]
-    found = [*records.targets(), *streams.targets(held), *made_of_files]
+    asked = searches.targets(held)
+    found = [*records.targets(), *streams.targets(held), *made_of_files, *asked]
     return {target.name: target for target in found}

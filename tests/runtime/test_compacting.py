@@ -10,7 +10,7 @@ import pytest
 from meshnode.core import compaction
 from meshnode.core.entries import ItemsRemoved, Reason
 from meshnode.runtime.home import Home
-from meshnode.runtime.index.search import Query
+from meshnode.runtime.index.query import Query
 from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.compacting import Compaction, Rewrite
 from meshnode.runtime.maintainer.publishing import Publisher

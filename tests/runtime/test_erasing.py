@@ -17,7 +17,7 @@ from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
 from meshnode.errors import UsageError
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
-from meshnode.runtime.index.search import Query
+from meshnode.runtime.index.query import Query
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.payloads.creation import describe

@@ -15,11 +15,13 @@ from meshnode.core.events import LogId, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.index import index as index_module
+from meshnode.runtime.index import reader as reader_module
 from meshnode.runtime.index import search as search_module
 from meshnode.runtime.index.index import Index
+from meshnode.runtime.index.query import Query
+from meshnode.runtime.index.reader import Reader
 from meshnode.runtime.index.schema import FORMAT
-from meshnode.runtime.index.search import Query, parse_interval
+from meshnode.runtime.index.times import parse_interval
 
 CITY = CatalogueId(bytes([1]) * 32)
 PROVINCE = CatalogueId(bytes([2]) * 32)
@@ -71,12 +73,12 @@ def test_a_read_that_nobody_waits_for_ends_when_the_index_is_closed(tmp_path, mo
     add(index, ref("s", 1), row("a"))
     begun, ended = threading.Event(), []
 
-    def without_end(database: apsw.Connection, _query: Query) -> None:
+    def without_end(reader: Reader, _query: Query) -> None:
         begun.set()
-        list(database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) "
+        list(reader.database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) "
                               "SELECT i FROM n WHERE i > 1"))  # fmt: skip
 
-    monkeypatch.setattr(index_module, "_scope", without_end)
+    monkeypatch.setattr(Reader, "_scope", without_end)
 
     def read() -> None:
         with pytest.raises(StorageError, match="the peer is ending"):
@@ -467,7 +469,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(index):
 
 
 def test_a_page_ends_early_rather_than_hold_too_many_bytes(index, monkeypatch):
-    monkeypatch.setattr(index_module, "PAGE_BYTES_MAX", 1000)
+    monkeypatch.setattr(reader_module, "PAGE_BYTES_MAX", 1000)
     add(index, ref("s", 1), *[row(f"{n}", "x" * 600) for n in range(5)])
 
     assert len(index.search(Query(limit=5))) == 1

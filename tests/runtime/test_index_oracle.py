@@ -18,7 +18,7 @@ from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
 from meshnode.core.rows import CheckedRow
 from meshnode.runtime.index import search as search_module
 from meshnode.runtime.index.index import Index
-from meshnode.runtime.index.search import Query
+from meshnode.runtime.index.query import Query
 from tests.runtime.homes import MEMORY
 
 CATALOGUES = [CatalogueId(bytes([n]) * 32) for n in (1, 2)]
@@ -119,6 +119,7 @@ def queries(draw) -> Query:
         bbox=draw(st.none() | boxes()),
         interval=draw(st.none() | st.just((first, last))),
         limit=draw(st.integers(1, 4)),
+        old=draw(st.booleans()),
     )
 
 
@@ -147,15 +148,18 @@ class Oracle:
             case Add():
                 pass
 
+    def live(self) -> list[tuple[Any, ...]]:
+        return [
+            ((key.catalogue, key.collection, row.id), _rank(added, row), row)
+            for key, added in self.segments.items()
+            for row in added.rows
+        ]
+
     def visible(self) -> list[tuple[Any, ...]]:
         best: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        for key, added in self.segments.items():
-            for row in added.rows:
-                name = (key.catalogue, key.collection, row.id)
-                clock = added.ref.clock if row.clock is None else row.clock
-                rank = (clock, added.ref.log.writer, sha256(row.item), key.digest)
-                if name not in best or rank > best[name][0]:
-                    best[name] = (rank, row)
+        for name, rank, row in self.live():
+            if name not in best or rank > best[name][0]:
+                best[name] = (rank, row)
         return [
             (name, rank, row)
             for name, (rank, row) in best.items()
@@ -163,9 +167,15 @@ class Oracle:
         ]
 
     def search(self, query: Query) -> list[tuple[Any, ...]]:
-        found = [one for one in self.visible() if _matches(query, one[0], one[2])]
-        found.sort(key=lambda one: (-_moment(one[2]), one[0]))
+        rows = self.live() if query.old else self.visible()
+        found = [one for one in rows if _matches(query, one[0], one[2])]
+        found.sort(key=lambda one: (-_moment(one[2]), one[0], -one[1][0], one[1][3]))
         return [(*name, row.item, rank[3], rank[1], rank[0]) for name, rank, row in found]
+
+
+def _rank(added: Add, row: CheckedRow) -> tuple[int, Kid, Digest, Digest]:
+    clock = added.ref.clock if row.clock is None else row.clock
+    return clock, added.ref.log.writer, sha256(row.item), added.ref.digest
 
 
 def _matches(query: Query, name: tuple[CatalogueId, str, str], row: CheckedRow) -> bool:
@@ -267,6 +277,9 @@ def _check_leftovers(index: Index, items: int) -> None:
         ("SELECT count(*) FROM body WHERE key NOT IN (SELECT key FROM item)", 0),
         ("SELECT count(*) FROM item WHERE key NOT IN (SELECT key FROM body)", 0),
         ("SELECT count(*) FROM item WHERE segment NOT IN (SELECT key FROM segment)", 0),
+        ("SELECT count(*) FROM property WHERE segment NOT IN (SELECT key FROM segment)", 0),
+        ("SELECT count(*) FROM word WHERE rowid NOT IN (SELECT key FROM item)", 0),
+        ("SELECT count(*) FROM item WHERE key NOT IN (SELECT rowid FROM word)", 0),
     ):
         assert index._writer.execute(sql).fetchall() == [(expected,)], sql
 

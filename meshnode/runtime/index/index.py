@@ -18,21 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import apsw
-import zstandard
 
 from meshnode.core.events import SegmentKey, SegmentRef, Withdrawal
-from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.identifiers import CatalogueId, Digest
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError
 from meshnode.runtime.index import rows as index_rows
-from meshnode.runtime.index import search
+from meshnode.runtime.index.bodies import Bodies
+from meshnode.runtime.index.query import LIMIT_MAX, Found, Query
+from meshnode.runtime.index.reader import UNBOUNDED, Budget, Facets, Reader
 from meshnode.runtime.index.readers import Readers
 from meshnode.runtime.index.rows import number, select
 from meshnode.runtime.index.schema import open_writer, storage_errors
-from meshnode.runtime.index.search import Clause, Found, Query, Scope
 from meshnode.runtime.sqlite import transaction
-
-PAGE_BYTES_MAX = 16 << 20  # of items in one answer; a longer page ends early
 
 _INDEXED = """
 SELECT catalogue, name, digest, clock FROM segment
@@ -96,17 +94,19 @@ class Index:
     # --- What it holds ----------------------------------------------------------------------------
     def indexed(self) -> tuple[tuple[SegmentKey, int], ...]:
         """Return every live segment with the clock it was indexed at."""
-        with self._reading() as database:
+        with self._reading() as reader:
             return tuple(
                 (SegmentKey(CatalogueId(catalogue), name, Digest(digest)), clock)
-                for catalogue, name, digest, clock in select(database, _INDEXED)
+                for catalogue, name, digest, clock in select(reader.database, _INDEXED)
             )
 
     def counts(self) -> dict[tuple[CatalogueId, str], int]:
         """Return how many items of each (catalogue, collection) are visible, if any."""
         sql = "SELECT catalogue, name, items FROM collection WHERE items > 0 ORDER BY 1, 2"
-        with self._reading() as database:
-            return {(CatalogueId(c), name): items for c, name, items in select(database, sql)}
+        with self._reading() as reader:
+            return {
+                (CatalogueId(c), name): items for c, name, items in select(reader.database, sql)
+            }
 
     # --- What the node asks for -------------------------------------------------------------------
     @contextmanager
@@ -161,8 +161,8 @@ class Index:
 
     def is_sealed(self, digest: Digest) -> bool:
         """Say whether an indexed segment holds a row that nobody may be served any more."""
-        with self._reading() as database:
-            return bool(number(database, _IS_SEALED, digest))
+        with self._reading() as reader:
+            return bool(number(reader.database, _IS_SEALED, digest))
 
     def segments_with(
         self, catalogue: CatalogueId, collection: str, ids: Sequence[str], clock: int
@@ -192,21 +192,18 @@ class Index:
             database.execute(_FORGET, (catalogue,))
 
     # --- Searching --------------------------------------------------------------------------------
-    def search(self, query: Query) -> list[Found]:
-        """Return one page, newest first: up to `limit` items and PAGE_BYTES_MAX, one at least.
+    def search(self, query: Query, budget: Budget = UNBOUNDED) -> list[Found]:
+        """Return one page: up to `limit` items and PAGE_BYTES_MAX, one at least.
 
         The results are at an end when a page is empty.
 
         Raises:
-            UsageError: `query.after` is no token of ours.
+            UsageError: `query.after` is no token of this order, the filter names a property that
+                no item has, or the budget is spent.
             StorageError: the file is damaged or unreadable.
         """
-        with self._reading() as database:
-            reached = _scope(database, query)
-            if not reached.keys:
-                return []
-            clause = search.page(query, reached, is_near=_is_near(database, query))
-            return list(_read(database, clause))
+        with self._reading(budget) as reader:
+            return reader.page(query)
 
     def scan(self, query: Query) -> Iterator[Found]:
         """Return all matches, page by page; what is written meanwhile may be seen or missed."""
@@ -214,28 +211,34 @@ class Index:
             yield from found
             query = replace(query, after=found[-1].token)
 
-    def count(self, query: Query) -> int:
-        """Count all matches, whatever `limit` and `after` say."""
-        with self._reading() as database:
-            reached = _scope(database, query)
-            if not (query.ids or query.dguids or query.bbox or query.interval):
-                return reached.items
-            clause = search.total(query, reached, is_near=_is_near(database, query))
-            return number(database, clause.sql, *clause.values)
+    def count(self, query: Query, budget: Budget = UNBOUNDED) -> int:
+        """Count all matches, whatever `limit` and `after` say. Raises what `search` raises."""
+        with self._reading(budget) as reader:
+            return reader.count(query)
+
+    def facets(self, query: Query, budget: Budget = UNBOUNDED) -> Facets:
+        """Count all matches by collection and by year. Raises what `search` raises."""
+        with self._reading(budget) as reader:
+            return reader.facets(query)
+
+    def properties(self) -> list[str]:
+        """Return the names of the properties that items have, in order."""
+        with self._reading() as reader:
+            return reader.property_names()
 
     def item(self, catalogue: CatalogueId | None, collection: str | None, id_: str) -> list[Found]:
         """Return the visible items of this id, one a catalogue and collection; None is any."""
         catalogues = () if catalogue is None else (catalogue,)
         collections = () if collection is None else (collection,)
-        return list(self.scan(Query((id_,), collections, catalogues, limit=search.LIMIT_MAX)))
+        return list(self.scan(Query((id_,), collections, catalogues, limit=LIMIT_MAX)))
 
     def walk(self, catalogue: CatalogueId, collection: str, after: str, limit: int) -> list[Found]:
         """Return visible items of a collection in the order of their ids, beyond the id `after`.
 
         Up to `limit` items and PAGE_BYTES_MAX, one at least; the walk ends with an empty list.
         """
-        with self._reading() as database:
-            return list(_read(database, search.walk(catalogue, collection, after, limit)))
+        with self._reading() as reader:
+            return reader.walk(catalogue, collection, after, limit)
 
     # --- Connections ------------------------------------------------------------------------------
     @contextmanager
@@ -246,11 +249,11 @@ class Index:
             yield database
 
     @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
+    def _reading(self, budget: Budget = UNBOUNDED) -> Iterator[Reader]:
         """One snapshot, on a connection that nobody else uses meanwhile."""
         failing = storage_errors(f"cannot read {self._path}")
-        with failing, self._readers.one() as database, transaction(database):
-            yield database
+        with failing, self._readers.one(budget) as reader, transaction(reader.database):
+            yield reader
 
 
 class Adding:
@@ -263,7 +266,7 @@ class Adding:
     def __init__(self, writing: Writing, segment: int) -> None:
         self._writing = writing
         self._segment = segment
-        self._bodies = index_rows.Bodies()
+        self._bodies = Bodies()
 
     def add(self, rows: Sequence[CheckedRow]) -> None:
         """Add rows; their ids are new to the segment.
@@ -288,46 +291,3 @@ class Adding:
         """Take back what was added; what a full disk keeps goes at the next start."""
         with suppress(StorageError), self._writing() as database:
             index_rows.remove(database, self._segment)
-
-
-def _scope(database: apsw.Connection, query: Query) -> Scope:
-    clause = search.scope(query)
-    rows = select(database, clause.sql, *clause.values)
-    return Scope(
-        keys=tuple(key for key, _, _ in rows),
-        items=sum(items for _, items, _ in rows),
-        reach_us=max((reach_us for _, _, reach_us in rows), default=0),
-    )
-
-
-def _is_near(database: apsw.Connection, query: Query) -> bool:
-    """Say whether the query's box holds so few items that sorting them is the shortest way."""
-    if query.bbox is None:
-        return False
-    clause = search.near(query.bbox)
-    sql = f"SELECT count(*) FROM ({clause.sql} LIMIT ?)"  # noqa: S608 - its values are bound
-    return number(database, sql, *clause.values, search.NEAR_MAX + 1) <= search.NEAR_MAX
-
-
-def _read(database: apsw.Connection, page: Clause) -> Iterator[Found]:
-    """Read the items that a page names, within PAGE_BYTES_MAX but one at least."""
-    segments: dict[int, tuple[Digest, Kid, zstandard.ZstdDecompressor]] = {}
-    room = PAGE_BYTES_MAX
-    for key, moment_us, catalogue, name, id_, segment, clock in select(
-        database, page.sql, *page.values
-    ):
-        if segment not in segments:
-            segments[segment] = _segment(database, segment)
-        digest, writer, zstd = segments[segment]
-        [(body,)] = select(database, "SELECT zstd FROM body WHERE key = ?", key)
-        item = zstd.decompress(body)
-        if len(item) > room and room < PAGE_BYTES_MAX:
-            return
-        room -= len(item)
-        yield Found(CatalogueId(catalogue), name, id_, item, digest, writer, clock, moment_us)
-
-
-def _segment(database: apsw.Connection, key: int) -> tuple[Digest, Kid, zstandard.ZstdDecompressor]:
-    sql = "SELECT digest, writer, sample FROM segment WHERE key = ?"
-    [(digest, writer, sample)] = select(database, sql, key)
-    return Digest(digest), Kid(writer), index_rows.decompressor(sample)

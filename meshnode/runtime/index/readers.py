@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from meshnode.errors import StorageError
-from meshnode.runtime.index.schema import open_reader
+from meshnode.runtime.index.reader import Budget, Reader
 
 
 class Readers:
@@ -19,38 +19,39 @@ class Readers:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._mutex = threading.Lock()
-        self._idle: list[apsw.Connection] = []
-        self._busy: list[apsw.Connection] = []
+        self._idle: list[Reader] = []
+        self._busy: list[Reader] = []
         self._is_closed = False
 
     @contextmanager
-    def one(self) -> Iterator[apsw.Connection]:
+    def one(self, budget: Budget) -> Iterator[Reader]:
         with self._mutex:
             if self._is_closed:
                 raise StorageError(f"{self._path} is closed: the peer is ending")
-            database = self._idle.pop() if self._idle else open_reader(self._path)
-            self._busy.append(database)
+            reader = self._idle.pop() if self._idle else Reader(self._path)
+            self._busy.append(reader)
         try:
-            yield database
+            with reader.within(budget):
+                yield reader
         except apsw.InterruptError as error:
             raise StorageError(f"{self._path} was closed: the peer is ending") from error
         finally:
-            self._give_back(database)
+            self._give_back(reader)
 
     def close(self) -> None:
         """Close the idle ones; a busy one is interrupted, and its own thread closes it."""
         with self._mutex:
             self._is_closed = True
-            for database in self._busy:
-                database.interrupt()
-            for database in self._idle:
-                database.close()
+            for reader in self._busy:
+                reader.database.interrupt()
+            for reader in self._idle:
+                reader.database.close()
             self._idle.clear()
 
-    def _give_back(self, database: apsw.Connection) -> None:
+    def _give_back(self, reader: Reader) -> None:
         with self._mutex:
-            self._busy.remove(database)
+            self._busy.remove(reader)
             if self._is_closed:
-                database.close()
+                reader.database.close()
             else:
-                self._idle.append(database)
+                self._idle.append(reader)

@@ -1,28 +1,29 @@
 """Rows of the index within one write: put in, taken out, and the one that counts made visible.
 
-Every function works in a transaction that its caller opened on the writing connection. A body is
-compressed against the first item of its segment, because the items of a segment resemble each
-other (zstd with a raw-content dictionary, RFC 8878 section 5).
+Every function works in a transaction that its caller opened on the writing connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import apsw
-import zstandard
 
 from meshnode.core.events import SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.rows import CheckedRow
+from meshnode.runtime.index.bodies import Bodies, decompressor
 from meshnode.runtime.index.dguids import dguid_of
-from meshnode.runtime.index.search import MOMENT_NONE
+from meshnode.runtime.index.queryables import NAMES_MAX, Promoted, parse_item, property_names
+from meshnode.runtime.index.times import MOMENT_NONE
+from meshnode.runtime.index.words import words_of
 
-SAMPLE_BYTES_MAX = 64 * 1024  # of the first item; each search of the segment reads it again
-ZSTD_LEVEL = 3
-
-_INSERT_ITEM = "INSERT INTO item VALUES (?,?,?,?,?,0,?,?,?,?,?,?,?)"
+_INSERT_ITEM: Final = f"INSERT INTO item VALUES (?,?,?,?,?,0,{','.join('?' * 16)})"  # noqa: S608 - a constant
+_INSERT_NAME = """
+INSERT OR IGNORE INTO property SELECT ?1, ?2
+WHERE (SELECT count(*) FROM property WHERE segment = ?1) < ?3
+"""
 _COLLECTION_OF = "SELECT collection FROM segment WHERE key = ?"
 # Items of a segment for which another segment or a withdrawal has a say.
 _TOUCH_CONTESTED = """
@@ -74,26 +75,6 @@ WHERE body.key = ?
 """
 
 
-class Bodies:
-    """Compresses the items of one segment."""
-
-    def __init__(self) -> None:
-        self.sample = b""
-        self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-
-    def compress(self, item: bytes) -> bytes:
-        if not self.sample:
-            self.sample = item[:SAMPLE_BYTES_MAX]
-            dictionary = _dictionary(self.sample)
-            self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary)
-        return self._zstd.compress(item)
-
-
-def decompressor(sample: bytes) -> zstandard.ZstdDecompressor:
-    """Return what reads the bodies of the segment with this sample."""
-    return zstandard.ZstdDecompressor(dict_data=_dictionary(sample))
-
-
 def collection_key(database: apsw.Connection, catalogue: CatalogueId, name: str) -> int:
     names = (catalogue, name)
     insert = "INSERT INTO collection (catalogue, name) VALUES (?,?) ON CONFLICT DO NOTHING"
@@ -121,15 +102,28 @@ def insert(
     query = "SELECT collection, clock FROM segment WHERE key = ?"
     [(collection, clock)] = select(database, query, segment)
     first = number(database, "SELECT ifnull(max(key), 0) + 1 FROM item")
+    parsed = [parse_item(row.item) for row, _ in rows]
     items = [
         (key, collection, row.id, segment, row.clock or clock, _moment(row), *_span(row), *row.bbox)
         for key, (row, _) in enumerate(rows, first)
     ]
+    promoted = (Promoted.of(item) for item in parsed)
+    database.executemany(_INSERT_ITEM, ((*a, *b) for a, b in zip(items, promoted, strict=True)))
     bodies = [(key, body) for key, (_, body) in enumerate(rows, first)]
-    database.executemany(_INSERT_ITEM, items)
     database.executemany("INSERT INTO body VALUES (?,?)", bodies)
     database.executemany("INSERT INTO dguid VALUES (?,?,?)", _dguids(rows, first))
+    texts = [(first + n, words_of(row.id, parsed[n])) for n, (row, _) in enumerate(rows)]
+    database.executemany("INSERT INTO word (rowid, text) VALUES (?,?)", texts)
+    _note_names(database, segment, parsed)
     database.execute("UPDATE segment SET sample = ? WHERE key = ?", (sample, segment))
+
+
+def _note_names(
+    database: apsw.Connection, segment: int, items: Sequence[Mapping[str, Any]]
+) -> None:
+    """Remember which properties the items of a segment have: a search may ask for those."""
+    names = dict.fromkeys(name for item in items for name in property_names(item))
+    database.executemany(_INSERT_NAME, ((segment, name, NAMES_MAX) for name in names))
 
 
 def _dguids(rows: Sequence[tuple[CheckedRow, bytes]], first: int) -> Iterator[tuple[str, str, int]]:
@@ -193,6 +187,9 @@ def erase(database: apsw.Connection, collection: int, ids: Sequence[str], clock:
             database.execute("DELETE FROM item WHERE key = ?", (key,))
             if item.startswith(sample):
                 _compress_anew(database, segment)
+            _note_names_anew(database, segment)
+    # Words of rows that are gone stay in the pages of FTS5 until it merges them.
+    database.execute("INSERT INTO word (word) VALUES ('optimize')")
 
 
 def _compress_anew(database: apsw.Connection, segment: int) -> None:
@@ -205,6 +202,13 @@ def _compress_anew(database: apsw.Connection, segment: int) -> None:
     database.execute("UPDATE segment SET sample = ? WHERE key = ?", (bodies.sample, segment))
     database.execute("UPDATE body SET zstd = anew.zstd FROM anew WHERE anew.key = body.key")
     database.execute("DELETE FROM anew")
+
+
+def _note_names_anew(database: apsw.Connection, segment: int) -> None:
+    """Forget the properties that only erased items of a segment had."""
+    database.execute("DELETE FROM property WHERE segment = ?", (segment,))
+    for (key,) in select(database, "SELECT key FROM item WHERE segment = ?", segment):
+        _note_names(database, segment, [parse_item(_item(database, key))])
 
 
 def select(
@@ -245,10 +249,6 @@ def _item_digest(database: apsw.Connection, key: int) -> Digest:
 def _item(database: apsw.Connection, key: int) -> bytes:
     [(body, sample)] = select(database, _BODY, key)
     return decompressor(sample).decompress(body)
-
-
-def _dictionary(sample: bytes) -> zstandard.ZstdCompressionDict:
-    return zstandard.ZstdCompressionDict(sample, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
 def _moment(row: CheckedRow) -> int:

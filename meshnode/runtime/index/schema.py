@@ -12,9 +12,10 @@ import apsw
 
 from meshnode.errors import StorageError
 from meshnode.runtime import sqlite
+from meshnode.runtime.index.words import TOKENIZER
 from meshnode.runtime.sqlite import transaction
 
-FORMAT = 3
+FORMAT = 4
 READ_WAIT_MS = 10_000  # a reader waits only while SQLite recovers or closes its journal
 CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system caches
 
@@ -22,8 +23,10 @@ CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system c
 # invisible; the triggers alone keep `box` and the counter of a collection in step with `visible`.
 # `reach_us` says how far any interval of the collection stretched from its item's moment; it may
 # be too large after a removal, never too small. A segment that is not live is still being added.
-# `sealed` is the greatest clock of a withdrawal for whose reason no segment with the row is served.
-_SCHEMA = """
+# `word` has the words of every row, also of those that do not show; `property` the names of what
+# items say. `sealed` is the greatest clock of a withdrawal for whose reason no segment with the row
+# is served.
+_SCHEMA = f"""
 CREATE TABLE collection (
   key INTEGER PRIMARY KEY, catalogue BLOB NOT NULL, name TEXT NOT NULL,
   items INTEGER NOT NULL DEFAULT 0, reach_us INTEGER NOT NULL DEFAULT 0,
@@ -36,7 +39,9 @@ CREATE TABLE item (
   key INTEGER PRIMARY KEY, collection INTEGER NOT NULL, id TEXT NOT NULL,
   segment INTEGER NOT NULL, clock INTEGER NOT NULL, visible INTEGER NOT NULL,
   moment_us INTEGER NOT NULL, first_us INTEGER, last_us INTEGER,
-  west REAL NOT NULL, south REAL NOT NULL, east REAL NOT NULL, north REAL NOT NULL);
+  west REAL NOT NULL, south REAL NOT NULL, east REAL NOT NULL, north REAL NOT NULL,
+  low_m REAL, high_m REAL, created_us INTEGER, updated_us INTEGER, cloud_cover REAL, gsd REAL,
+  platform TEXT, constellation TEXT, proj_code TEXT);
 CREATE UNIQUE INDEX item_id ON item (collection, id, segment);
 CREATE INDEX item_segment ON item (segment);
 CREATE INDEX item_moment ON item (moment_us) WHERE visible;
@@ -50,6 +55,11 @@ CREATE TABLE tombstone (
   PRIMARY KEY (collection, id)) WITHOUT ROWID;
 CREATE INDEX tombstone_sealed ON tombstone (sealed) WHERE sealed > 0;
 CREATE VIRTUAL TABLE box USING rtree (key, west, east, south, north);
+CREATE TABLE property (
+  segment INTEGER, name TEXT, PRIMARY KEY (segment, name)) WITHOUT ROWID;
+CREATE INDEX property_name ON property (name);
+CREATE VIRTUAL TABLE word USING fts5 (
+  text, content = '', contentless_delete = 1, tokenize = '{TOKENIZER}');
 
 CREATE TRIGGER shown AFTER UPDATE OF visible ON item WHEN new.visible > old.visible BEGIN
   INSERT INTO box VALUES (new.key,
@@ -66,10 +76,14 @@ END;
 CREATE TRIGGER removed AFTER DELETE ON item BEGIN
   DELETE FROM body WHERE key = old.key;
   DELETE FROM dguid WHERE key = old.key;
+  DELETE FROM word WHERE rowid = old.key;
   DELETE FROM box WHERE old.visible AND key = old.key;
   UPDATE collection SET items = items - 1 WHERE old.visible AND key = old.collection;
 END;
-"""
+CREATE TRIGGER segment_removed AFTER DELETE ON segment BEGIN
+  DELETE FROM property WHERE segment = old.key;
+END;
+"""  # noqa: S608 - a constant
 
 
 def open_writer(path: Path) -> apsw.Connection:

@@ -1,105 +1,45 @@
-"""What a search asks, what it finds, and the statement over the index that answers it.
+"""The statements over the index that answer a search: one way in, all conditions, one order.
 
-The order is newest first: by moment (datetime, else the end, else the start of the item) falling,
-then by catalogue, collection and id. Longitudes -180 and 180 are not joined, poles are not special:
-a box is what its four numbers say (RFC 7946 section 5).
+SQLite's planner is led by the hand: which index a walk begins at decides between a millisecond and
+a minute, and only we know how many items a box or a word has.
 """
 
-# ruff: noqa: S608 - statements are joined from constants of this module; every value is bound.
+# ruff: noqa: S608 - statements are joined from constants of this package; every value is bound.
 
 from __future__ import annotations
 
-import base64
-import datetime
-import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
+from typing import Final, assert_never
 
-from meshnode.core.identifiers import CatalogueId, Digest, Kid
-from meshnode.errors import UsageError
+from meshnode.core.identifiers import CatalogueId
+from meshnode.runtime.index import words
+from meshnode.runtime.index.clause import TRUE, Clause, all_of, among
+from meshnode.runtime.index.cql2 import spatial
+from meshnode.runtime.index.cql2.compiling import box_of, compile_filter
 from meshnode.runtime.index.dguids import parse_wanted
+from meshnode.runtime.index.query import Query
+from meshnode.runtime.index.shapes import Box, pieces_of, touches
+from meshnode.runtime.index.sorting import Term, beyond, terms_of
+from meshnode.runtime.index.times import INT64_MAX, MOMENT_NONE, Interval
+from meshnode.runtime.index.tokens import read_token
 
-LIMIT_DEFAULT = 10  # as STAC API item search
-LIMIT_MAX = 10_000  # as STAC API item search
-NAMES_MAX = 1_000  # ids, collections or catalogues of one query; SQLite binds 32,766 values
-TOKEN_CHARS_MAX = 4_096  # an id may be long; longer tokens are not ours
 # Up to so many collections are walked one by one, each by its own index, and merged.
 WALKS_MAX = 32
-# A box with more items than this is found sooner by walking back in time than by sorting them all.
+# A box, or words, of more items than this are found sooner by walking back in time than by sorting.
 NEAR_MAX = 20_000
 
-MOMENT_NONE: Final = -(1 << 63)  # an item without any time comes last
-_INT64_MAX: Final = (1 << 63) - 1
 
-Box = tuple[float, float, float, float]  # west, south, east, north in degrees
-Interval = tuple[int | None, int | None]  # first and last microsecond since 1970 UTC; None is open
-Place = tuple[int, bytes, str, str]  # moment, catalogue, collection, id: where a page ended
+class Way(Enum):
+    """Where a statement enters the index."""
 
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What to find; an empty field does not restrict.
-
-    `bbox` is 2-D, west > east across the antimeridian; an item matches if its own bbox touches it.
-    `interval` matches an item whose start to end (else its datetime) overlaps it, ends included.
-    `dguids` matches the items of a place, with a vintage or without (then of every one).
-    `after` is the `token` of the last item of the page before.
-
-    Raises:
-        UsageError: a value outside its bounds.
-    """
-
-    ids: tuple[str, ...] = ()
-    collections: tuple[str, ...] = ()
-    catalogues: tuple[CatalogueId, ...] = ()
-    dguids: tuple[str, ...] = ()
-    bbox: Box | None = None
-    interval: Interval | None = None
-    limit: int = LIMIT_DEFAULT
-    after: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.limit <= LIMIT_MAX:
-            raise UsageError(f"limit {self.limit} is not from 1 to {LIMIT_MAX}")
-        for names in (self.ids, self.collections, self.catalogues, self.dguids):
-            if len(names) > NAMES_MAX:
-                raise UsageError(f"more than {NAMES_MAX} ids, collections or catalogues in a query")
-        for dguid in self.dguids:
-            parse_wanted(dguid)
-        if self.bbox is not None:
-            _check_box(self.bbox)
-        if self.interval is not None:
-            _check_interval(self.interval)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One visible item: `item` is the exact JSON that was published, and by whom."""
-
-    catalogue: CatalogueId
-    collection: str
-    id: str
-    item: bytes
-    segment: Digest
-    writer: Kid
-    clock: int
-    moment_us: int
-
-    @property
-    def token(self) -> str:
-        """Name this place in the order of results, for `Query.after`."""
-        place = [self.moment_us, self.catalogue.hex(), self.collection, self.id]
-        return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
-
-
-@dataclass(frozen=True, slots=True)
-class Clause:
-    """A piece of SQL with the values it binds."""
-
-    sql: str
-    values: tuple[int | float | str | bytes, ...] = ()
+    IDS = "ids"
+    PLACES = "DGUIDs"
+    BOX = "box"
+    WORDS = "words"
+    TIME = "time"
+    ALL = "all rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,121 +51,200 @@ class Scope:
     reach_us: int
 
 
-def parse_interval(text: str) -> Interval:
-    """Read a STAC API datetime parameter: one RFC 3339 time, or `start/end` with `..` for open.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A query with what is known of the index; `filter` is the query's, compiled."""
 
-    Raises:
-        UsageError: it is neither.
-    """
-    parts = text.split("/")
-    ends = tuple(None if part in ("", "..") else _microseconds(part) for part in parts)
-    match ends:
-        case (None,) | (None, None):
-            raise _not_an_interval(text)
-        case (moment,):
-            return moment, moment
-        case (first, last):
-            return first, last
-        case _:
-            raise _not_an_interval(text)
+    query: Query
+    reached: Scope
+    way: Way
+    filter: Clause | None
+
+    @property
+    def terms(self) -> list[Term]:
+        return terms_of(self.query.sort, old=self.query.old)
 
 
 def scope(query: Query) -> Clause:
     """Select key, items and reach of the collections that the query reaches."""
-    named = _all_of([_among("catalogue", query.catalogues), _among("name", query.collections)])
+    named = all_of([among("catalogue", query.catalogues), among("name", query.collections)])
     return Clause(f"SELECT key, items, reach_us FROM collection WHERE {named.sql}", named.values)
+
+
+def plan(
+    query: Query,
+    reached: Scope,
+    *,
+    is_few: Callable[[Clause], bool],
+    require: Callable[[str], None],
+) -> Plan:
+    """Choose the way in; `is_few` says whether a statement selects NEAR_MAX keys or fewer.
+
+    Raises:
+        UsageError: the filter names a property that `require` does not know.
+    """
+    filter_ = None if query.filter is None else compile_filter(query.filter, require)
+    return Plan(query, reached, _way(query, is_few), filter_)
 
 
 def near(bbox: Box) -> Clause:
     """Select the keys of items whose 32-bit box touches `bbox`: too many rather than too few."""
-    pieces = _pieces(bbox)
+    pieces = pieces_of(bbox)
     sql = "SELECT key FROM box WHERE west <= ? AND east >= ? AND south <= ? AND north >= ?"
     values = [v for west, south, east, north in pieces for v in (east, west, north, south)]
     return Clause(" UNION ".join([sql] * len(pieces)), tuple(values))
 
 
-def page(query: Query, reached: Scope, *, is_near: bool) -> Clause:
-    """Select key, moment and the names of one page, in order.
+def with_words(text: str) -> Clause:
+    """Select the keys of rows, also of hidden ones, that have the words."""
+    sql = "SELECT rowid AS key FROM word WHERE word MATCH ?"
+    return Clause(sql, (words.match_expression(text),))
 
-    `is_near`: the query's box holds few items, so that they are all looked at and sorted.
-    """
-    order = "ORDER BY moment_us DESC, catalogue, name, id LIMIT ?"
-    sources = _sources(query, reached, is_near=is_near)
-    where = _all_of([_restrictions(query, reached), _after(query)])
+
+def page(plan: Plan) -> Clause:
+    """Select one page in order: key, segment, clock, visible, catalogue, name, id, the place."""
+    terms, query = plan.terms, plan.query
+    order = "ORDER BY " + ", ".join(
+        f"k{n}{' DESC' if term.is_descending else ''}" for n, term in enumerate(terms)
+    )
+    columns = ", ".join([_COLUMNS, *(f"{term.sql} AS k{n}" for n, term in enumerate(terms))])
+    after = None
+    if query.after is not None:
+        after = beyond(terms, read_token(query.after, query.sort, old=query.old))
+    # What reads the items comes last, after all that is cheap.
+    where = all_of([_restrictions(plan), after, _reading(plan)])
     parts = [
         Clause(
-            f"SELECT * FROM (SELECT {_COLUMNS} FROM {source.sql} {_JOIN}"
-            f" WHERE {source_where.sql} AND {where.sql} {order})",
+            f"SELECT * FROM (SELECT {columns} FROM {source.sql} {_JOIN}"
+            f" WHERE {source_where.sql} AND {where.sql} {order} LIMIT ?)",
             (*source.values, *source_where.values, *where.values, query.limit),
         )
-        for source, source_where in sources
+        for source, source_where in _sources(plan)
     ]
     if len(parts) == 1:
         return parts[0]
     sql = " UNION ALL ".join(part.sql for part in parts)
     values = tuple(value for part in parts for value in part.values)
-    return Clause(f"SELECT * FROM ({sql}) {order}", (*values, query.limit))
+    return Clause(f"SELECT * FROM ({sql}) {order} LIMIT ?", (*values, query.limit))
 
 
 def walk(catalogue: CatalogueId, collection: str, after: str, limit: int) -> Clause:
-    """Select what `page` selects, of one collection in the order of ids, beyond the id `after`."""
+    """Select of one collection what `page` selects, by id, beyond the id `after`."""
     key = "(SELECT key FROM collection WHERE catalogue = ? AND name = ?)"
     sql = f"SELECT {_COLUMNS} FROM item INDEXED BY item_id {_JOIN}"
-    where = f"WHERE item.collection = {key} AND id > ? AND visible ORDER BY id LIMIT ?"
+    where = f"WHERE item.collection = {key} AND item.id > ? AND visible ORDER BY item.id LIMIT ?"
     return Clause(f"{sql} {where}", (catalogue, collection, after, limit))
 
 
-def total(query: Query, reached: Scope, *, is_near: bool) -> Clause:
-    """Count what the query matches; `limit` and `after` do not matter."""
-    where = _restrictions(query, reached)
-    if is_near and query.bbox is not None:
-        source = near(query.bbox)
-        sql = f"SELECT count(*) FROM ({source.sql}) AS near CROSS JOIN item USING (key)"
-        return Clause(f"{sql} WHERE {where.sql}", (*source.values, *where.values))
-    return Clause(f"SELECT count(*) FROM item WHERE {where.sql}", where.values)
+def matches(plan: Plan, columns: str, then: str = "") -> Clause:
+    """Select columns of all rows that match, in no order; `limit` and `after` do not matter."""
+    source = _all_of_way(plan)
+    where = all_of([_restrictions(plan), _reading(plan)])
+    sql = f"SELECT {columns} FROM {source.sql} WHERE {where.sql} {then}"
+    return Clause(sql, (*source.values, *where.values))
 
 
-_TRUE = Clause("true")
-_COLUMNS = "item.key, moment_us, catalogue, name, id, segment, clock"
+_COLUMNS: Final = (
+    "item.key, item.segment, item.clock, visible, collection.catalogue, collection.name, item.id"
+)
 # CROSS JOIN keeps the planner from starting at the collections.
-_JOIN = "CROSS JOIN collection ON collection.key = item.collection"
+_JOIN: Final = "CROSS JOIN collection ON collection.key = item.collection"
+# A segment that is still being added counts for nothing; what is sealed nobody is shown.
+_ANY_ROW: Final = """
+item.segment IN (SELECT key FROM segment WHERE live) AND NOT EXISTS (
+  SELECT 1 FROM tombstone WHERE tombstone.collection = item.collection
+  AND tombstone.id = item.id AND item.clock < sealed)
+"""
 
 
-def _sources(query: Query, reached: Scope, *, is_near: bool) -> list[tuple[Clause, Clause]]:
-    """Return the ways into `item`, each with the condition that its index answers."""
+def _way(query: Query, is_few: Callable[[Clause], bool]) -> Way:
     if query.ids:
-        return [(Clause("item INDEXED BY item_id"), _TRUE)]
+        return Way.IDS
     if query.dguids:
-        found = _of_places(query.dguids)
-        named = f"({found.sql}) AS named CROSS JOIN item USING (key)"
-        return [(Clause(named, found.values), _TRUE)]
-    if is_near and query.bbox is not None:
-        found = near(query.bbox)
-        return [(Clause(f"({found.sql}) AS near CROSS JOIN item USING (key)", found.values), _TRUE)]
-    if len(reached.keys) <= WALKS_MAX:
-        walk = Clause("item INDEXED BY item_collection_moment")
-        return [(walk, Clause("collection = ?", (key,))) for key in reached.keys]
-    return [(Clause("item INDEXED BY item_moment"), _TRUE)]
+        return Way.PLACES
+    if (box := _box_of(query)) is not None and not query.old and is_few(near(box)):
+        return Way.BOX
+    if query.text is not None and is_few(with_words(query.text)):
+        return Way.WORDS
+    return Way.ALL if query.old else Way.TIME
 
 
-def _restrictions(query: Query, reached: Scope) -> Clause:
-    return _all_of(
+def _box_of(query: Query) -> Box | None:
+    """Return a box that all matches touch."""
+    if query.bbox is not None:
+        return query.flat_box
+    if query.intersects is not None:
+        return query.intersects.box
+    return None if query.filter is None else box_of(query.filter)
+
+
+def _sources(plan: Plan) -> list[tuple[Clause, Clause]]:
+    """Return the ways into `item`, each with the condition that its index answers."""
+    keys = plan.reached.keys
+    match plan.way:
+        case Way.TIME if plan.query.sort[0].name != "datetime":
+            return [(Clause("item"), TRUE)]
+        case Way.TIME if len(keys) <= WALKS_MAX:
+            walk = Clause("item INDEXED BY item_collection_moment")
+            return [(walk, Clause("item.collection = ?", (key,))) for key in keys]
+        case Way.TIME:
+            return [(Clause("item INDEXED BY item_moment"), TRUE)]
+        case _:
+            return [(_all_of_way(plan), TRUE)]
+
+
+def _all_of_way(plan: Plan) -> Clause:
+    query = plan.query
+    match plan.way:
+        case Way.IDS:
+            return Clause("item INDEXED BY item_id")
+        case Way.PLACES:
+            return _keyed("named", _of_places(query.dguids))
+        case Way.BOX:
+            box = _box_of(query)
+            assert box is not None
+            return _keyed("near", near(box))
+        case Way.WORDS:
+            assert query.text is not None
+            return _keyed("spoken", with_words(query.text))
+        case Way.TIME | Way.ALL:
+            return Clause("item")
+        case _:
+            assert_never(plan.way)
+
+
+def _keyed(name: str, keys: Clause) -> Clause:
+    return Clause(f"({keys.sql}) AS {name} CROSS JOIN item ON item.key = {name}.key", keys.values)
+
+
+def _restrictions(plan: Plan) -> Clause:
+    """Return what columns and indices answer."""
+    query, box = plan.query, plan.query.flat_box
+    return all_of(
         [
-            Clause("visible"),
-            _among("id", query.ids),
+            Clause(_ANY_ROW if query.old else "visible"),
+            among("item.id", query.ids),
             _in_scope(query),
             _is_of_places(query.dguids),
-            None if query.bbox is None else _touches(query.bbox),
-            None if query.interval is None else _overlaps(query.interval, reached.reach_us),
+            None if box is None else touches(box),
+            None if query.heights is None else _at(*query.heights),
+            None if query.interval is None else _overlaps(query.interval, _reach_us(plan)),
+            None if query.text is None or plan.way is Way.WORDS else _says(query.text),
         ]
     )
+
+
+def _reading(plan: Plan) -> Clause:
+    """Return what may have to read the items."""
+    shape = plan.query.intersects
+    return all_of([None if shape is None else spatial.intersects(shape), plan.filter])
 
 
 def _in_scope(query: Query) -> Clause | None:
     # By id the collections are always named: the index over ids begins with them.
     if not (query.ids or query.catalogues or query.collections):
         return None
-    named = _all_of([_among("catalogue", query.catalogues), _among("name", query.collections)])
+    named = all_of([among("catalogue", query.catalogues), among("name", query.collections)])
     sql = f"item.collection IN (SELECT key FROM collection WHERE {named.sql})"
     return Clause(sql, named.values)
 
@@ -251,13 +270,19 @@ def _is_of_places(dguids: Sequence[str]) -> Clause | None:
     return Clause(f"item.key IN ({found.sql})", found.values)
 
 
-def _touches(bbox: Box) -> Clause:
-    """Compare the exact boxes; a crossing item lies on both sides of the antimeridian."""
-    pieces = _pieces(bbox)
-    side = "iif(west <= east, west <= ? AND east >= ?, west <= ? OR east >= ?)"
-    values = [v for west, _, east, _ in pieces for v in (east, west, east, west)]
-    sql = f"south <= ? AND north >= ? AND ({' OR '.join([side] * len(pieces))})"
-    return Clause(sql, (bbox[3], bbox[1], *values))
+def _says(text: str) -> Clause:
+    """Look a row up in the words: for walks that end early, and for few rows."""
+    sql = "EXISTS (SELECT 1 FROM word WHERE word MATCH ? AND word.rowid = item.key)"
+    return Clause(sql, (words.match_expression(text),))
+
+
+def _at(low_m: float, high_m: float) -> Clause:
+    return Clause("low_m IS NULL OR (low_m <= ? AND high_m >= ?)", (high_m, low_m))
+
+
+def _reach_us(plan: Plan) -> int:
+    """Return how far a match may stretch from its moment: known of the rows that were shown."""
+    return INT64_MAX if plan.query.old else plan.reached.reach_us
 
 
 def _overlaps(interval: Interval, reach_us: int) -> Clause:
@@ -268,81 +293,6 @@ def _overlaps(interval: Interval, reach_us: int) -> Clause:
         low = max(first - reach_us, MOMENT_NONE)
         clauses.append(Clause("last_us >= ? AND moment_us >= ?", (first, low)))
     if last is not None:
-        high = min(last + reach_us, _INT64_MAX)
+        high = min(last + reach_us, INT64_MAX)
         clauses.append(Clause("first_us <= ? AND moment_us <= ?", (last, high)))
-    return _all_of(clauses)
-
-
-def _after(query: Query) -> Clause | None:
-    if query.after is None:
-        return None
-    moment, catalogue, name, id_ = _parse_token(query.after)
-    sql = "moment_us <= ? AND (moment_us < ? OR (catalogue, name, id) > (?, ?, ?))"
-    return Clause(sql, (moment, moment, catalogue, name, id_))
-
-
-def _parse_token(token: str) -> Place:
-    try:
-        raw = base64.urlsafe_b64decode(token[:TOKEN_CHARS_MAX] + "=" * (-len(token) % 4))
-        moment, catalogue, name, id_ = json.loads(raw)
-        place = int(moment), bytes.fromhex(catalogue), str(name), str(id_)
-        if MOMENT_NONE <= place[0] <= _INT64_MAX:
-            return place
-    except (ValueError, TypeError, RecursionError):
-        pass
-    raise UsageError(f"{token[:60]!r} is not a page token", hint="start again from the first page")
-
-
-def _pieces(bbox: Box) -> list[Box]:
-    """Return the box, or its two sides if it crosses the antimeridian."""
-    west, south, east, north = bbox
-    if west <= east:
-        return [bbox]
-    return [(west, south, 180.0, north), (-180.0, south, east, north)]
-
-
-def _among(column: str, values: Sequence[int] | Sequence[str] | Sequence[bytes]) -> Clause | None:
-    if not values:
-        return None
-    return Clause(f"{column} IN ({', '.join('?' * len(values))})", tuple(values))
-
-
-def _all_of(clauses: Sequence[Clause | None]) -> Clause:
-    made = [clause for clause in clauses if clause is not None]
-    if not made:
-        return _TRUE
-    values = tuple(value for clause in made for value in clause.values)
-    return Clause(" AND ".join(f"({clause.sql})" for clause in made), values)
-
-
-def _check_box(bbox: Box) -> None:
-    west, south, east, north = bbox
-    hint = "west,south,east,north in degrees; west > east crosses the antimeridian"
-    if not all(math.isfinite(value) for value in bbox) or south > north:
-        raise UsageError(f"bbox {bbox} is not a box", hint=hint)
-    if max(abs(west), abs(east)) > 180 or max(abs(south), abs(north)) > 90:
-        raise UsageError(f"bbox {bbox} is not on the globe", hint=hint)
-
-
-def _check_interval(interval: Interval) -> None:
-    first, last = interval
-    if first is not None and last is not None and first > last:
-        raise UsageError("the interval ends before it starts", hint="write start/end")
-    if any(abs(end) > _INT64_MAX for end in interval if end is not None):
-        raise UsageError(f"the interval {interval} is beyond 64-bit microseconds")
-
-
-def _microseconds(text: str) -> int:
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise _not_an_interval(text)
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (moment - epoch) // datetime.timedelta(microseconds=1)
-
-
-def _not_an_interval(text: str) -> UsageError:
-    hint = "2021-05-01T00:00:00Z, or 2021-01-01T00:00:00Z/2021-12-31T23:59:59Z, .. for an open end"
-    return UsageError(f"{text!r} is not a time or an interval", hint=hint)
+    return all_of(clauses)

@@ -22,7 +22,7 @@ from meshnode.core.merkle import inclusion_proof, leaf_hash
 from meshnode.core.roots import Writer
 from meshnode.core.trust import RootChain
 from meshnode.errors import UsageError
-from meshnode.runtime.index.search import Found
+from meshnode.runtime.index.query import Found
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.store import Store

@@ -1,97 +1,145 @@
-"""Search over this peer's own index: `search` streams pages, `count` counts."""
+"""Search over this peer's own index: `search` streams pages, `count` and `facets` count."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import json
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 import trio
-from pydantic import Field
 
 from meshnode.control import Message
 from meshnode.core.domains import Binding
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.errors import UsageError
-from meshnode.runtime.index.search import Found, Query, parse_interval
-from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
+from meshnode.runtime.index.fields import Fields
+from meshnode.runtime.index.query import Found, Query
+from meshnode.runtime.index.queryables import COLUMNS, parse_item
+from meshnode.runtime.index.reader import Budget
+from meshnode.runtime.operator.arguments import Action, Nothing
 from meshnode.runtime.operator.collections import document_of, followed, title_of
 from meshnode.runtime.operator.joining import domain_said
+from meshnode.runtime.operator.search_arguments import Search
 from meshnode.runtime.operator.standing import currency
 from meshnode.runtime.peer import Peer
 
-PAGE_ITEMS = 1000  # a page is read by one worker thread and sent as one message
-
-
-class Search(Arguments):
-    """The fields of STAC API item search that this peer answers, and `dguids`."""
-
-    ids: tuple[str, ...] = ()
-    collections: tuple[str, ...] = ()  # by id, or by one of their titles
-    catalogues: tuple[Catalogue, ...] = ()
-    dguids: tuple[str, ...] = ()
-    bbox: tuple[float, ...] | None = Field(default=None, max_length=6)
-    datetime: str | None = None
-    limit: int | None = Field(default=None, ge=1)  # of all pages together
-
-    def query(self) -> Query:
-        """Return the query of the first page.
-
-        Raises:
-            UsageError: a box or an interval that is none.
-        """
-        return Query(
-            ids=self.ids,
-            collections=self.collections,
-            catalogues=self.catalogues,
-            dguids=self.dguids,
-            bbox=_flat(self.bbox) if self.bbox is not None else None,
-            interval=parse_interval(self.datetime) if self.datetime is not None else None,
-            limit=min(PAGE_ITEMS, self.limit or PAGE_ITEMS),
-        )
+BUDGET = Budget(cpu_seconds=10.0)  # of one page or one count; longer ones are asked wrongly
 
 
 async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
-    """Yield the items found, newest first, a page an event: {"found": [...]}.
+    """Yield the items found, in order, a page an event: {"found": [...]}.
 
     {"overdue": [...]} names the catalogues that were searched and may be out of date. `to_index`
     of the result: segments that are here but not searchable yet.
     """
-    query, sent = await _query(peer, arguments), 0
+    query, sent, fields = await _query(peer, arguments), 0, arguments.wanted_fields()
     if overdue := _overdue(peer, query):
         yield {"event": {"overdue": overdue}}
     async with aclosing(_rebuilding(peer)) as steps:
         async for step in steps:
             yield step
     while True:
-        page = await trio.to_thread.run_sync(peer.index.search, query, abandon_on_cancel=True)
+        page = await _read(peer, peer.index.search, query)
         if arguments.limit is not None:
             page = page[: arguments.limit - sent]
         if not page:
             break
         sent += len(page)
-        said = await trio.to_thread.run_sync(_said, peer, page)
+        said = await trio.to_thread.run_sync(_said, peer, page, fields)
         yield {"event": {"found": said}}
         query = replace(query, after=page[-1].token)
     yield {"result": {"count": sent, "to_index": peer.node.replica.unindexed}}
 
 
 async def count(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
+    """Return how many items match: {"count": …}, beside what `search` says."""
+    async for message in _counted(peer, arguments, _count):
+        yield message
+
+
+async def facets(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]:
+    """Return how many items match, by collection and by year of their moment.
+
+    {"count": …, "collections": [{"catalogue", "title", "collection", "count"}, …],
+    "years": [{"year", "count"}, …]}, beside what `search` says.
+    """
+    async for message in _counted(peer, arguments, _facets):
+        yield message
+
+
+async def queryables(peer: Peer, arguments: Nothing) -> AsyncGenerator[Message, None]:
+    """Return what a filter may name: {"queryables": [{"name", "kind", "title"}, …]}."""
+    names = await trio.to_thread.run_sync(peer.index.properties)
+    said = [
+        {"name": column.name, "kind": column.kind.value, "title": column.title, "is_fast": True}
+        for column in COLUMNS.values()
+    ]
+    said.append({"name": "geometry", "kind": "a place", "title": "Its geometry", "is_fast": True})
+    said += [
+        {"name": name, "kind": "", "title": "", "is_fast": False}
+        for name in names
+        if name not in COLUMNS
+    ]
+    yield {"result": {"queryables": said}}
+
+
+async def _counted(
+    peer: Peer, arguments: Search, counting: Callable[[Peer, Query], Message]
+) -> AsyncGenerator[Message, None]:
     query = await _query(peer, arguments)
     if overdue := _overdue(peer, query):
         yield {"event": {"overdue": overdue}}
     async with aclosing(_rebuilding(peer)) as steps:
         async for step in steps:
             yield step
-    number = await trio.to_thread.run_sync(peer.index.count, query, abandon_on_cancel=True)
-    yield {"result": {"count": number, "to_index": peer.node.replica.unindexed}}
+    found = await trio.to_thread.run_sync(
+        counting, peer, query, abandon_on_cancel=True, limiter=peer.searches
+    )
+    yield {"result": {**found, "to_index": peer.node.replica.unindexed}}
+
+
+async def _read(
+    peer: Peer, read: Callable[[Query, Budget], list[Found]], query: Query
+) -> list[Found]:
+    """Read in a thread of the searches: others wait for these, and nothing else does."""
+    return await trio.to_thread.run_sync(
+        read, query, BUDGET, abandon_on_cancel=True, limiter=peer.searches
+    )
+
+
+def _count(peer: Peer, query: Query) -> Message:
+    return {"count": peer.index.count(query, BUDGET)}
+
+
+def _facets(peer: Peer, query: Query) -> Message:
+    found = peer.index.facets(query, BUDGET)
+    return {
+        "count": found.count,
+        "collections": [
+            {
+                "catalogue": catalogue_text(catalogue),
+                "title": title_of(peer.node.catalogues[catalogue]),
+                "collection": name,
+                "count": number,
+            }
+            for (catalogue, name), number in found.collections.items()
+        ],
+        "years": [{"year": year, "count": number} for year, number in found.years.items()],
+    }
 
 
 async def _query(peer: Peer, arguments: Search) -> Query:
-    """Return the query of the first page, collections that are named by a title by their ids."""
+    """Return the query of the first page, collections that are named by a title by their ids.
+
+    Raises:
+        UsageError: an argument that cannot be read, or no catalogue is current.
+    """
     query = arguments.query()
+    if arguments.current:
+        query = replace(query, catalogues=_current(peer, query))
     known = {name for held in followed(peer) for name in held.contents.collections}
     if known.issuperset(query.collections):
         return query
@@ -102,6 +150,17 @@ async def _query(peer: Peer, arguments: Search) -> Query:
         for id_ in ([name] if name in known else titled.get(name.casefold(), [name]))
     )
     return replace(query, collections=tuple(dict.fromkeys(found)))
+
+
+def _current(peer: Peer, query: Query) -> tuple[CatalogueId, ...]:
+    overdue = {said["id"] for said in _overdue(peer, query)}
+    held = [each.id for each in followed(peer, query.catalogues)]
+    found = tuple(each for each in held if catalogue_text(each) not in overdue)
+    if not found:
+        raise UsageError(
+            "no catalogue that was asked for is up to date", hint="meshnode status says why"
+        )
+    return found
 
 
 def _titled(peer: Peer, catalogues: Sequence[CatalogueId]) -> dict[str, list[str]]:
@@ -142,10 +201,28 @@ async def _rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
             await watcher.receive()
 
 
-def _said(peer: Peer, page: Sequence[Found]) -> list[dict[str, Any]]:
+def _said(peer: Peer, page: Sequence[Found], fields: Fields | None) -> list[dict[str, Any]]:
     collections = dict.fromkeys((found.catalogue, found.collection) for found in page)
     titles = {name: _titles(peer, *name) for name in collections}
-    return [_said_of(peer, each, titles[each.catalogue, each.collection]) for each in page]
+    states = {each: _state(peer, each) for each in dict.fromkeys(name[0] for name in collections)}
+    return [
+        {
+            **_said_of(peer, each, titles[each.catalogue, each.collection]),
+            "state": states[each.catalogue],
+            "item": each.item.decode() if fields is None else _reduced(each.item, fields),
+        }
+        for each in page
+    ]
+
+
+def _state(peer: Peer, catalogue: CatalogueId) -> list[str]:
+    """Return what is overdue in a catalogue, or that it is current, and that its root is forked."""
+    said = currency(peer.node.catalogues[catalogue])
+    return [*said["freshness"], *(["forked roots"] if said["rivals"] else [])]
+
+
+def _reduced(item: bytes, fields: Fields) -> str:
+    return json.dumps(fields.of(parse_item(item)), ensure_ascii=False)
 
 
 def _titles(peer: Peer, catalogue: CatalogueId, collection: str) -> dict[str, str]:
@@ -166,19 +243,13 @@ def _said_of(peer: Peer, found: Found, titles: dict[str, str]) -> dict[str, Any]
         "segment": object_text(found.segment),
         "writer": writer.label if writer else found.writer.hex(),
         "clock": found.clock,
-        "item": found.item.decode(),
+        "is_visible": found.is_visible,
     }
-
-
-def _flat(box: tuple[float, ...]) -> tuple[float, float, float, float]:
-    match box:
-        case (west, south, east, north) | (west, south, _, east, north, _):
-            return west, south, east, north
-        case _:
-            raise UsageError(f"a bbox has 4 or 6 numbers, not {len(box)}")
 
 
 ACTIONS: dict[str, Action] = {
     "search": (Search, search),
     "count": (Search, count),
+    "facets": (Search, facets),
+    "queryables": (Nothing, queryables),
 }

@@ -1,0 +1,210 @@
+"""One reading connection: pages, counts and facets, each within a budget of processor time."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import zstandard
+
+from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.errors import UsageError
+from meshnode.runtime.index import search
+from meshnode.runtime.index.bodies import decompressor
+from meshnode.runtime.index.clause import Clause
+from meshnode.runtime.index.documents import Documents
+from meshnode.runtime.index.query import Found, Query
+from meshnode.runtime.index.queryables import COLUMNS
+from meshnode.runtime.index.rows import number, select
+from meshnode.runtime.index.schema import open_reader
+from meshnode.runtime.index.search import Plan, Scope
+from meshnode.runtime.index.sorting import NEWEST_FIRST
+
+PAGE_BYTES_MAX = 16 << 20  # of items in one answer; a longer page ends early
+TICK_STEPS: Final = 1_000  # of SQLite's machine between two looks at the clock
+
+# Seconds since 1970, rounded down, also before it.
+_YEAR: Final = (
+    "cast(strftime('%Y', (moment_us - ((moment_us % 1000000) + 1000000) % 1000000) / 1000000,"
+    " 'unixepoch') AS INTEGER)"
+)
+_BY_COLLECTION: Final = "item.collection, count(*)"
+_BY_YEAR: Final = f"{_YEAR} AS year, count(*)"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a read may cost: seconds of its thread's processor time; None is no bound."""
+
+    cpu_seconds: float | None = None
+
+
+UNBOUNDED: Final = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """How many items match, by (catalogue, collection) and by year; the year None has no time."""
+
+    count: int
+    collections: dict[tuple[CatalogueId, str], int]
+    years: dict[int | None, int]
+
+
+class Reader:
+    """A connection and the functions that its statements call. One thread uses it at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = open_reader(path)
+        self._documents = Documents(self.database)
+
+    @contextmanager
+    def within(self, budget: Budget) -> Iterator[None]:
+        """Begin a read; a statement that costs more is interrupted.
+
+        Raises:
+            UsageError: the budget is spent.
+        """
+        self._documents.forget()
+        if budget.cpu_seconds is None:
+            yield
+            return
+        ends, is_spent = time.thread_time() + budget.cpu_seconds, False
+
+        def tick() -> bool:
+            nonlocal is_spent
+            is_spent = is_spent or time.thread_time() > ends
+            return is_spent
+
+        self.database.set_progress_handler(tick, TICK_STEPS)
+        try:
+            yield
+        except apsw.InterruptError as error:
+            if not is_spent:
+                raise
+            raise UsageError(
+                f"the search took more than {budget.cpu_seconds:g} seconds and was ended",
+                hint="narrow it by a box, a time or a collection",
+            ) from error
+        finally:
+            self.database.set_progress_handler(None)
+
+    def page(self, query: Query) -> list[Found]:
+        """Return one page: up to `limit` items and PAGE_BYTES_MAX, one at least."""
+        plan = self._plan(query)
+        return [] if plan is None else list(self._read(search.page(plan), query))
+
+    def walk(self, catalogue: CatalogueId, collection: str, after: str, limit: int) -> list[Found]:
+        """Return a page of a collection in the order of ids, beyond the id `after`."""
+        return list(self._read(search.walk(catalogue, collection, after, limit), None))
+
+    def count(self, query: Query) -> int:
+        """Count all matches."""
+        if query.is_open:
+            return self._scope(query).items
+        plan = self._plan(query)
+        return 0 if plan is None else self._number(search.matches(plan, "count(*)"))
+
+    def facets(self, query: Query) -> Facets:
+        """Count all matches by collection and by year."""
+        plan = self._plan(query)
+        if plan is None:
+            return Facets(0, {}, {})
+        names = {
+            key: (CatalogueId(catalogue), name)
+            for key, catalogue, name in select(
+                self.database, "SELECT key, catalogue, name FROM collection"
+            )
+        }
+        counted = self._select(search.matches(plan, _BY_COLLECTION, "GROUP BY 1"))
+        collections = {names[key]: number for key, number in counted}
+        years: list[tuple[int | None, int]] = self._select(
+            search.matches(plan, _BY_YEAR, "GROUP BY 1 ORDER BY 1")
+        )
+        return Facets(
+            sum(collections.values()),
+            dict(sorted(collections.items())),
+            dict(years),
+        )
+
+    def property_names(self) -> list[str]:
+        """Return the names of the properties that items have, in order."""
+        rows = select(self.database, "SELECT DISTINCT name FROM property ORDER BY 1")
+        return [name for (name,) in rows]
+
+    def _plan(self, query: Query) -> Plan | None:
+        """Return the plan of a query, None if it reaches no collection."""
+        reached = self._scope(query)
+        if not reached.keys:
+            return None
+        return search.plan(query, reached, is_few=self._is_few, require=self._require)
+
+    def _scope(self, query: Query) -> Scope:
+        rows = self._select(search.scope(query))
+        return Scope(
+            keys=tuple(key for key, _, _ in rows),
+            items=sum(items for _, items, _ in rows),
+            reach_us=max((reach_us for _, _, reach_us in rows), default=0),
+        )
+
+    def _is_few(self, keys: Clause) -> bool:
+        """Say whether so few keys are selected that sorting their items is the shortest way."""
+        sql = f"SELECT count(*) FROM ({keys.sql} LIMIT ?)"  # noqa: S608 - its values are bound
+        return number(self.database, sql, *keys.values, search.NEAR_MAX + 1) <= search.NEAR_MAX
+
+    def _require(self, name: str) -> None:
+        sql = "SELECT EXISTS (SELECT 1 FROM property WHERE name = ?)"
+        if number(self.database, sql, name):
+            return
+        known = [*self.property_names(), *COLUMNS]
+        like = difflib.get_close_matches(name[:100], known, n=3)
+        raise UsageError(
+            f"no item here has the property {name[:100]!r}",
+            hint=f"did you mean {' or '.join(like)}?" if like else "meshnode index properties",
+        )
+
+    def _select(self, clause: Clause) -> list[Any]:
+        return select(self.database, clause.sql, *clause.values)
+
+    def _number(self, clause: Clause) -> int:
+        return number(self.database, clause.sql, *clause.values)
+
+    def _read(self, page: Clause, query: Query | None) -> Iterator[Found]:
+        """Read the items that a page names, within PAGE_BYTES_MAX but one at least."""
+        segments: dict[int, tuple[Digest, Kid, zstandard.ZstdDecompressor]] = {}
+        sort = NEWEST_FIRST if query is None else query.sort
+        room = PAGE_BYTES_MAX
+        for key, segment, clock, visible, catalogue, name, id_, *place in select(
+            self.database, page.sql, *page.values
+        ):
+            if segment not in segments:
+                segments[segment] = self._segment(segment)
+            digest, writer, zstd = segments[segment]
+            [(body,)] = select(self.database, "SELECT zstd FROM body WHERE key = ?", key)
+            item = zstd.decompress(body)
+            if len(item) > room and room < PAGE_BYTES_MAX:
+                return
+            room -= len(item)
+            yield Found(
+                CatalogueId(catalogue),
+                name,
+                id_,
+                item,
+                digest,
+                writer,
+                clock,
+                is_visible=bool(visible),
+                sort=sort,
+                place=tuple(place),
+            )
+
+    def _segment(self, key: int) -> tuple[Digest, Kid, zstandard.ZstdDecompressor]:
+        sql = "SELECT digest, writer, sample FROM segment WHERE key = ?"
+        [(digest, writer, sample)] = select(self.database, sql, key)
+        return Digest(digest), Kid(writer), decompressor(sample)
