@@ -12,14 +12,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from meshnode.core import events as ev
+from meshnode.core.exchange import ReconReceived
 from meshnode.core.gossip import announce
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import PeerId
+from meshnode.core.ranges import VERSION
 from meshnode.core.signed import Signature
 from simulations.machine import Machine
 from simulations.swarm.gossip import Gossip
 from simulations.timeline import Adversary
 from simulations.world import World
+
+NOTHING_DIFFERS = bytes([VERSION])  # a message of reconciliation
+FULL_QUESTION_ONLY = ("freezer", "equivocator")  # lie about heads: they have to be asked for them
 
 Reply = tuple[ev.Event, int]  # what the asker gets, and its size in bytes
 
@@ -69,6 +74,11 @@ class Adversaries:
         deeds = self.kinds.get(peer)
         return deeds is not None and deeds.kind == "liar"
 
+    def version(self, peer: PeerId) -> int:
+        """Return the version of the protocol that a peer says it speaks."""
+        deeds = self.kinds.get(peer)
+        return 1 if deeds is not None and deeds.kind in FULL_QUESTION_ONLY else 2
+
     def passes_on(self, peer: PeerId) -> bool:
         """Say whether this peer takes part in gossip with what it just received."""
         deeds = self.kinds.get(peer)
@@ -86,7 +96,7 @@ class Adversaries:
         deeds.count += reply is not honest
         return reply
 
-    def _reply(
+    def _reply(  # noqa: PLR0911 - one branch a deed
         self, kind: str, holder: Machine, request: ev.Request, honest: Reply
     ) -> Reply | None:
         event, _ = honest
@@ -97,6 +107,8 @@ class Adversaries:
                 return ev.RequestFailed(request, "not held"), 0
             case "censor", ev.HeadsReceived():
                 return replace(event, raws=(), roots=()), 0
+            case "censor", ReconReceived():
+                return replace(event, message=NOTHING_DIFFERS), len(NOTHING_DIFFERS)
             case "liar", ev.ObjectStored():
                 reason = "the object has another hash"
                 return ev.RequestFailed(request, reason, ev.Check.CONTENT_HASH), honest[1]

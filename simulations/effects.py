@@ -1,6 +1,6 @@
 """Performs in virtual time what the node asks for; each effect ends in the event the node expects.
 
-Answers come from the holder's synced disk. Nothing that a node decides is decided here.
+What a peer is answered is in `answers`. Nothing that a node decides is decided here.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from functools import partial
 from typing import assert_never
 
 from meshnode.core import events as ev
-from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import Check
+from meshnode.core.exchange import (
+    AskHello,
+    AskRecon,
+    AskRecords,
+    HelloReceived,
+)
 from meshnode.core.identifiers import Digest, PeerId, sha256
-from meshnode.core.snapshots import begin, encode_snapshot, snapshot_of
+from meshnode.core.snapshots import encode_snapshot, snapshot_of
 from simulations.adversaries import Adversaries
+from simulations.answers import answer_from, said_bytes
 from simulations.machine import Machine
 from simulations.network import Network
 from simulations.settings import DiskModel
@@ -26,7 +31,6 @@ from simulations.world import Action, World
 STREAM_ROUND_TRIPS = 2
 QUESTION_BYTES = 400
 ANSWER_OVERHEAD_BYTES = 350
-ROOT_NAME_BYTES = 72  # catalogue, version, digest
 WAIT_SECONDS_MAX = 4.0  # of a question for what is on its way to the one asked, as in the runtime
 TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in the runtime
 CHECK_SECONDS = 0.5  # of a snapshot: tens of thousands of entries are read, one after the other
@@ -66,7 +70,16 @@ class Performer:
         match effect:
             case ev.Announce(raw):
                 self._gossip.publish(machine.name, raw)
-            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.AskSnapshot() | ev.FetchObject():
+            case (
+                ev.AskHeads()
+                | ev.AskRoots()
+                | ev.AskLog()
+                | ev.AskSnapshot()
+                | ev.FetchObject()
+                | AskHello()
+                | AskRecon()
+                | AskRecords()
+            ):
                 self._ask(machine, effect)
             case ev.CheckSnapshot():
                 check = machine.while_alive(partial(_check_snapshot, machine, effect))
@@ -95,10 +108,14 @@ class Performer:
 
     # --- Requests ---------------------------------------------------------------------------------
     def _ask(self, machine: Machine, request: ev.Request) -> None:
+        if isinstance(request, AskHello) and machine.version < 2:
+            self._world.after(0.0, machine.while_alive(partial(_take_for_former, machine, request)))
+            return
         answer = machine.while_alive(partial(self._answer, machine, request))
         lost = partial(self._lost, machine, machine.life, request)
         opening = STREAM_ROUND_TRIPS * self._network.round_trip_seconds(machine.name, request.peer)
-        self._network.send(machine.name, request.peer, QUESTION_BYTES, answer, lost, opening)
+        size_bytes = QUESTION_BYTES + said_bytes(request)
+        self._network.send(machine.name, request.peer, size_bytes, answer, lost, opening)
 
     def _lost(self, machine: Machine, life: int, request: ev.Request) -> None:
         """Nobody will answer: the asker finds out when its patience ends."""
@@ -210,6 +227,11 @@ def _let_go(waiting: dict[int, Action], number: int) -> None:
         reply()
 
 
+def _take_for_former(machine: Machine, request: AskHello) -> None:
+    """A peer of version 1 does not know how to ask: it asks everybody as if they were of it."""
+    machine.tell(HelloReceived(request.peer, request.attempt, None))
+
+
 def is_bulk(event: ev.Event) -> bool:
     return isinstance(event, ev.ObjectStored | ev.LogReceived | ev.SnapshotReceived)
 
@@ -230,62 +252,3 @@ def _recall_entries(machine: Machine, effect: ev.RecallEntries) -> None:
     file = machine.disk.branches[effect.log][effect.branch]
     raws = file.entries[effect.first - file.first : effect.stop - file.first]
     machine.tell(ev.EntriesRecalled(effect.log, effect.branch, tuple(raws)))
-
-
-def answer_from(holder: Machine, request: ev.Request) -> tuple[ev.Event, int]:
-    """Return the event that the asker will get, and the bytes that carry it."""
-    disk = holder.disk
-    match request:
-        case ev.AskHeads(_, catalogues):
-            raws = disk.newest_heads(catalogues)
-            roots = holder.node.newest_roots(catalogues)
-            size = sum(map(len, raws)) + len(roots) * ROOT_NAME_BYTES
-            return ev.HeadsReceived(holder.name, raws, roots), size
-        case ev.AskRoots(_, catalogue, after):
-            raws = disk.chain(catalogue, after)
-            return ev.RootsReceived(holder.name, catalogue, raws), sum(map(len, raws))
-        case ev.AskLog(_, log, wanted, known):
-            stretches = holder.node.stretches(log, wanted, known)
-            if not stretches:
-                return ev.RequestFailed(request, "not held"), 0
-            heads, entries = disk.read(log, stretches)
-            size = sum(map(len, heads)) + sum(map(len, entries))
-            return ev.LogReceived(holder.name, log, heads, stretches[0].first, entries), size
-        case ev.AskSnapshot():
-            return _snapshot_from(holder, request)
-        case ev.FetchObject(_, digest, size_bytes):
-            withheld = digest in holder.index.sealed or holder.node.withholds(digest)
-            held_bytes = None if withheld else disk.objects.get(digest)
-            if digest in disk.rotten:
-                reason = "the object has another hash"
-                return ev.RequestFailed(request, reason, Check.CONTENT_HASH), size_bytes
-            return _object_from(held_bytes, request, digest, size_bytes)
-        case _:
-            assert_never(request)
-
-
-def _snapshot_from(holder: Machine, request: ev.AskSnapshot) -> tuple[ev.Event, int]:
-    """Return the object as the asker checks it; what fails a check is no peer's fault."""
-    ref, disk = request.ref, holder.disk
-    if ref.object not in disk.objects or holder.node.withholds(ref.object):
-        return ev.RequestFailed(request, "not held"), 0
-    if ref.object in disk.rotten:
-        reason = "the object has another hash"
-        return ev.RequestFailed(request, reason, Check.CONTENT_HASH), ref.size_bytes
-    try:
-        beginning = begin(request.log, ref, disk.snapshots[ref.object])
-    except MalformedRecordError as error:
-        return ev.RequestFailed(request, str(error)), ref.size_bytes
-    return ev.SnapshotReceived(holder.name, request.log, beginning), ref.size_bytes
-
-
-def _object_from(
-    held_bytes: int | None, request: ev.FetchObject, digest: Digest, size_bytes: int
-) -> tuple[ev.Event, int]:
-    """A holder's bytes that are not as many as the log declares are cut off by the asker."""
-    if held_bytes is None:
-        return ev.RequestFailed(request, "not held"), 0
-    if held_bytes != size_bytes:
-        fault = ev.RequestFailed(request, "the object has another size", Check.CONTENT_HASH)
-        return fault, min(held_bytes, size_bytes)
-    return ev.ObjectStored(digest), size_bytes

@@ -73,6 +73,7 @@ class Machine:
     inbox: deque[ev.Event] = field(default_factory=deque)
     # Questions for objects that are on their way here, by a number each.
     questions: dict[Digest, dict[int, Action]] = field(default_factory=dict)
+    version: int = 2  # of the protocol
     running: bool = True
     paused: bool = False  # the process stands still; what arrives waits
     syncing: bool = False

@@ -224,6 +224,11 @@ class Simulation:
         for adversary in reversed(self.scenario.adversaries):
             self.adversaries.enlist(adversary, names[there - adversary.count : there])
             there -= adversary.count
+        for name, machine in self.machines.items():
+            machine.version = self.adversaries.version(name)
+        former = round(self.scenario.former_share * len(names))
+        for name in self.world.fork_rng().sample(names, former) if former else ():
+            self.machines[name].version = 1
         for name in self._newcomers:
             self.machines[name].running = False
             self.network.power_off(name)

@@ -17,7 +17,15 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from meshnode.errors import ConfigError
-from simulations.settings import DiskModel, LinkModel, Payloads, Seconds, Section, Workload
+from simulations.settings import (
+    DiskModel,
+    LinkModel,
+    Payloads,
+    Seconds,
+    Section,
+    Share,
+    Workload,
+)
 from simulations.timeline import KINDS, Adversary, Fault, Join
 
 LIBRARY = "simulations.scenarios"
@@ -41,6 +49,11 @@ class Scenario(Section):
     idle_seconds: Seconds = Field(
         default=60.0,
         description="For which the settled mesh is watched, whether it is quiet (I18); 0: not.",
+    )
+    former_share: Share = Field(
+        default=0.0,
+        description="Share of peers, drawn at random, that speak version 1 of the protocol: they "
+        "are asked for all heads, and ask so.",
     )
     links: LinkModel = LinkModel()
     disk: DiskModel = DiskModel()

@@ -1,4 +1,4 @@
-"""What peers answer when they are asked for heads, roots and logs (protocol/05-sync.md).
+"""What peers answer when they are asked for heads, roots, logs and records (protocol/05-sync.md).
 
 An answer that was not asked for, or comes too late, is passed over; one that breaks a rule is its
 sender's fault.
@@ -6,7 +6,7 @@ sender's fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -15,11 +15,16 @@ from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check, Now, Verdict
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords, RecordsReceived
 from meshnode.core.federation import Federation
+from meshnode.core.forks import Evidence, is_fork
 from meshnode.core.gossip import Gate, Refusal, announce, is_due, log_of
 from meshnode.core.heads import SignedHead
-from meshnode.core.identifiers import PeerId
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.log import Extension, LogFault
+from meshnode.core.newest import record_name
+from meshnode.core.notices import decode_notice, is_notice
+from meshnode.core.signed import encode_signed
 from meshnode.core.trust import UntrustedError
 
 
@@ -34,18 +39,32 @@ class Answers:
         for name in event.roots:
             self._hear_of_root(name, event.peer)
         for raw in event.raws:
-            offered = self.gate.read(raw)
-            if isinstance(offered, SignedHead):
-                self.federation.hear_of_head(offered, event.peer, now)
-                catalogue = self.federation.catalogues[offered.head.catalogue]
-                if self.federation.is_news(catalogue, offered, now):
-                    yield from self.federation.dispute(catalogue, offered)
-            elif offered.verdict is Verdict.REJECT:
-                yield self.federation.peers.blame(event.peer, offered.check, offered.reason)
+            refusal = yield from self._hear_of_head(raw, event.peer, now)
+            if refusal is not None and refusal.verdict is Verdict.REJECT:
+                yield self.federation.peers.blame(event.peer, refusal.check, refusal.reason)
                 return
-            elif offered.lacks_roots is not None:
-                lacking = self.federation.catalogues[offered.lacks_roots]
-                self.federation.want_roots(lacking, event.peer)
+
+    def records(self, event: RecordsReceived, now: Now) -> Iterator[ev.Effect]:
+        """Take in what a comparison showed to be lacking; a peer gives what it was asked for."""
+        comparisons = self.federation.comparisons
+        owed, came = comparisons.owed(event), dict[Digest, None]()
+        for raw in event.raws if owed else ():
+            try:
+                name = record_name(raw)
+            except MalformedRecordError as error:
+                yield from comparisons.end(event.peer, Check.ENCODING, str(error))
+                return
+            if name not in owed:
+                reason = "a record that was not asked for"
+                yield from comparisons.end(event.peer, Check.CONTENT_HASH, reason)
+                return
+            came[name] = None
+            refusal = yield from self._record(raw, name, event.peer, now)
+            if refusal is not None and refusal.verdict is Verdict.REJECT:
+                yield from comparisons.end(event.peer, refusal.check, refusal.reason)
+                return
+        if owed:
+            yield from comparisons.received(event.peer, came)
 
     def roots(self, event: ev.RootsReceived) -> Iterator[ev.Effect]:
         peer, catalogue = event.peer, self.federation.catalogues.get(event.catalogue)
@@ -88,6 +107,8 @@ class Answers:
         match event.request:
             case ev.AskHeads():
                 pass  # the next poll asks again
+            case AskHello() | AskRecon() | AskRecords():
+                self.federation.comparisons.failed(event.request)
             case ev.AskRoots(peer, catalogue, attempt=attempt):
                 if self.federation.sync.roots.is_in_flight(catalogue, peer, attempt):
                     self._roots_asked(self.federation.catalogues[catalogue], peer)
@@ -100,6 +121,63 @@ class Answers:
                 assert_never(event.request)
         if event.check is not None:
             yield self.federation.peers.blame(event.request.peer, event.check, event.reason)
+
+    def _hear_of_head(
+        self, raw: bytes, peer: PeerId, now: Now
+    ) -> Generator[ev.Effect, None, Refusal | None]:
+        """Follow a log to a head that a peer told of; return why not, if it cannot be read now."""
+        offered = self.gate.read(raw)
+        if isinstance(offered, Refusal):
+            if offered.lacks_roots is not None:
+                self.federation.want_roots(self.federation.catalogues[offered.lacks_roots], peer)
+            return offered
+        self.federation.hear_of_head(offered, peer, now)
+        catalogue = self.federation.catalogues[offered.head.catalogue]
+        if self.federation.is_news(catalogue, offered, now):
+            yield from self.federation.dispute(catalogue, offered)
+        elif catalogue.is_settled(offered.head.writer, offered.name):
+            self.federation.newest.settle(offered.signed.digest)
+        return None
+
+    def _record(
+        self, raw: bytes, name: Digest, peer: PeerId, now: Now
+    ) -> Generator[ev.Effect, None, Refusal | None]:
+        if is_notice(raw):
+            return (yield from self._notice(raw, peer))
+        if is_fork(raw):
+            return (yield from self._fork(raw, name, peer, now))
+        return (yield from self._hear_of_head(raw, peer, now))
+
+    def _notice(self, raw: bytes, peer: PeerId) -> Generator[ev.Effect, None, Refusal | None]:
+        """Learn a root or purge; if it follows what is not held, ask for what is between."""
+        refusal = self.gate.judge_notice(raw)
+        notice = decode_notice(raw)
+        if refusal is None:
+            catalogue = self.federation.catalogues[notice.catalogue]
+            roots = [encode_signed(notice.signed)]
+            yield from self.federation.learn_roots(catalogue, roots, peer)
+        elif refusal.verdict is Verdict.IGNORE:
+            digest = notice.signed.digest
+            self._hear_of_root(ev.RootName(notice.catalogue, notice.version, digest), peer)
+        return refusal
+
+    def _fork(
+        self, raw: bytes, name: Digest, peer: PeerId, now: Now
+    ) -> Generator[ev.Effect, None, Refusal | None]:
+        """Keep evidence of a fork and announce it: what is lacking here others may lack."""
+        found = self.gate.read_fork(raw)
+        if isinstance(found, Refusal):
+            if found.lacks_roots is not None:
+                self.federation.want_roots(self.federation.catalogues[found.lacks_roots], peer)
+            elif found.verdict is Verdict.IGNORE:
+                self.federation.newest.settle(name)
+            return found
+        head = found[0].head
+        yield from self.federation.keep(log_of(head), Evidence(head.seq, raw))
+        yield ev.Announce(raw, ev.Topic.STATEMENTS)
+        for offered in found:
+            self.federation.hear_of_head(offered, peer, now)
+        return None
 
     def _hear_of_root(self, name: ev.RootName, peer: PeerId) -> None:
         catalogue = self.federation.catalogues.get(name.catalogue)

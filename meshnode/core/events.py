@@ -2,7 +2,7 @@
 
 `Node.handle(batch, now)` returns effects. The durable ones are on disk, in one transaction, before
 any of the others starts: that order is the crash-safety contract. Each effect that does work ends
-in an event, named beside it.
+in an event, named beside it. Those by which two peers find out what one lacks are in `exchange`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NewType
 
 from meshnode.core.denylist import DenyList
+from meshnode.core.exchange import (
+    AskHello,
+    AskRecon,
+    AskRecords,
+    HelloReceived,
+    ReconReceived,
+    RecordsReceived,
+)
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
 
 if TYPE_CHECKING:
@@ -364,6 +372,9 @@ Event = (
     | PeerDisconnected
     | AnnouncementReceived
     | HeadsReceived
+    | HelloReceived
+    | ReconReceived
+    | RecordsReceived
     | RootsReceived
     | LogReceived
     | SnapshotReceived
@@ -508,7 +519,8 @@ class FetchObject:
 
 
 # `attempt` tells a request from an earlier one of the same, whose failure may come late.
-Request = AskHeads | AskRoots | AskLog | AskSnapshot | FetchObject
+Comparing = AskHello | AskRecon | AskRecords
+Request = AskHeads | AskRoots | AskLog | AskSnapshot | FetchObject | Comparing
 
 
 @dataclass(frozen=True, slots=True)

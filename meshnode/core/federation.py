@@ -13,6 +13,7 @@ from functools import partial
 
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue, Changes
+from meshnode.core.comparisons import Comparisons
 from meshnode.core.denials import Denials
 from meshnode.core.entries import Entry
 from meshnode.core.erasure import Erasures
@@ -22,6 +23,7 @@ from meshnode.core.gossip import is_due, log_of
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.log import Extension, Log
+from meshnode.core.newest import NewestRecords
 from meshnode.core.notices import notice_of
 from meshnode.core.peers import Peers
 from meshnode.core.replica import Replica
@@ -39,6 +41,8 @@ class Federation:
         self.denials = Denials(self.catalogues)
         self.replica = Replica(rng, self._counts, self._heirs, self.denials)
         self.sync = Sync(rng)
+        self.newest = NewestRecords(self.catalogues)
+        self.comparisons = Comparisons(self.followed, self.newest, self.peers, self.sync.ask_heads)
         self.erasures = Erasures(self.catalogues)
         self.snapshots = SnapshotChecks(self.catalogues)
         self.check_signature = check_signature
@@ -104,7 +108,7 @@ class Federation:
         if self.erasures.is_due(now.unix):
             yield from self.erased(self.erasures.start(now.unix))
         peers = self.peers.asked()
-        yield from self.sync.start(peers, self.followed(), self._log, now.monotonic)
+        yield from self.sync.start(peers, self.comparisons.start, self._log, now.monotonic)
         yield from self.replica.start(peers, now.monotonic)
 
     # --- What follows -----------------------------------------------------------------------------
@@ -121,6 +125,7 @@ class Federation:
         if chain is None or chain is before:
             return
         changes = catalogue.obey(chain)
+        self.newest.roots_changed(catalogue.id)
         for writer in catalogue.logs:
             log = LogId(catalogue.id, writer)
             self.sync.settle(log, partial(catalogue.is_settled, writer), None)
@@ -144,6 +149,7 @@ class Federation:
         if extension.is_new_branch:
             yield from self.dispute(catalogue, extension.heads[0])
         changes = catalogue.adopt(log.writer, extension)
+        self.newest.changed(catalogue.id)
         heads = tuple((head.head.seq, head.raw) for head in extension.heads)
         begun = extension.beginning.raw if extension.beginning else b""
         yield ev.ExtendLog(log, heads, extension.first, extension.raws, extension.number, begun)
@@ -185,6 +191,7 @@ class Federation:
 
     def keep(self, log: LogId, evidence: Evidence) -> Iterator[ev.Effect]:
         self.catalogues[log.catalogue].forks[log.writer] = evidence
+        self.newest.changed(log.catalogue)
         yield ev.KeepFork(log, evidence.raw)
 
     def stamp(

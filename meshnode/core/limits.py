@@ -37,6 +37,13 @@ STRETCH_HEADS_MAX: Final = 256  # a power of two
 STRETCH_ENTRIES_MAX: Final = 4096  # as much as one head may add
 STRETCH_BYTES_MAX: Final = 1 << 20  # heads and entries: one head with its entries always fits
 
+# --- Reconciliation -------------------------------------------------------------------------------
+RECONCILIATION_BYTES_MAX: Final = 56 << 10  # of one message; a question has room for more beside it
+RECONCILIATION_BYTES_MIN: Final = 4 << 10  # that every peer takes
+RECONCILIATION_RANGES_MAX: Final = 1024  # of one message: a few milliseconds to answer
+ADMITTED_MAX: Final = 32_768  # catalogues that a peer names; 1 MiB
+COMPARED_RECORDS_MAX: Final = 256  # that one question asks for by name
+
 # --- Lists ----------------------------------------------------------------------------------------
 SIGNATURES_MAX: Final = 32
 KEYS_MAX: Final = 32

@@ -18,7 +18,9 @@ from meshnode.core import events as ev
 from meshnode.core.announcements import Announcements
 from meshnode.core.answers import Answers
 from meshnode.core.denylist import parse_deny_list
+from meshnode.core.disclosure import Disclosure
 from meshnode.core.events import HeadName, LogId, Now, Stretch
+from meshnode.core.exchange import HelloReceived, ReconReceived, RecordsReceived
 from meshnode.core.federation import Federation
 from meshnode.core.forks import Evidence
 from meshnode.core.gossip import Gate, Refusal
@@ -44,6 +46,7 @@ class Node:
         self.denials = federation.denials
         self.replica = federation.replica
         self.sync = federation.sync
+        self.disclosure = Disclosure(federation.followed, federation.newest)
         self.read_only = ""  # why nothing is written any more
         self._gate = Gate(federation.catalogues, check_signature, federation.denies)
         self._announcements = Announcements(federation, self._gate)
@@ -188,6 +191,12 @@ class Node:
                 yield from self._announcements.received(event, now)
             case ev.HeadsReceived():
                 yield from self._answers.heads(event, now)
+            case HelloReceived():
+                yield from self._federation.comparisons.hello(event)
+            case ReconReceived():
+                yield from self._federation.comparisons.recon(event)
+            case RecordsReceived():
+                yield from self._answers.records(event, now)
             case ev.RootsReceived():
                 yield from self._answers.roots(event)
             case ev.LogReceived():
@@ -246,11 +255,12 @@ class Node:
         self.peers.joined(peer)
         self.sync.peer_joined()
         self.replica.fetches.peer_joined()
-        yield from self.sync.ask_heads(peer, self.followed())
+        yield from self._federation.comparisons.start(peer)
 
     def _on_disconnected(self, peer: PeerId) -> None:
         self.peers.left(peer)
         self.sync.peer_left(peer)
+        self._federation.comparisons.left(peer)
         self.replica.fetches.peer_left(peer)
 
     # --- Objects ----------------------------------------------------------------------------------

@@ -27,6 +27,13 @@ class Notice:
     catalogue: CatalogueId
     signed: Signed
 
+    @property
+    def version(self) -> int:
+        """Return that of the root, or of the root that a purge is by."""
+        if self.signed.kind == "purge":
+            return decode_purge(self.signed.payload).root_version
+        return decode_root(self.signed.payload).version
+
 
 def is_notice(raw: bytes) -> bool:
     """Say whether a gossiped message is meant as a notice, and not as an announcement."""

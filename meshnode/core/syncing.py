@@ -131,15 +131,17 @@ class Sync:
     def start(
         self,
         peers: Sequence[PeerId],
-        followed: Sequence[CatalogueId],
+        compare: Callable[[PeerId], Iterator[ev.Effect]],
         held: Callable[[LogId], Log],
         now: float,
     ) -> Iterator[ev.Effect]:
-        """Yield what to ask now; `held` returns a log as it is held, `now` monotonic seconds."""
+        """Yield what to ask now; `compare` finds out what a peer has, `held` returns a log as it is
+        held, `now` is in monotonic seconds.
+        """
         if now >= self._next_poll:
             self._next_poll = now + POLL_SECONDS * self.rng.uniform(0.75, 1.25)
             if peers:
-                yield from self.ask_heads(self.rng.choice(peers), followed)
+                yield from compare(self.rng.choice(peers))
         for catalogue, peer in self.roots.start(peers, now) if self.roots.wanted else ():
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
             yield ev.AskRoots(peer, catalogue, after, attempt)

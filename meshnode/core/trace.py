@@ -25,6 +25,7 @@ from meshnode.core.events import (
     SetHidden,
     SnapshotChecked,
 )
+from meshnode.core.hello import Greeting
 from meshnode.core.identifiers import DIGEST_BYTES
 from meshnode.core.snapshots import Beginning
 
@@ -39,6 +40,7 @@ _NAMING_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     CheckSnapshot: ("log", "ref"),
     SnapshotChecked: ("log", "ref", "is_true"),
     Beginning: ("ref",),
+    Greeting: ("versions", "admitted", "base"),
     DenyListChanged: ("ticket", "name", "raw", "erase"),
 }
 # How the ids of a type are written, and what reads their values.

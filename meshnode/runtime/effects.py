@@ -12,6 +12,7 @@ import trio
 
 from meshnode.core import events as ev
 from meshnode.core import trace
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
 from meshnode.runtime.index.indexing import Indexing
@@ -103,7 +104,16 @@ class Effects:
         match effect:
             case ev.Announce(raw, topic):
                 nursery.start_soon(self._publish, raw, topic)
-            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.AskSnapshot() | ev.FetchObject():
+            case (
+                ev.AskHeads()
+                | ev.AskRoots()
+                | ev.AskLog()
+                | ev.AskSnapshot()
+                | ev.FetchObject()
+                | AskHello()
+                | AskRecon()
+                | AskRecords()
+            ):
                 nursery.start_soon(self._request, effect)
             case ev.CheckSnapshot() | ev.RecallEntries():
                 nursery.start_soon(self._read_log, effect)

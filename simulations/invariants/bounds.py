@@ -129,7 +129,7 @@ def _end(opened: _Open, event: ev.Event) -> None:
         case ev.ObjectStored(goal):
             opened.requests.get(ev.FetchObject, {}).pop(goal, None)
         case ev.RequestFailed(request):
-            if not isinstance(request, ev.AskHeads):
+            if not isinstance(request, ev.AskHeads | ev.Comparing):
                 opened.requests.get(type(request), {}).pop(_goal(request), None)
         case ev.PeerDisconnected(peer):
             for kind, asked in opened.requests.items():

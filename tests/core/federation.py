@@ -15,6 +15,7 @@ from functools import lru_cache
 from meshnode.core import events as ev
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
 from meshnode.core.merkle import Frontier
@@ -22,6 +23,7 @@ from meshnode.core.node import Node
 from meshnode.core.signing import verify
 from meshnode.core.snapshots import begin, decode_snapshot, encode_snapshot, snapshot_of
 from tests.core.institutions import ISSUED, LogCopy, content
+from tests.core.telling import told_by
 
 VERIFY = lru_cache(65_536)(verify)
 NAMES: dict[Digest, str] = {}  # of every segment that a test named
@@ -301,6 +303,9 @@ class Federation:
                     | ev.AskLog()
                     | ev.AskSnapshot()
                     | ev.FetchObject()
+                    | AskHello()
+                    | AskRecon()
+                    | AskRecords()
                 ):
                     self._queue.append((peer, self._answer(peer, effect)))
                 case ev.CheckSnapshot():
@@ -373,3 +378,5 @@ class Federation:
                 if digest in holder.objects and not holder.node.withholds(digest):
                     return ev.ObjectStored(digest)
                 return ev.RequestFailed(request, "not held")
+            case AskHello() | AskRecon() | AskRecords():
+                return told_by(holder.node, request)

@@ -9,6 +9,7 @@ import pytest
 from meshnode.core import events as ev
 from meshnode.core.entries import Reason, SegmentRemoved
 from meshnode.core.events import Check
+from meshnode.core.exchange import AskHello, HelloReceived
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX
 from meshnode.core.heads import (
     AnnouncedHead,
@@ -99,6 +100,7 @@ def test_a_head_from_the_future_waits() -> None:
 def test_a_failed_question_about_heads_costs_nothing_and_is_asked_again() -> None:
     ville = institution()
     solo = following(ville, A)
+    solo.tell(HelloReceived(A, solo.the(AskHello).attempt, None))
     asked = ev.AskHeads(A, (ville.catalogue,))
     assert solo.of(ev.AskHeads) == [asked]
     assert solo.tell(ev.RequestFailed(asked, "no answer in time")) == []

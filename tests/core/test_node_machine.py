@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from meshnode.core import events as ev
 from meshnode.core.entries import ItemsRemoved, Reason, SegmentAdded
 from meshnode.core.events import LogId, Verdict
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords, HelloReceived
 from meshnode.core.heads import (
     AnnouncedHead,
     Announcement,
@@ -29,6 +30,7 @@ from meshnode.core.heads import (
     encode_announcement,
 )
 from meshnode.core.identifiers import Digest, PeerId, sha256
+from meshnode.core.newest import NewestRecords
 from meshnode.core.node import Node
 from meshnode.core.notices import notice_of
 from meshnode.core.replica import FETCHES_AT_ONCE_MAX
@@ -297,6 +299,12 @@ class NodeMachine(RuleBasedStateMachine):
             assert any(_is_part(stored, copy) for copy in self.truth.branches(stored.log))
 
     @invariant()
+    def what_is_compared_is_what_is_held_now(self) -> None:
+        """The sets are made anew only where something changed: nothing that changes is missed."""
+        kept = self.node.disclosure.newest.items((self.catalogue,)).items
+        assert kept == NewestRecords(self.node.catalogues).items((self.catalogue,)).items
+
+    @invariant()
     def roots_are_what_the_institution_signed(self) -> None:
         signed = [(self.catalogue, root.root.version, root.raw) for root in self.truth.roots]
         assert all(held in signed for held in self.disk.roots)
@@ -389,7 +397,7 @@ class NodeMachine(RuleBasedStateMachine):
                 self.disk.make_durable(effect)
         for effect in effects:
             match effect:
-                case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+                case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject() | AskHello():
                     self.asked.append(effect)
                 case ev.IndexSegment(ref):
                     assert ref.digest in self.disk.objects
@@ -457,6 +465,10 @@ class NodeMachine(RuleBasedStateMachine):
                 return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:stop]))
             case ev.AskSnapshot():
                 raise AssertionError("no head here begins a snapshot")
+            case AskHello(peer, _, attempt):
+                return HelloReceived(peer, attempt, None)
+            case AskRecon() | AskRecords():
+                raise AssertionError("nobody here has said that he knows this question")
             case ev.FetchObject(_, digest, size_bytes):
                 assert digest in self.truth.names, "an object that no writer named"
                 assert size_bytes == len(content(self.truth.names[digest]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -46,7 +46,10 @@ class Asking:
         self.start()
 
     def start(self) -> list[ev.Effect]:
-        return list(self.sync.start(self.peers, (VILLE,), lambda _: self.held, self.now))
+        return list(self.sync.start(self.peers, self.compare, lambda _: self.held, self.now))
+
+    def compare(self, peer: PeerId) -> Iterator[ev.Effect]:
+        return self.sync.ask_heads(peer, (VILLE,))
 
     def asked(self) -> list[tuple[PeerId, int, int]]:
         """Return whom logs are asked of now, for the head of which seq, and which is held."""

@@ -22,6 +22,27 @@ class Broken(NamedTuple):
     in_cddl: bool
 
 
+# (name, hex, reason): no messages of reconciliation (N-77).
+MESSAGES: list[tuple[str, str, str]] = [
+    ("empty", "", "no version"),
+    ("another-version", "6200000200", "version 2"),
+    ("ends-in-a-bound", "6101", "the length of the prefix is missing"),
+    ("ends-before-the-mode", "610000", "the mode is missing"),
+    ("no-such-mode", "61000003", "mode 3"),
+    ("short-fingerprint", "61000001" + "00" * 15, "15 of 16 bytes"),
+    ("short-list", "6100000202" + "00" * 32, "one id of two"),
+    ("last-bound-with-an-id", "6100010500", "the end has no id"),
+    ("empty-first-range", "61010000", "it ends where it begins"),
+    ("bounds-that-stay", "61030000010000", "the second is not above the first"),
+    ("bounds-that-fall", "61030102000101" + "0100", "of one second, the smaller id comes second"),
+    ("behind-the-end", "610000000000" + "00", "a range after the last"),
+    ("long-prefix", "610121" + "01" * 33 + "00", "33 bytes of an id"),
+    ("number-with-a-zero-first", "6180020000", "one digit is enough"),
+    ("second-too-large", "61" + "9fffffffffffff81" + "010000", "beyond 2^53 - 1"),
+    ("endless-number", "61" + "ff" * 12, "no number has so many digits"),
+    ("too-many-ranges", "61" + "020000" * 1025, "1,025"),
+]
+
 # (name, hex, rule, reason): one CBOR item each, or what is none.
 ENCODINGS: list[tuple[str, str, str, str]] = [
     ("empty", "", "E-9", "no item at all"),

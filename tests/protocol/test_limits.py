@@ -7,6 +7,8 @@ import re
 import pytest
 
 from meshnode.core import filelist, limits
+from meshnode.core.comparisons import LACKED_MAX, ROUNDS_MAX
+from meshnode.core.reconciliation import LISTED_MAX
 from tests.protocol.test_vectors import PROTOCOL
 
 UNITS = {"": 1, "bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20}
@@ -46,6 +48,13 @@ NUMBER = r"(?P<number>[\d,]+) ?(?P<unit>KiB|MiB|bytes)?"
         (limits.URL_BYTES_MAX, "L-92", "URLs of {}"),
         (limits.ROOT_VERSION_MAX, "L-6", "at most {} versions"),
         (limits.PURGES_MAX, "L-65", "At least {} purges"),
+        (limits.RECONCILIATION_BYTES_MAX, "N-77", "ranges and {}."),
+        (limits.RECONCILIATION_RANGES_MAX, "N-77", "at most {} ranges"),
+        (limits.RECONCILIATION_BYTES_MIN, "N-75", "({} at least) and"),
+        (limits.ADMITTED_MAX, "N-75", "at most {} catalogues"),
+        (ROUNDS_MAX, "N-78", "after {} messages"),
+        (LACKED_MAX, "N-78", "or {} ids"),
+        (LISTED_MAX + 1, "N-78", "fewer than {},"),
         (limits.STRETCH_BYTES_MAX, "N-83", "at most {} of signed heads"),
         (limits.STRETCH_ENTRIES_MAX, "N-83", "and entries and {} entries"),
         (limits.STATIC_POINTER_BYTES_MAX, "N-89", "pointer {}"),

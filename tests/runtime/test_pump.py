@@ -14,6 +14,7 @@ import trio
 import trio.testing
 
 from meshnode.core import events as ev
+from meshnode.core.exchange import HelloReceived
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.errors import StorageError
@@ -152,6 +153,7 @@ async def test_a_full_queue_holds_its_producers_back_until_the_pump_takes_events
 async def test_without_events_the_node_is_asked_at_its_deadline(autojump_clock):
     world = World()
     await world.pump.tell(ev.PeerConnected(PeerId("a")))
+    await world.pump.tell(HelloReceived(PeerId("a"), 1, None))
     with trio.move_on_after(600):
         await world.pump.run(ev.Restored(followed=(HERE,)))
     polls = [effect for effect, _ in world.started if isinstance(effect, ev.AskHeads)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import UnionType
 from typing import Any, ClassVar
 
 from meshnode.core import events as ev
@@ -16,6 +17,7 @@ from meshnode.core import fetching, gossip, log, snapshots
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, ItemsRemoved, decode_entry
 from meshnode.core.events import LogId
+from meshnode.core.exchange import AskRecords, HelloReceived
 from meshnode.core.gossip import Refusal
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import Digest, PeerId
@@ -25,7 +27,17 @@ from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
 from simulations import effects as simulated
 from simulations.scenario import Scenario
-from tests.simulations.worlds import ERASED, FORKED, GROWN, HOSTILE, LARGE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import (
+    ERASED,
+    FORKED,
+    GROWN,
+    HOSTILE,
+    LARGE,
+    MIXED,
+    STOLEN,
+    TROUBLED,
+    WORN,
+)
 
 
 class ForgetsWithdrawals(Node):
@@ -82,11 +94,26 @@ class SkipsHeads(Node):
         ]
 
 
-class NeverAsksForHeads(Node):
+class NeverCompares(Node):
     """Trusts gossip alone."""
 
     def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.AskHeads)
+        return without(super().handle(batch, now), ev.AskHeads | ev.Comparing)
+
+
+class LeavesRecordsWhereTheyAre(Node):
+    """Compares, and does not ask for what it lacks."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), AskRecords)
+
+
+class LeavesFormerVersionsAlone(Node):
+    """Compares with those alone that know how."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        known = [e for e in batch if not isinstance(e, HelloReceived) or e.greeting is not None]
+        return super().handle(known, now)
 
 
 class AsksForEverythingAtOnce(Node):
@@ -260,7 +287,7 @@ class NeverVerifies(Node):
         super().__init__(rng, lambda key, signature, message: True)
 
 
-def without(effects: Sequence[ev.Effect], kind: type) -> list[ev.Effect]:
+def without(effects: Sequence[ev.Effect], kind: type | UnionType) -> list[ev.Effect]:
     return [effect for effect in effects if not isinstance(effect, kind)]
 
 
@@ -342,7 +369,9 @@ BUGS = (
     Bug("the newest head is lost at a restart", TROUBLED, ("I4",), RestoresAllButTheNewest),
     Bug("other bytes are stored than were signed", TROUBLED, ("I1", "I3"), StoresOtherBytes),
     Bug("heads are skipped", TROUBLED, ("I4",), SkipsHeads),
-    Bug("gossip is trusted alone", TROUBLED, ("I14", "I15"), NeverAsksForHeads),
+    Bug("gossip is trusted alone", TROUBLED, ("I14", "I15"), NeverCompares),
+    Bug("what is lacking is not asked for", TROUBLED, ("I14", "I15"), LeavesRecordsWhereTheyAre),
+    Bug("a former version is not asked", MIXED, ("I14", "I15"), LeavesFormerVersionsAlone),
     Bug("requests have no bound", LARGE, ("I11",), AsksForEverythingAtOnce),
     Bug("who passes on old news is blamed", TROUBLED, ("I12",), BlamesForwarders),
     Bug("what is not held is indexed", TROUBLED, ("I2",), IndexesWhatItLacks),

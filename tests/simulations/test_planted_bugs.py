@@ -14,10 +14,19 @@ from simulations.outcome import Outcome
 from simulations.run import Simulation
 from simulations.scenario import Scenario
 from tests.simulations.bugs import BUGS, Bug
-from tests.simulations.worlds import ERASED, FORKED, GROWN, HOSTILE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import (
+    ERASED,
+    FORKED,
+    GROWN,
+    HOSTILE,
+    MIXED,
+    STOLEN,
+    TROUBLED,
+    WORN,
+)
 
 SEEDS_MAX = 100
-WORLDS = (TROUBLED, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN)
+WORLDS = (TROUBLED, MIXED, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN)
 
 
 def outcome_of(world: Scenario, seed: int) -> Outcome:

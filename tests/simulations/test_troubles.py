@@ -10,12 +10,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from meshnode.core import events as ev
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from simulations import output
+from simulations.invariants.bounds import Bounds
+from simulations.invariants.verdicts import Verdicts
+from simulations.machine import Machine
 from simulations.run import Simulation
 from simulations.scenario import Scenario
 from simulations.settings import Workload
 from simulations.timeline import Adversary, Churn, Crash, Pause, Skew, SlowDisk
-from tests.simulations.worlds import HOSTILE, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import HOSTILE, MIXED, STOLEN, TROUBLED, WORN
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 SLEEPY = Scenario(
@@ -55,6 +60,22 @@ def test_peers_that_sleep_and_wake_agree_in_the_end() -> None:
     assert outcome.faults == []
     assert counts["churn"] > 4  # some went away more than once
     assert {counts["pause"], counts["slow-disk"], counts["skew"]} == {2, 5, 3}
+
+
+@pytest.mark.slow
+def test_peers_of_two_versions_ask_each_other_what_both_know() -> None:
+    asked: dict[int, set[type]] = {1: set(), 2: set()}
+
+    class Watching(Bounds):
+        def started(self, machine: Machine, effect: ev.Started) -> None:
+            asked[machine.version].add(type(effect))
+
+    outcome = Simulation(MIXED, 1, watchers=[Watching(Verdicts(), lambda _: True)]).run()
+
+    assert outcome.faults == []
+    assert ev.AskHeads in asked[1]
+    assert not {AskRecon, AskRecords} & asked[1]
+    assert {ev.AskHeads, AskHello, AskRecon, AskRecords} <= asked[2]
 
 
 def test_each_fault_says_whom_it_struck_and_until_when(tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ LARGE = TROUBLED.model_copy(
     }
 )
 
+MIXED = TROUBLED.model_copy(
+    update={
+        "name": "mixed",
+        "title": "The same troubles, with half of the peers of the protocol's former version.",
+        "former_share": 0.5,
+    }
+)
+
 HOSTILE = Scenario(
     name="hostile",
     title="Eighteen peers, nine of them adversaries, a payload, and a newcomer.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -57,8 +57,16 @@ async def give_up(stream: Stream) -> None:
 
 async def exchange(stream: Stream, question: list[object], kind: str, fields: int) -> list[object]:
     """Ask one question and return the fields of its answer, as `read_answer` does."""
+    _, values = await exchange_any(stream, question, {kind: fields})
+    return values
+
+
+async def exchange_any(
+    stream: Stream, question: list[object], kinds: Mapping[str, int]
+) -> tuple[str, list[object]]:
+    """Ask one question; return which of `kinds` the answer is, and as many fields as that has."""
     await write_frame(stream, question)
-    return await read_answer(stream, kind, fields)
+    return await _read_any(stream, kinds)
 
 
 async def read_answer(stream: Stream, kind: str, fields: int) -> list[object]:
@@ -69,15 +77,20 @@ async def read_answer(stream: Stream, kind: str, fields: int) -> list[object]:
         FrameError: it is no such answer.
         StreamBrokenError: the stream ended.
     """
-    answer = expect_list(await read_frame(stream, ANSWER_BYTES_MAX), 1 + fields)
+    _, values = await _read_any(stream, {kind: fields})
+    return values
+
+
+async def _read_any(stream: Stream, kinds: Mapping[str, int]) -> tuple[str, list[object]]:
+    answer = expect_list(await read_frame(stream, ANSWER_BYTES_MAX), 1 + max(kinds.values()))
     match answer:
+        case [str(said), *values] if kinds.get(said) == len(values):
+            return said, values
         case ["none"]:
             raise NotGivenError("the peer does not have it")
         case ["busy"]:
             raise NotGivenError("the peer is busy")
         case ["refused"]:
             raise RefusedError("the peer refused the question")
-        case [said, *values] if said == kind and len(values) == fields:
-            return values
         case _:
-            raise FrameError(f"the answer is not {kind!r}")
+            raise FrameError(f"the answer is not {' or '.join(map(repr, kinds))}")

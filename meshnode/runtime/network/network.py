@@ -177,6 +177,7 @@ def build_network(
         node.denies,
         arrivals.wait,
         node.stretches,
+        node.disclosure,
     )
     network = config.network
     meeting = MeshSettings(

@@ -6,7 +6,7 @@ from an answer, is the node's. `meshnode.runtime.network.fetches` fetches object
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, assert_never
 
 import trio
@@ -14,11 +14,13 @@ import trio
 from meshnode.core import events as ev
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.identifiers import DIGEST_BYTES, CatalogueId, Digest, PeerId
 from meshnode.core.limits import INTEGER_MAX, TREE_SIZE_MAX
 from meshnode.core.snapshots import begin
 from meshnode.errors import PeerError
-from meshnode.runtime.network.exchange import NotGivenError, exchange, opened
+from meshnode.runtime.network.exchange import NotGivenError, exchange_any, opened
+from meshnode.runtime.network.exchanges import compare
 from meshnode.runtime.network.fetches import Fetches, Intake, WrongBytesError
 from meshnode.runtime.network.frames import (
     FrameError,
@@ -113,6 +115,8 @@ class Requests:
                 return ev.LogReceived(peer, log, _records(heads), start, _records(entries))
             case ev.AskSnapshot():
                 return await self._snapshot(request)
+            case AskHello() | AskRecon() | AskRecords():
+                return await compare(request, self._ask_any)
             case ev.FetchObject():
                 return await self._fetches.fetch(request)
             case _:
@@ -121,9 +125,15 @@ class Requests:
     async def _ask(
         self, peer: PeerId, question: list[object], kind: str, fields: int
     ) -> list[object]:
+        _, values = await self._ask_any(peer, question, {kind: fields})
+        return values
+
+    async def _ask_any(
+        self, peer: PeerId, question: list[object], kinds: Mapping[str, int]
+    ) -> tuple[str, list[object]]:
         with trio.fail_after(self._deadline_seconds):
             async with opened(self._open_stream, peer, self._deadline_seconds) as stream:
-                return await exchange(stream, question, kind, fields)
+                return await exchange_any(stream, question, kinds)
 
     async def _snapshot(self, request: ev.AskSnapshot) -> ev.Event:
         """Fetch a snapshot unless it is held, and check all of it that can be checked alone."""

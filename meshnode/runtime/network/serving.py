@@ -14,12 +14,14 @@ from typing import BinaryIO, Final, Protocol
 
 import trio
 
+from meshnode.core.disclosure import Disclosure
 from meshnode.core.events import HeadName, LogId, RootName, Stretch
 from meshnode.core.heads import FIRST_SEQ, SNAPSHOT_SEQ
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.network.budget import Budgets
 from meshnode.runtime.network.exchange import RESET_SECONDS_MAX
+from meshnode.runtime.network.exchanges import disclosed
 from meshnode.runtime.network.fetches import OBJECTS_MAX
 from meshnode.runtime.network.frames import (
     CHUNK_BYTES,
@@ -42,6 +44,8 @@ from meshnode.runtime.network.streams import Stream
 IN_FLIGHT_MAX: Final = 32  # questions of one peer that are being answered
 BYTES_PER_SECOND: Final = float(64 << 20)  # for one peer
 CATALOGUES_MAX: Final = 1024  # in one question
+COMPARING_BURST: Final = 128.0  # questions of one comparison, and some: each costs milliseconds
+COMPARING_PER_SECOND: Final = 4.0
 NUMBER_MAX: Final = 2**53 - 1
 
 
@@ -87,6 +91,7 @@ class Serving:
         denies: says whether nothing of a catalogue is told to anybody.
         arrives: waits a moment for an object that is on its way here; says whether it came.
         stretches: finds where the way to a head lies, from the newest known one on it.
+        disclosure: answers those who compare what they hold; without it, this is version 1.
         deadline_seconds: for each wait: the question, and each frame of the answer.
     """
 
@@ -100,6 +105,7 @@ class Serving:
         denies: Callable[[CatalogueId], bool] = lambda _: False,
         arrives: Callable[[Digest], Awaitable[bool]] = _never,
         stretches: FindStretches = _holds_no_log,
+        disclosure: Disclosure | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._library = library
@@ -110,9 +116,11 @@ class Serving:
         self._denies = denies
         self._arrives = arrives
         self._stretches = stretches
+        self._disclosure = disclosure
         self._deadline_seconds = deadline_seconds
         self._in_flight: dict[PeerId, int] = {}
         self._budgets: Budgets[PeerId] = Budgets(BYTES_PER_SECOND, BYTES_PER_SECOND)
+        self._comparing: Budgets[PeerId] = Budgets(COMPARING_PER_SECOND, COMPARING_BURST)
 
     async def serve(self, peer: PeerId, stream: Stream) -> None:
         """Answer the one question of a stream; whatever the peer does, this only returns."""
@@ -150,11 +158,7 @@ class Serving:
                 names = self._newest_roots(catalogues)
                 return ["heads", heads, [[n.catalogue, n.version, n.digest] for n in names]]
             case ["roots", name, after]:
-                asked = _catalogue(name), expect_int(after, 0, NUMBER_MAX)
-                if self._denies(asked[0]):
-                    return ["none"]
-                roots = await trio.to_thread.run_sync(self._library.roots, *asked)
-                return ["roots", roots] if roots else ["none"]
+                return await self._roots(_catalogue(name), expect_int(after, 0, NUMBER_MAX))
             case ["log", name, writer, wanted, known]:
                 log = LogId(_catalogue(name), Kid(expect_bytes(writer, KID_BYTES)))
                 held = [_head(value, SNAPSHOT_SEQ) for value in expect_list(known, KNOWN_MAX)]
@@ -166,10 +170,19 @@ class Serving:
             case ["contacts", offered]:
                 own, others = self._contacts(peer, peer_records(offered, OWN_RECORDS_MAX))
                 return ["contacts", list(own), list(others)]
+            case ["hello" | "recon" | "records", *_] if self._disclosure is not None:
+                free = self._comparing.spend(peer, 1, trio.current_time())
+                return disclosed(self._disclosure, question) if free else ["busy"]
             case ["provider", key]:
                 return ["provider", self._provider(expect_bytes(key, DIGEST_BYTES))]
             case _:
                 raise FrameError("not a question of this protocol")
+
+    async def _roots(self, catalogue: CatalogueId, after: int) -> list[object]:
+        if self._denies(catalogue):
+            return ["none"]
+        roots = await trio.to_thread.run_sync(self._library.roots, catalogue, after)
+        return ["roots", roots] if roots else ["none"]
 
     async def _way(self, log: LogId, wanted: HeadName, known: Sequence[HeadName]) -> list[object]:
         """Answer with the way to a head, from the newest of `known` on it."""
