@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks import index, keys, records, segments, simulator, snapshots
+from benchmarks import index, keys, reconciling, records, segments, simulator, snapshots
 from benchmarks.measuring import Case
 
 CASES: Final[dict[str, Case]] = {
@@ -12,6 +12,7 @@ CASES: Final[dict[str, Case]] = {
     for case in (
         *records.CASES,
         *snapshots.CASES,
+        *reconciling.CASES,
         *keys.CASES,
         *segments.CASES,
         *index.CASES,
