@@ -11,15 +11,40 @@ from meshnode.core import trace
 from meshnode.core.domains import read_site, site_text
 from meshnode.core.encoding import MalformedRecordError, decode, encode
 from meshnode.core.entries import decode_entry, encode_entry
+from meshnode.core.exchange import (
+    AskHello,
+    AskRecon,
+    HelloReceived,
+    ReconReceived,
+    RecordsReceived,
+)
 from meshnode.core.filelist import decode_file_list, encode_file_list
+from meshnode.core.forks import evidence_of
 from meshnode.core.heads import decode_signed_head
-from meshnode.core.identifiers import PeerId, catalogue_text, parse_catalogue, parse_object
-from meshnode.core.limits import ENTRY_BYTES_MAX
+from meshnode.core.hello import Greeting, list_name
+from meshnode.core.identifiers import (
+    Digest,
+    PeerId,
+    catalogue_text,
+    parse_catalogue,
+    parse_object,
+    sha256,
+)
+from meshnode.core.limits import (
+    ENTRY_BYTES_MAX,
+    RECONCILIATION_BYTES_MAX,
+    RECONCILIATION_BYTES_MIN,
+)
 from meshnode.core.merkle import root_of
+from meshnode.core.newest import record_name
 from meshnode.core.node import Node
+from meshnode.core.notices import notice_of
+from meshnode.core.ranges import INFINITY, RangeWriter, decode_ranges
+from meshnode.core.reconciliation import ItemSet, Reconciler, answer
 from meshnode.core.trust import RootChain, UntrustedError
 from meshnode.errors import MeshnodeError, UsageError
-from tests.core.institutions import Institution, altered, segment
+from tests.core.ceremonies import Version
+from tests.core.institutions import ISSUED, Institution, altered, segment
 from tests.fuzz.target import Target
 from tests.protocol import examples, plain
 from tests.protocol.test_record_vectors import CODECS
@@ -82,6 +107,30 @@ class Follower:
         node.handle([ev.RootsReceived(PEER, catalogue, (raw,))], NOW)
         node.handle([ev.Followed(ev.Ticket(2), catalogue, (raw,))], NOW)
 
+    def take_record(self, raw: bytes) -> None:
+        """A record that a peer named as lacking here, and then gives."""
+        node, admitted = self.node(), (self.institution.catalogue,)
+        try:
+            name = record_name(raw)
+        except MalformedRecordError:
+            name = Digest(bytes(32))
+        message = RangeWriter(RECONCILIATION_BYTES_MAX)
+        message.add_ids(INFINITY, [name])
+        limits = (RECONCILIATION_BYTES_MAX, 1)
+        greeting = Greeting((1, 2), *limits, list_name(admitted), None, admitted, ())
+        node.handle([ev.PeerDisconnected(PEER)], NOW)
+        [recon] = self._asked(node, greeting)
+        node.handle([ReconReceived(PEER, recon.attempt, message.raw)], NOW)
+        effects = node.handle([RecordsReceived(PEER, recon.attempt, (raw,))], NOW)
+        assert name != bytes(32) or any(isinstance(effect, ev.Blame) for effect in effects)
+
+    def _asked(self, node: Node, greeting: Greeting) -> list[AskRecon]:
+        """Meet the peer, which introduces itself so; return what it is asked then."""
+        asked = node.handle([ev.PeerConnected(PEER)], NOW)
+        [hello] = [effect for effect in asked if isinstance(effect, AskHello)]
+        asked = node.handle([HelloReceived(PEER, hello.attempt, greeting)], NOW)
+        return [effect for effect in asked if isinstance(effect, AskRecon)]
+
     def take_entries(self, raw: bytes) -> None:
         """Entries under a head that really signs them: only their content can be at fault."""
         entry = plain.leaf_hash(raw)
@@ -93,6 +142,16 @@ class Follower:
         if answer.refusal:
             raise UsageError(answer.refusal)
         assert encode_entry(decode_entry(raw)) == raw
+
+
+def take_message(raw: bytes) -> None:
+    """A message of reconciliation is answered, and taken as an answer, with messages alone."""
+    held = ItemSet((second // 3, sha256(bytes([second]))) for second in range(100))
+    answered = answer(held, raw, RECONCILIATION_BYTES_MIN)
+    step = Reconciler(held, RECONCILIATION_BYTES_MIN).take(raw)
+    for said in (answered, step.question or answered):
+        assert len(said) <= RECONCILIATION_BYTES_MIN
+        decode_ranges(said)
 
 
 def take_trace(raw: bytes) -> None:
@@ -122,8 +181,18 @@ def targets() -> list[Target]:
         for rule, codec in CODECS.items()
     ]
     files = same_again(decode_file_list, encode_file_list)
+    items = [(second // 3, sha256(bytes([second]))) for second in range(50, 150)]
+    asking = Reconciler(ItemSet(items), RECONCILIATION_BYTES_MAX)
+    told = answer(ItemSet(items[50:]), asking.first(), RECONCILIATION_BYTES_MAX)
+    messages = (asking.first(), told, Reconciler(ItemSet(()), RECONCILIATION_BYTES_MAX).first())
+    newer = Version(follower.institution.root, root).then(by=["fuzz root"])
+    notice = notice_of(follower.institution.catalogue, newer.raw)
+    rival = altered(log.heads[0], log.key, issued=ISSUED + 1)
+    named = (*log.heads, notice, evidence_of(log.heads[0], rival).raw)
     return [
         *found,
+        Target("reconciliation", None, messages, take_message, malformed),
+        Target("record-answer", "cbor", named, follower.take_record, ()),
         Target("file-list", "cbor", of_rule("file-list"), files, malformed),
         Target("cbor", "cbor", tuple(raw for _, raw in RAWS.values()), take_cbor, malformed),
         Target("signed-head", "cbor", tuple(log.heads), decode_signed_head, malformed),

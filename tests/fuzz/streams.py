@@ -15,15 +15,21 @@ from pydantic import ValidationError
 from meshnode.control import encode_line, read_lines
 from meshnode.core import events as ev
 from meshnode.core.events import Check, LogId
+from meshnode.core.exchange import AskHello, AskRecon, AskRecords
+from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, catalogue_text, sha256
+from meshnode.core.limits import RECONCILIATION_BYTES_MAX
+from meshnode.core.reconciliation import ItemSet, Reconciler
 from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime import operator
 from meshnode.runtime.home import Home
+from meshnode.runtime.network.exchanges import write_greeting
 from meshnode.runtime.network.frames import ANSWER_BYTES_MAX, read_frame
 from meshnode.runtime.network.peer_records import read_record, seal
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.store import Store
+from tests.core.solo import holding, institution
 from tests.fuzz.target import Target
 from tests.runtime.peers import Folder, no_peers, no_provider
 
@@ -32,6 +38,10 @@ CATALOGUE = CatalogueId(bytes(range(32)))
 LOG = LogId(CATALOGUE, Kid(bytes(16)))
 CONTENT = b"an object's bytes"
 CHUNKS_BYTES = 7  # how a case's bytes are cut: frames span reads
+VILLE = institution()
+DISCLOSURE = holding(VILLE).node.disclosure
+ADMITTED = DISCLOSURE.greet(None).admitted
+NEWEST = decode_signed_head(VILLE.log.heads[-1])
 
 
 class Tape:
@@ -85,6 +95,9 @@ QUESTIONS: list[list[Any]] = [
     ["object", sha256(CONTENT), 3],
     ["contacts", [RECORD]],
     ["provider", bytes(32)],
+    ["hello", None],
+    ["recon", ADMITTED, None, Reconciler(ItemSet(()), RECONCILIATION_BYTES_MAX).first()],
+    ["records", [NEWEST.signed.digest, bytes(32)]],
 ]
 HEAD = ev.HeadName(1, Digest(bytes(32)))
 REQUESTS: list[tuple[ev.Request, list[Any]]] = [
@@ -95,6 +108,9 @@ REQUESTS: list[tuple[ev.Request, list[Any]]] = [
     (ev.AskRoots(ANSWERER, CATALOGUE, 0), [["roots", [b"root"]]]),
     (ev.AskLog(ANSWERER, LOG, HEAD, ()), [["log", [b"head"], 3, [b"entry"]]]),
     (ev.FetchObject(ANSWERER, sha256(CONTENT), len(CONTENT)), [["object", len(CONTENT)], CONTENT]),
+    (AskHello(ANSWERER, None), [["hello", *write_greeting(DISCLOSURE.greet(None))]]),
+    (AskRecon(ANSWERER, ADMITTED, None, b"\x61"), [["recon", b"\x61"]]),
+    (AskRecords(ANSWERER, (NEWEST.signed.digest,)), [["records", [NEWEST.raw]]]),
 ]
 
 
@@ -133,7 +149,8 @@ class Answerer:
 
     async def _answered(self, raw: bytes) -> bytes:
         tape = Tape(raw)
-        await Serving(self._store, no_peers, no_provider).serve(PeerId("asker"), tape)
+        serving = Serving(self._store, no_peers, no_provider, disclosure=DISCLOSURE)
+        await serving.serve(PeerId("asker"), tape)
         return bytes(tape.written)
 
 
