@@ -16,6 +16,7 @@ import cbor2
 from meshnode.core import events as ev
 from meshnode.core.events import LogId, SegmentKey, StoredLog, Stretch
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.statements import StatementName
 
 ANSWER_BYTES_MAX = 1 << 20  # heads and entries in one answer, as in the real store
 ANSWER_HEADS_MAX = 256
@@ -66,6 +67,7 @@ class Disk:
     objects: dict[Digest, int] = field(default_factory=dict)  # size in bytes
     stamps: dict[tuple[CatalogueId, Digest], ev.StampEntry] = field(default_factory=dict)
     deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
+    statements: dict[StatementName, bytes] = field(default_factory=dict)
     rotten: set[Digest] = field(default_factory=set)  # held, with other bytes; only looked up in
     refuses: str = ""  # why nothing can be written
     unsynced: tuple[ev.Durable, ...] = ()
@@ -108,8 +110,18 @@ class Disk:
                 self.deny_lists.pop(name, None)
                 if raw:
                     self.deny_lists[name] = effect
+            case ev.KeepStatement() | ev.DropStatements():
+                self._state(effect)
             case _:
                 assert_never(effect)
+
+    def _state(self, effect: ev.KeepStatement | ev.DropStatements) -> None:
+        if isinstance(effect, ev.KeepStatement):
+            self.statements[effect.name] = effect.raw
+            self.bytes_written += len(effect.raw)
+            return
+        for name in effect.names:
+            self.statements.pop(name, None)
 
     def _extend(self, effect: ev.ExtendLog) -> None:
         branches = self.branches.setdefault(effect.log, [])
@@ -156,6 +168,7 @@ class Disk:
             indexed=tuple(indexed),
             stamps=tuple(self.stamps.values()),
             deny_lists=tuple(self.deny_lists.values()),
+            statements=tuple(self.statements.values()),
         )
 
     def newest_heads(self, catalogues: Sequence[CatalogueId]) -> tuple[bytes, ...]:

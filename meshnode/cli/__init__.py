@@ -37,6 +37,7 @@ from meshnode.cli import (
     seeds,
     show,
     snapshot,
+    statement,
     static,
     sync,
     withdraw,
@@ -72,6 +73,7 @@ for commands in (
     withdraw.app,
     compact.app,
     snapshot.app,
+    statement.app,
     demo.app,
 ):
     app.add_typer(commands)

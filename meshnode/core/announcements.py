@@ -1,4 +1,4 @@
-"""What is gossiped: announcements of heads, notices of roots and purges, evidence of forks.
+"""What is gossiped: announcements of heads, notices of roots and purges, evidence, statements.
 
 Its forwarder answers for authenticity alone. Owns what each message leads to; the verdict on
 passing it on is given by `gossip`.
@@ -20,6 +20,7 @@ from meshnode.core.identifiers import PeerId
 from meshnode.core.log import Extension, LogFault
 from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import encode_signed
+from meshnode.core.statements import is_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class Announcements:
 
     def received(self, event: ev.AnnouncementReceived, now: Now) -> Iterator[ev.Effect]:
         """Take a message. If its entries do not fit, the log is asked for, and nobody is blamed."""
-        if is_notice(event.raw):
+        if is_statement(event.raw):
+            yield from self._statement(event.peer, event.raw, now)
+        elif is_notice(event.raw):
             yield from self._notice(event.peer, event.raw)
         elif is_fork(event.raw):
             yield from self._fork(event.peer, event.raw, now)
@@ -80,6 +83,13 @@ class Announcements:
         yield from self.federation.keep(log_of(head), Evidence(head.seq, raw))
         for offered in found:
             self.federation.hear_of_head(offered, peer, now)
+
+    def _statement(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
+        found = self.federation.claims.judge(raw, now.unix)
+        if not isinstance(found, Refusal):
+            yield from self.federation.claims.take(found)
+        elif found.verdict is Verdict.REJECT:
+            yield self.federation.peers.blame(peer, found.check, found.reason)
 
     def _notice(self, peer: PeerId, raw: bytes) -> Iterator[ev.Effect]:
         refusal = self.gate.judge_notice(raw)

@@ -25,6 +25,7 @@ from meshnode.core.log import Extension, LogFault
 from meshnode.core.newest import record_name
 from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import encode_signed
+from meshnode.core.statements import is_statement
 from meshnode.core.trust import UntrustedError
 
 
@@ -142,11 +143,27 @@ class Answers:
     def _record(
         self, raw: bytes, name: Digest, peer: PeerId, now: Now
     ) -> Generator[ev.Effect, None, Refusal | None]:
+        if is_statement(raw):
+            return (yield from self._statement(raw, name, now))
         if is_notice(raw):
             return (yield from self._notice(raw, peer))
         if is_fork(raw):
             return (yield from self._fork(raw, name, peer, now))
         return (yield from self._hear_of_head(raw, peer, now))
+
+    def _statement(
+        self, raw: bytes, name: Digest, now: Now
+    ) -> Generator[ev.Effect, None, Refusal | None]:
+        """Keep a statement and announce it: what is lacking here others may lack."""
+        claims = self.federation.claims
+        found = claims.judge(raw, now.unix)
+        if isinstance(found, Refusal):
+            if found.verdict is Verdict.IGNORE and not claims.is_foreign(raw):
+                self.federation.newest.settle(name)
+            return found
+        yield from claims.take(found)
+        yield ev.Announce(raw, ev.Topic.CLAIMS)
+        return None
 
     def _notice(self, raw: bytes, peer: PeerId) -> Generator[ev.Effect, None, Refusal | None]:
         """Learn a root or purge; if it follows what is not held, ask for what is between."""

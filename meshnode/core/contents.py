@@ -74,6 +74,7 @@ class Contents:
     risks: dict[PayloadName, tuple[Rank, RiskSet]] = field(default_factory=dict)
     releases: dict[Rank, ReleaseAdded] = field(default_factory=dict)
     erasing: dict[Rank, Erasing] = field(default_factory=dict)
+    _named_in: dict[str, None] = field(default_factory=dict)  # collections of segments, payloads
     _live: LiveSegments = field(default_factory=LiveSegments)
     _heirs: dict[SegmentName, dict[SegmentName, None]] = field(default_factory=dict)
     _withdrawn: dict[SegmentName, int] = field(default_factory=dict)  # by name alone, until when
@@ -85,6 +86,7 @@ class Contents:
         self.clock = max(self.clock, entry.clock)
         match entry:
             case SegmentAdded():
+                self._named_in[entry.collection] = None
                 return self._add_segment(rank, entry)
             case SegmentRemoved():
                 self._note_erasing(rank, entry)
@@ -92,6 +94,7 @@ class Contents:
                 self._withdrawn[name] = max(entry.clock, self._withdrawn.get(name, 0))
                 return (name, *self._remove_segment(name, entry.clock))
             case PayloadAdded() | PayloadRemoved() | MirrorsChanged() | RiskSet():
+                self._named_in[entry.collection] = None
                 self._change_payload(rank, entry)
             case ItemsRemoved():
                 self._note_erasing(rank, entry)
@@ -158,6 +161,11 @@ class Contents:
         """Return what was last said of payloads of this key, whether they count or not."""
         found = (additions.best for name, additions in self.payloads.items() if name[1] == key)
         return [best[1] for best in found if best is not None]
+
+    def names(self, name: Digest) -> bool:
+        """Say whether a segment of this digest or a payload of this key is named, live or not."""
+        places = ((collection, name) for collection in self._named_in)
+        return any(place in self.segments or place in self.payloads for place in places)
 
     def objects(self) -> list[ObjectRef]:
         """Return the collection documents, file lists and torrents that count."""

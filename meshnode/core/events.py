@@ -22,6 +22,7 @@ from meshnode.core.exchange import (
     RecordsReceived,
 )
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
+from meshnode.core.statements import StatementName
 
 if TYPE_CHECKING:
     from meshnode.core.heads import SnapshotRef
@@ -131,6 +132,7 @@ class Restored:
     indexed: tuple[tuple[SegmentKey, int], ...] = ()  # with the clock it was indexed at
     stamps: tuple[StampEntry, ...] = ()
     deny_lists: tuple[KeepDenyList, ...] = ()
+    statements: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,14 @@ class Withdrawal:
 
 
 class Topic(Enum):
-    """The topics of gossip; what a message is its first bytes say."""
+    """The topics of gossip; what a message is its first bytes say.
+
+    Peers of version 1 know no signed statements: these have a topic of their own.
+    """
 
     HEADS = "/meshnode/heads/1"
     STATEMENTS = "/meshnode/statements/1"
+    CLAIMS = "/meshnode/statements/2"
 
 
 class Check(Enum):
@@ -361,6 +367,14 @@ class DenyListChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Stated:
+    """The operator has this peer say something: a statement that its own key has signed."""
+
+    ticket: Ticket
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StorageFailed:
     """The disk refused a write (ENOSPC, EIO, …): the node goes on read-only."""
 
@@ -390,6 +404,7 @@ Event = (
     | Unfollowed
     | Submitted
     | DenyListChanged
+    | Stated
     | StorageFailed
 )
 
@@ -451,7 +466,31 @@ class KeepDenyList:
     raw: bytes
 
 
-Durable = AdoptRoot | ExtendLog | KeepFork | SetFollowed | StampEntry | KeepDenyList
+@dataclass(frozen=True, slots=True)
+class KeepStatement:
+    """Keep a signed statement in the place of what was kept of this name."""
+
+    name: StatementName
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DropStatements:
+    """Keep nothing of these names: expired, of no use any more, or without room."""
+
+    names: tuple[StatementName, ...]
+
+
+Durable = (
+    AdoptRoot
+    | ExtendLog
+    | KeepFork
+    | SetFollowed
+    | StampEntry
+    | KeepDenyList
+    | KeepStatement
+    | DropStatements
+)
 
 
 # --- Effects: something to do ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ from functools import partial
 
 from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue, Changes
+from meshnode.core.claims import Claims
 from meshnode.core.comparisons import Comparisons
 from meshnode.core.denials import Denials
 from meshnode.core.entries import Entry
@@ -41,7 +42,8 @@ class Federation:
         self.denials = Denials(self.catalogues)
         self.replica = Replica(rng, self._counts, self._heirs, self.denials)
         self.sync = Sync(rng)
-        self.newest = NewestRecords(self.catalogues)
+        self.newest = NewestRecords(self.catalogues, lambda name: self.claims.about(name))
+        self.claims = Claims(self.catalogues, check_signature, self.newest.changed)
         self.comparisons = Comparisons(self.followed, self.newest, self.peers, self.sync.ask_heads)
         self.erasures = Erasures(self.catalogues)
         self.snapshots = SnapshotChecks(self.catalogues)
@@ -107,6 +109,7 @@ class Federation:
         """Yield what is due by now."""
         if self.erasures.is_due(now.unix):
             yield from self.erased(self.erasures.start(now.unix))
+        yield from self.claims.expire(now.unix)
         peers = self.peers.asked()
         yield from self.sync.start(peers, self.comparisons.start, self._log, now.monotonic)
         yield from self.replica.start(peers, now.monotonic)
@@ -224,6 +227,7 @@ class Federation:
         catalogue.followed = False
         self.replica.forget(catalogue.id)
         self.sync.forget(catalogue.id)
+        yield from self.claims.leave(catalogue.id)
         yield ev.ForgetCatalogue(catalogue.id)
 
     def _changed(

@@ -32,6 +32,7 @@ from meshnode.core.limits import (
 from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import Signed, encode_signed
 from meshnode.core.signing import Verify
+from meshnode.core.statements import is_statement
 from meshnode.core.trust import UntrustedError
 
 CLOCK_SKEW_SECONDS_MAX = 2 * 3600  # a head issued further ahead is left for later
@@ -51,6 +52,10 @@ class Refusal:
     lacks_roots: CatalogueId | None = None
 
 
+def _no_statements(_raw: bytes, _now_unix: int) -> Refusal:
+    return Refusal(Verdict.IGNORE, Check.ROOT, "no statements are kept here")
+
+
 @dataclass(slots=True)
 class Gate:
     """Checks heads against the catalogues known; remembers which signatures held.
@@ -61,6 +66,7 @@ class Gate:
     catalogues: Mapping[CatalogueId, Catalogue]
     verify: Verify
     denies: Callable[[CatalogueId], bool] = lambda _: False
+    judge_statement: Callable[[bytes, int], object] = _no_statements
     _authentic: dict[Digest, None] = field(default_factory=dict)
 
     def read(self, raw: bytes) -> SignedHead | Refusal:
@@ -92,6 +98,9 @@ class Gate:
 
     def judge(self, raw: bytes, now_unix: int) -> Refusal | None:
         """Say whether an announcement or a notice may be forwarded: None if so."""
+        if is_statement(raw):
+            found = self.judge_statement(raw, now_unix)
+            return found if isinstance(found, Refusal) else None
         if is_notice(raw):
             return self.judge_notice(raw)
         if is_fork(raw):

@@ -21,6 +21,7 @@ ENTRY_BYTES_MAX: Final = 16 << 10  # 256 digests or 512 short ids fit
 ANNOUNCEMENT_BYTES_MAX: Final = 16 << 10  # one gossip message
 STATEMENT_BYTES_MAX: Final = 12 << 10
 STATEMENT_BODY_BYTES_MAX: Final = 8 << 10
+ISSUER_BYTES_MAX: Final = 64 << 10  # of all statements of one issuer that are kept
 SNAPSHOT_BYTES_MAX: Final = 32 << 20  # 65,536 live segments at 350 bytes, and some
 FORK_BYTES_MAX: Final = 2 * SIGNED_ROOT_BYTES_MAX + 64  # two signed roots in one array
 PURGE_BYTES_MAX: Final = 64 << 10  # a longer purge is signed as several

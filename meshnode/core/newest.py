@@ -1,13 +1,13 @@
 """What peers compare: of each catalogue the records that others need to agree with this peer.
 
 These are the newest roots and the purges that count, the newest head of each branch that counts,
-and the evidence of forks (protocol/05-sync.md, "Reconciliation"). Owns the sets of them, made anew
-only where something changed; how two sets are compared is in `reconciliation`.
+the evidence of forks, and what is claimed (protocol/05-sync.md, "Reconciliation"). Owns the sets of
+them, made anew only where something changed; how two are compared is in `reconciliation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,7 @@ from meshnode.core.notices import decode_notice, is_notice, notice_of
 from meshnode.core.ranges import Item
 from meshnode.core.reconciliation import ItemSet
 from meshnode.core.roots import FIRST_VERSION
+from meshnode.core.statements import SignedStatement, decode_signed_statement, is_statement
 
 SETS_MAX: Final = 8  # kept at a time: most peers admit much the same
 SETTLED_MAX: Final = 16_384  # names that are remembered as nothing to ask for
@@ -48,6 +49,7 @@ class NewestRecords:
     """Invariant: what is kept of a catalogue is what it stands at, unless it is in `_stale`."""
 
     catalogues: Mapping[CatalogueId, Catalogue]
+    claims: Callable[[CatalogueId], Iterable[SignedStatement]] = lambda _: ()
     _records: dict[CatalogueId, Records] = field(default_factory=dict)
     _stale: dict[CatalogueId, None] = field(default_factory=dict)
     _sets: dict[tuple[CatalogueId, ...], ItemSet] = field(default_factory=dict)
@@ -68,8 +70,10 @@ class NewestRecords:
         scope = tuple(catalogues)
         made = self._sets.pop(scope, None)
         if made is None:
-            found = (self._of(catalogue) for catalogue in scope)
-            made = ItemSet(_item(name, record) for of in found for name, record in of.items())
+            found: Records = {}  # a statement may be about a payload of several catalogues
+            for catalogue in scope:
+                found |= self._of(catalogue)
+            made = ItemSet(_item(name, record) for name, record in found.items())
         self._sets[scope] = made  # last in order: the one not used for longest is dropped first
         if len(self._sets) > SETS_MAX:
             del self._sets[next(iter(self._sets))]
@@ -100,6 +104,8 @@ class NewestRecords:
             self._stale.pop(name, None)
             former, catalogue = self._records.get(name, {}), self.catalogues.get(name)
             self._records[name] = new = dict(_newest(catalogue)) if catalogue else {}
+            for claim in self.claims(name):
+                new[claim.signed.digest] = NewestRecord(claim.statement.issued, claim.raw)
             for digest in former:
                 if digest not in new:
                     self.settle(digest)
@@ -111,8 +117,10 @@ def record_name(message: bytes) -> Digest:
     it is about, since any two of the heads of one seq prove the same.
 
     Raises:
-        MalformedRecordError: not a head, a notice, or evidence of a fork of a log.
+        MalformedRecordError: not a head, a notice, a statement, or evidence of a fork of a log.
     """
+    if is_statement(message):
+        return decode_signed_statement(message).signed.digest
     if is_notice(message):
         return decode_notice(message).signed.digest
     if not is_fork(message):

@@ -48,7 +48,10 @@ class Node:
         self.sync = federation.sync
         self.disclosure = Disclosure(federation.followed, federation.newest)
         self.read_only = ""  # why nothing is written any more
-        self._gate = Gate(federation.catalogues, check_signature, federation.denies)
+        self.claims = federation.claims
+        self._gate = Gate(
+            federation.catalogues, check_signature, federation.denies, self.claims.judge
+        )
         self._announcements = Announcements(federation, self._gate)
         self._answers = Answers(federation, self._gate)
         self._operator = Operator(federation, self._gate)
@@ -144,7 +147,8 @@ class Node:
             )
         for raw in restored.forks:
             self._restore_fork(raw)
-        effects: list[ev.Effect] = list(self.replica.restore(restored))
+        effects: list[ev.Effect] = list(self.claims.restore(restored.statements))
+        effects += self.replica.restore(restored)
         effects += self._restore_stamps(restored.stamps, now)
         for catalogue_id in self.followed():
             effects += self._federation.resume(self.catalogues[catalogue_id])
@@ -228,6 +232,8 @@ class Node:
                 yield from self._operator.submitted(event, now)
             case ev.DenyListChanged():
                 yield from self._operator.deny_list_changed(event)
+            case ev.Stated():
+                yield from self._operator.stated(event, now)
             case ev.StorageFailed(reason):
                 self.read_only = reason
             case _:
@@ -245,6 +251,7 @@ class Node:
                 | ev.Unfollowed(ticket)
                 | ev.Submitted(ticket)
                 | ev.DenyListChanged(ticket)
+                | ev.Stated(ticket)
             ):
                 yield ev.Answer(ticket, f"this peer is read-only: {self.read_only}")
             case _:

@@ -1,4 +1,4 @@
-"""What the operator asks of his peer: follow and leave catalogues, deny, publish.
+"""What the operator asks of his peer: follow and leave catalogues, deny, publish, state.
 
 Each question ends in one `Answer`.
 """
@@ -13,7 +13,7 @@ from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Now
 from meshnode.core.federation import Federation
-from meshnode.core.gossip import Gate, announce, log_of
+from meshnode.core.gossip import Gate, Refusal, announce, log_of
 from meshnode.core.submission import examine
 from meshnode.core.trust import UntrustedError
 
@@ -86,6 +86,16 @@ class Operator:
             newest = result.heads[-1]
             yield from self.federation.adopt(log_of(newest.head), result, None, now)
             yield ev.Announce(announce(newest, result.first, result.raws))
+        yield ev.Answer(event.ticket)
+
+    def stated(self, event: ev.Stated, now: Now) -> Iterator[ev.Effect]:
+        """Keep and announce what this peer's own key has signed."""
+        found = self.federation.claims.judge(event.raw, now.unix)
+        if isinstance(found, Refusal):
+            yield ev.Answer(event.ticket, found.reason)
+            return
+        yield from self.federation.claims.take(found)
+        yield ev.Announce(event.raw, ev.Topic.CLAIMS)
         yield ev.Answer(event.ticket)
 
     def _obey_lists(self, catalogue: Catalogue) -> Iterator[ev.Effect]:

@@ -25,9 +25,9 @@ from meshnode.core.snapshots import decode_snapshot
 from meshnode.errors import StorageError
 from meshnode.runtime.files import publish_file, sync_directory, write_durably
 from meshnode.runtime.home import Home
+from meshnode.runtime.log_formats import SCHEMA_VERSION, TO_NEWEST
 from meshnode.runtime.sqlite import storage_errors, transaction
 
-SCHEMA_VERSION = 4
 ANSWER_BYTES_MAX = 1 << 20  # of heads and entries in one answer; the asker asks on
 ANSWER_HEADS_MAX = 256
 _UNBOUNDED = 1 << 62
@@ -35,55 +35,6 @@ INCOMING_KEPT_SECONDS = 7 * 86_400  # longer than who goes on with it is away
 
 _log = structlog.get_logger()
 
-_SCHEMA = """
-CREATE TABLE followed (catalogue BLOB PRIMARY KEY) WITHOUT ROWID;
-"""
-_LOGS = """
-CREATE TABLE heads (catalogue BLOB, writer BLOB, branch INTEGER, seq INTEGER, raw BLOB NOT NULL,
-                    PRIMARY KEY (catalogue, writer, branch, seq)) WITHOUT ROWID;
-CREATE TABLE entries (catalogue BLOB, writer BLOB, branch INTEGER, position INTEGER,
-                      raw BLOB NOT NULL,
-                      PRIMARY KEY (catalogue, writer, branch, position)) WITHOUT ROWID;
-CREATE TABLE forks (catalogue BLOB, writer BLOB, raw BLOB NOT NULL,
-                    PRIMARY KEY (catalogue, writer)) WITHOUT ROWID;
-"""
-_TRUST = """
-CREATE TABLE roots (catalogue BLOB, version INTEGER, raw BLOB NOT NULL,
-                    PRIMARY KEY (catalogue, version, raw)) WITHOUT ROWID;
-CREATE TABLE stamps (catalogue BLOB, entry BLOB, stored INTEGER NOT NULL,
-                     PRIMARY KEY (catalogue, entry)) WITHOUT ROWID;
-"""
-_DENIALS = """
-CREATE TABLE deny_lists (name TEXT PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID;
-"""
-_BEGINNINGS = """
-CREATE TABLE beginnings (catalogue BLOB, writer BLOB, branch INTEGER, position INTEGER NOT NULL,
-                         raw BLOB NOT NULL, PRIMARY KEY (catalogue, writer, branch));
-"""
-# Format 1 kept one root a version, and no times.
-_FROM_FORMAT_1 = f"""
-ALTER TABLE roots RENAME TO former;
-{_TRUST}
-INSERT INTO roots SELECT catalogue, version, raw FROM former;
-DROP TABLE former;
-"""  # noqa: S608 - a constant
-# Format 2 kept one branch a log, and no deny lists.
-_FROM_FORMAT_2 = f"""
-ALTER TABLE heads RENAME TO former_heads;
-ALTER TABLE entries RENAME TO former_entries;
-{_LOGS}
-INSERT INTO heads SELECT catalogue, writer, 0, seq, raw FROM former_heads;
-INSERT INTO entries SELECT catalogue, writer, 0, position, raw FROM former_entries;
-DROP TABLE former_heads;
-DROP TABLE former_entries;
-{_DENIALS}
-"""  # noqa: S608 - a constant
-_TO_FORMAT_4 = (
-    _SCHEMA + _LOGS + _TRUST + _DENIALS + _BEGINNINGS,
-    _FROM_FORMAT_1 + _FROM_FORMAT_2 + _BEGINNINGS,
-    _FROM_FORMAT_2 + _BEGINNINGS,
-    _BEGINNINGS,  # format 3 had every log from its first head
-)
 _BRANCH = "catalogue = ? AND writer = ? AND branch = ?"
 _HEADS = f"SELECT raw FROM heads WHERE {_BRANCH} AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"  # noqa: S608
 _ENTRIES = (
@@ -146,6 +97,10 @@ class Store:
                 ev.StampEntry(CatalogueId(catalogue), Digest(entry), unix)
                 for catalogue, entry, unix in self._rows("SELECT * FROM stamps ORDER BY 1, 2")
             ]
+            statements = [
+                row[0]
+                for row in self._rows("SELECT raw FROM statements ORDER BY issuer, kind, subject")
+            ]
             stored = [
                 self._stored_log(LogId(CatalogueId(catalogue), Kid(writer)), branch)
                 for catalogue, writer, branch in list(branches)
@@ -158,6 +113,7 @@ class Store:
             objects=self._objects(),
             stamps=tuple(stamps),
             deny_lists=self.deny_lists(),
+            statements=tuple(statements),
         )
 
     def deny_lists(self) -> tuple[ev.KeepDenyList, ...]:
@@ -318,7 +274,7 @@ class Store:
             )
         if version < SCHEMA_VERSION:
             with transaction(self._database):
-                self._database.execute(_TO_FORMAT_4[version])
+                self._database.execute(TO_NEWEST[version])
                 self._database.pragma("user_version", SCHEMA_VERSION)
 
     def _write(self, effect: ev.Durable) -> None:
@@ -342,8 +298,19 @@ class Store:
                 self._run("DELETE FROM deny_lists WHERE name = ?", name)
                 if raw:
                     self._run("INSERT INTO deny_lists VALUES (?,?)", name, raw)
+            case ev.KeepStatement() | ev.DropStatements():
+                self._state(effect)
             case _:
                 assert_never(effect)
+
+    def _state(self, effect: ev.KeepStatement | ev.DropStatements) -> None:
+        if isinstance(effect, ev.KeepStatement):
+            name, sql = effect.name, "INSERT OR REPLACE INTO statements VALUES (?,?,?,?)"
+            self._run(sql, name.issuer, name.kind, name.subject, effect.raw)
+            return
+        for name in effect.names:
+            sql = "DELETE FROM statements WHERE issuer = ? AND kind = ? AND subject = ?"
+            self._run(sql, name.issuer, name.kind, name.subject)
 
     def _extend(self, effect: ev.ExtendLog) -> None:
         key = (effect.log.catalogue, effect.log.writer, effect.branch)

@@ -44,8 +44,8 @@ class Disk:
                 extend_branch(self.branches, effect)
             case ev.KeepFork(log, raw):
                 self.forks[log] = raw
-            case ev.StampEntry() | ev.KeepDenyList():
-                raise AssertionError("nothing here erases or denies")
+            case ev.StampEntry() | ev.KeepDenyList() | ev.KeepStatement() | ev.DropStatements():
+                raise AssertionError("nothing here erases, denies or states")
 
     def change_index(self, effect: ev.Effect) -> None:
         match effect:

@@ -22,6 +22,7 @@ from meshnode.core.merkle import Frontier
 from meshnode.core.node import Node
 from meshnode.core.signing import verify
 from meshnode.core.snapshots import begin, decode_snapshot, encode_snapshot, snapshot_of
+from meshnode.core.statements import StatementName
 from tests.core.institutions import ISSUED, LogCopy, content
 from tests.core.telling import told_by
 
@@ -105,6 +106,7 @@ class Peer:
     hidden: dict[tuple[CatalogueId, str, str], int] = field(default_factory=dict)
     stamps: dict[Digest, ev.StampEntry] = field(default_factory=dict)
     deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
+    statements: dict[StatementName, bytes] = field(default_factory=dict)
     erased: list[ev.Effect] = field(default_factory=list)
     blames: list[ev.Blame] = field(default_factory=list)
     answers: list[ev.Answer] = field(default_factory=list)
@@ -140,6 +142,11 @@ class Peer:
                 self.stamps[entry] = effect
             case ev.KeepDenyList(name):
                 self.deny_lists[name] = effect
+            case ev.KeepStatement(said, raw):
+                self.statements[said] = raw
+            case ev.DropStatements(names):
+                for gone in names:
+                    self.statements.pop(gone, None)
 
     def check_snapshot(self, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
         """Make it from what is durable, and keep it if it is the one that was named."""
@@ -166,6 +173,7 @@ class Peer:
             indexed=tuple((key, ref.clock) for key, ref in self.segments.items()),
             stamps=tuple(self.stamps.values()),
             deny_lists=tuple(kept for kept in self.deny_lists.values() if kept.raw),
+            statements=tuple(self.statements.values()),
         )
 
     def chain(self, catalogue: CatalogueId, after: int) -> tuple[bytes, ...]:

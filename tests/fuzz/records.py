@@ -41,10 +41,12 @@ from meshnode.core.node import Node
 from meshnode.core.notices import notice_of
 from meshnode.core.ranges import INFINITY, RangeWriter, decode_ranges
 from meshnode.core.reconciliation import ItemSet, Reconciler, answer
+from meshnode.core.statements import is_statement
 from meshnode.core.trust import RootChain, UntrustedError
 from meshnode.errors import MeshnodeError, UsageError
 from tests.core.ceremonies import Version
 from tests.core.institutions import ISSUED, Institution, altered, segment
+from tests.core.test_claims import stated
 from tests.fuzz.target import Target
 from tests.protocol import examples, plain
 from tests.protocol.test_record_vectors import CODECS
@@ -96,6 +98,14 @@ class Follower:
         effects = node.handle([ev.AnnouncementReceived(PEER, raw)], NOW)
         blamed = any(isinstance(effect, ev.Blame) for effect in effects)
         assert blamed <= (verdict is not None), "who forwarded what is fine is blamed"
+
+    def take_statement(self, raw: bytes) -> None:
+        """A statement is kept as it came, and nothing else leads to one."""
+        node = self.node()
+        verdict = node.judge(raw, NOW)
+        effects = node.handle([ev.Stated(ev.Ticket(3), raw)], NOW)
+        kept = [effect.raw for effect in effects if isinstance(effect, ev.KeepStatement)]
+        assert kept == ([raw] if is_statement(raw) and verdict is None else [])
 
     def take_heads(self, raw: bytes) -> None:
         self.node().handle([ev.HeadsReceived(PEER, (raw, raw[:-1]))], NOW)
@@ -189,10 +199,14 @@ def targets() -> list[Target]:
     notice = notice_of(follower.institution.catalogue, newer.raw)
     rival = altered(log.heads[0], log.key, issued=ISSUED + 1)
     named = (*log.heads, notice, evidence_of(log.heads[0], rival).raw)
+    about = (follower.institution.catalogue, segment(1).segment)
+    said = [stated(subject=subject, issued=NOW.unix) for subject in about]
+    assert all(follower.node().judge(raw, NOW) is None for raw in said[:1])
     return [
         *found,
+        Target("stated", "cbor", tuple(said), follower.take_statement, ()),
         Target("reconciliation", None, messages, take_message, malformed),
-        Target("record-answer", "cbor", named, follower.take_record, ()),
+        Target("record-answer", "cbor", (*named, *said), follower.take_record, ()),
         Target("file-list", "cbor", of_rule("file-list"), files, malformed),
         Target("cbor", "cbor", tuple(raw for _, raw in RAWS.values()), take_cbor, malformed),
         Target("signed-head", "cbor", tuple(log.heads), decode_signed_head, malformed),

@@ -52,6 +52,8 @@ NUMBER = r"(?P<number>[\d,]+) ?(?P<unit>KiB|MiB|bytes)?"
         (limits.RECONCILIATION_RANGES_MAX, "N-77", "at most {} ranges"),
         (limits.RECONCILIATION_BYTES_MIN, "N-75", "({} at least) and"),
         (limits.ADMITTED_MAX, "N-75", "at most {} catalogues"),
+        (limits.ISSUER_BYTES_MAX, "R-82", "at most {} of signed statements"),
+        (limits.STATEMENT_BYTES_MAX, "N-13", "{} on that of version 2"),
         (ROUNDS_MAX, "N-78", "after {} messages"),
         (LACKED_MAX, "N-78", "or {} ids"),
         (LISTED_MAX + 1, "N-78", "fewer than {},"),

@@ -14,7 +14,7 @@ import trio
 from libp2p.network.exceptions import SwarmException
 
 from meshnode.core import events as ev
-from meshnode.core.events import Verdict
+from meshnode.core.events import Topic, Verdict
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.demo.relay import Relay
 from meshnode.errors import ConfigError, PeerError, UsageError
@@ -23,6 +23,7 @@ from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.network.streams import Stream
+from tests.core.test_claims import stated
 from tests.runtime.meshes import Peer, accept, echo
 from tests.runtime.peers import Folder, Shelf, no_provider
 
@@ -99,6 +100,24 @@ async def test_only_accepted_gossip_is_forwarded_and_ignored_gossip_is_not_told(
     assert not [raw for raw in right.heard() if raw.startswith((b"ignore", b"reject"))]
     assert b"reject 2" in middle.heard()  # so that the node can blame the forwarder
     assert b"ignore 1" not in middle.heard()
+
+
+async def test_statements_go_by_their_own_topic_alone_and_nothing_else_goes_by_it(
+    nursery: trio.Nursery,
+) -> None:
+    middle = Peer("middle")
+    await middle.start(nursery)
+    left, right = (Peer(name, middle.mesh.addresses()) for name in ("left", "right"))
+    await left.start(nursery)
+    await right.start(nursery)
+    await right.hear(b"the way is open", left)
+    elsewhere, here = stated(seq=1), stated(seq=2)
+    await left.mesh.publish(elsewhere, Topic.STATEMENTS)
+    await left.mesh.publish(b"no statement", Topic.CLAIMS)
+    await left.mesh.publish(here, Topic.CLAIMS)
+    await right.until(ev.AnnouncementReceived(middle.id, here))
+    assert elsewhere not in right.heard() + middle.heard()
+    assert b"no statement" not in right.heard() + middle.heard()
 
 
 async def test_ignored_gossip_is_judged_anew_when_it_comes_again(nursery: trio.Nursery) -> None:

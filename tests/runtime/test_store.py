@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from meshnode.core import events as ev
 from meshnode.core.events import LogId
-from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
+from meshnode.core.identifiers import CatalogueId, Digest, Kid, PublicKey, sha256
+from meshnode.core.statements import StatementName
 from meshnode.errors import StorageError
 from meshnode.runtime.files import refused_by_disk
-from meshnode.runtime.store import INCOMING_KEPT_SECONDS, SCHEMA_VERSION, Store
+from meshnode.runtime.log_formats import SCHEMA_VERSION
+from meshnode.runtime.store import INCOMING_KEPT_SECONDS, Store
 from tests.runtime.homes import MEMORY, made_home
 
 CATALOGUES = [CatalogueId(bytes([n]) * 32) for n in range(3)]
@@ -211,10 +213,22 @@ def write_format_3(path) -> None:
     former.close()
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+def write_format_4(path) -> None:
+    """Write the same store as format 4 was: beginnings of logs besides."""
+    write_format_3(path)
+    former = apsw.Connection(str(path))
+    former.execute(
+        "CREATE TABLE beginnings (catalogue BLOB, writer BLOB, branch INTEGER,"
+        " position INTEGER NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (catalogue, writer, branch))"
+    )
+    former.pragma("user_version", 4)
+    former.close()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(home, number):
-    if number == 3:
-        write_format_3(home.log)
+    if number >= 3:
+        (write_format_3 if number == 3 else write_format_4)(home.log)
     else:
         write_former(home.log, number)
     log, other, catalogue = LOGS[0], LOGS[1], LOGS[0].catalogue
@@ -227,10 +241,16 @@ def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(hom
     store.commit([ev.KeepDenyList("own", b"one"), *kept, ev.KeepDenyList("gone", b"x")])
     store.commit([ev.ExtendLog(other, ((9, b"head 9"),), 7, (), beginning=b"snapshot")])
     store.commit([ev.KeepDenyList("gone", b""), ev.StampEntry(catalogue, sha256(b"entry"), 7)])
+    names = [
+        StatementName(PublicKey(bytes([n]) * 32), "issue", Digest(catalogue)) for n in range(3)
+    ]
+    store.commit([ev.KeepStatement(name, b"said") for name in names])
+    store.commit([ev.KeepStatement(names[1], b"newer"), ev.DropStatements((names[2], names[2]))])
     store.close()
     store = Store(home)
     restored = store.restored()
     store.close()
+    assert restored.statements == (b"said", b"newer")
     assert restored.followed == (catalogue,)
     assert restored.roots == ((catalogue, (b"first", b"one", b"other")),)
     assert restored.logs == (

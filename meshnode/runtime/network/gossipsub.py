@@ -29,7 +29,8 @@ from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 from libp2p.pubsub.validators import signature_validator
 
 from meshnode.core.events import Topic, Verdict
-from meshnode.core.limits import ANNOUNCEMENT_BYTES_MAX, NOTICE_BYTES_MAX
+from meshnode.core.limits import ANNOUNCEMENT_BYTES_MAX, NOTICE_BYTES_MAX, STATEMENT_BYTES_MAX
+from meshnode.core.statements import is_statement
 from meshnode.runtime.network.budget import Budgets
 from meshnode.runtime.network.rpcs import RPC_BYTES_MAX, RpcError, parts_of, read_rpcs
 
@@ -38,6 +39,7 @@ TOPICS: Final = tuple(topic.value for topic in Topic)
 MESSAGE_BYTES_MAX: Final = {
     Topic.HEADS.value: ANNOUNCEMENT_BYTES_MAX,
     Topic.STATEMENTS.value: NOTICE_BYTES_MAX,
+    Topic.CLAIMS.value: STATEMENT_BYTES_MAX,
 }
 MESSAGES_PER_SECOND: Final = 20.0  # of one forwarder; a mesh of 10,000 peers sees one a second
 MESSAGES_BURST: Final = 200.0  # what a peer forwards at once after a partition heals
@@ -177,6 +179,8 @@ class Gossip(Pubsub):
             return Verdict.IGNORE
         if len(message.data) > MESSAGE_BYTES_MAX[topic] or not signature_validator(message):
             return Verdict.REJECT
+        if is_statement(message.data) is not (topic == Topic.CLAIMS.value):
+            return Verdict.IGNORE  # peers of version 1 would blame us, who know no statements
         return self._judge(message.data)
 
     def _is_listened_to(self, forwarder: ID) -> bool:

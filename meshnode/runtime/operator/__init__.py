@@ -29,6 +29,7 @@ from meshnode.runtime.operator import (
     searching,
     standing,
     static_mirrors,
+    stating,
     watching,
 )
 from meshnode.runtime.operator.arguments import Action
@@ -50,6 +51,7 @@ ACTIONS: dict[str, Action] = {
     **mirroring.ACTIONS,
     **joining.ACTIONS,
     **bundles.ACTIONS,
+    **stating.ACTIONS,
     **watching.ACTIONS,
 }
 
