@@ -15,6 +15,7 @@ from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.claims import Claims
 from meshnode.core.events import Check, Verdict
+from meshnode.core.exchange import AskRecords
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX, Gate, Refusal
 from meshnode.core.identifiers import Digest, PublicKey, sha256
 from meshnode.core.limits import ISSUER_BYTES_MAX, STATEMENT_BODY_BYTES_MAX
@@ -30,6 +31,7 @@ from meshnode.core.statements import (
 from tests.core.federation import VERIFY, Federation
 from tests.core.institutions import ISSUED, Institution, key_of, segment
 from tests.core.solo import A, B, Solo, following, holding, institution
+from tests.core.test_comparisons import Pair, pair, records
 
 VILLE = institution()
 ADA, BEN = key_of("ada"), key_of("ben")
@@ -311,6 +313,50 @@ def test_statements_that_gossip_lost_come_by_comparing_and_are_announced_again()
     assert [raws(world[name].node.claims) for name in ("ada", "ben", "cyd")] == [{raw}] * 3
     assert world["ben"].statements == {decode_signed_statement(raw).name: raw}
     assert [peer.blames for peer in world.peers.values()] == [[]] * 3
+
+
+def comparing(made: Institution, *, here: int, statement: bytes) -> Pair:
+    """Return two peers, of which the other holds this statement, and this one so many heads."""
+    both = pair(made, here)
+    both.there.handle([ev.AnnouncementReceived(B, statement)], ev.Now(0.0, ISSUED))
+    return both
+
+
+def names_asked(both: Pair) -> list[Digest]:
+    return [name for asked in both.asked if isinstance(asked, AskRecords) for name in asked.names]
+
+
+def test_a_statement_about_what_is_not_known_yet_is_asked_for_again() -> None:
+    raw = stated(subject=segment(1).segment)
+    both = comparing(VILLE, here=0, statement=raw)
+    both.meet()
+    both.poll()
+    assert names_asked(both).count(decode_signed_statement(raw).signed.digest) == 2
+    assert both.of(ev.KeepStatement) == []
+
+
+def test_a_statement_that_a_later_one_replaced_is_read_once() -> None:
+    raw = stated(seq=1)
+    both = comparing(VILLE, here=3, statement=raw)
+    both.here.tell(ev.AnnouncementReceived(B, stated(seq=2)))
+    both.meet()
+    both.poll()
+    assert names_asked(both) == [decode_signed_statement(raw).signed.digest]
+    assert both.effects == []
+
+
+def test_a_forged_statement_in_an_answer_is_its_senders_fault() -> None:
+    raw = stated()
+    both = comparing(VILLE, here=3, statement=raw)
+    other = decode_signed_statement(stated(seq=2)).signed
+    signed = replace(decode_signed_statement(raw).signed, signatures=other.signatures)
+    both.spoil = records(encode_signed(signed))
+    both.meet()
+    assert both.blames() == [(A, Check.SIGNATURE)]
+
+
+def test_garbage_is_about_nothing() -> None:
+    assert not keeping().is_foreign(b"no statement")
 
 
 def test_peers_that_keep_other_versions_end_with_the_greatest() -> None:
