@@ -110,7 +110,7 @@ def _snapshot_from(holder: Machine, request: ev.AskSnapshot) -> tuple[ev.Event, 
         reason = "the object has another hash"
         return ev.RequestFailed(request, reason, Check.CONTENT_HASH), ref.size_bytes
     try:
-        beginning = begin(request.log, ref, disk.snapshots[ref.object])
+        beginning = begin(request.log, ref, disk.shared.snapshots[ref.object])
     except MalformedRecordError as error:
         return ev.RequestFailed(request, str(error)), ref.size_bytes
     return ev.SnapshotReceived(holder.name, request.log, beginning), ref.size_bytes

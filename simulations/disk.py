@@ -50,15 +50,21 @@ class LogFile:
 
 
 @dataclass(slots=True)
-class Disk:
-    """Invariant: `unsynced` is at most one batch, and nothing is answered from it.
-
-    `known` is shared by all disks of a world: what many hold is in memory once; so is
-    `snapshots`, what objects say that are snapshots.
+class Shared:
+    """What the disks of a world hold and keep in memory once: the bytes of entries, numbered heads,
+    and what those objects say that are snapshots.
     """
 
-    known: dict[bytes, bytes] = field(default_factory=dict, repr=False)
-    snapshots: dict[Digest, bytes] = field(default_factory=dict, repr=False)
+    entries: dict[bytes, bytes] = field(default_factory=dict)
+    heads: dict[tuple[int, bytes], tuple[int, bytes]] = field(default_factory=dict)
+    snapshots: dict[Digest, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Disk:
+    """Invariant: `unsynced` is at most one batch, and nothing is answered from it."""
+
+    shared: Shared = field(default_factory=Shared, repr=False)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
     roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
     logs: dict[LogId, LogFile] = field(default_factory=dict)  # the first branch of each log
@@ -68,7 +74,7 @@ class Disk:
     stamps: dict[tuple[CatalogueId, Digest], ev.StampEntry] = field(default_factory=dict)
     deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
     statements: dict[StatementName, bytes] = field(default_factory=dict)
-    rotten: set[Digest] = field(default_factory=set)  # held, with other bytes; only looked up in
+    rotten: frozenset[Digest] = frozenset()  # held, with other bytes; only looked up in
     refuses: str = ""  # why nothing can be written
     unsynced: tuple[ev.Durable, ...] = ()
     bytes_written: int = 0
@@ -131,16 +137,16 @@ class Disk:
             self.logs[effect.log] = branches[0]
         file = branches[effect.branch]
         assert effect.first == file.size, "a log on disk has no gaps and no overwriting"
-        known = self.known.setdefault
-        file.heads += [(seq, known(raw, raw)) for seq, raw in effect.heads]
-        file.entries += [known(raw, raw) for raw in effect.entries]
+        head_of, entry_of = self.shared.heads.setdefault, self.shared.entries.setdefault
+        file.heads += [head_of(head, head) for head in effect.heads]
+        file.entries += [entry_of(raw, raw) for raw in effect.entries]
         self.bytes_written += sum(len(raw) for _, raw in effect.heads)
         self.bytes_written += sum(map(len, effect.entries))
 
     def keep_snapshot(self, raw: bytes) -> Digest:
         """Keep an object of which it matters what it says."""
         digest = Digest(hashlib.sha256(raw).digest())
-        self.snapshots[digest] = raw
+        self.shared.snapshots[digest] = raw
         if digest not in self.objects:
             self.objects[digest] = len(raw)
             self.bytes_written += len(raw)

@@ -170,10 +170,10 @@ class Performer:
         self._world.after(seconds, machine.while_alive(partial(self._worked, machine)))
 
     def _worked(self, machine: Machine) -> None:
-        work = machine.index_queue.popleft()
+        work = machine.index_queue.pop(0)
         event = self._apply(machine, work)
-        for watcher in machine.watchers:
-            watcher.index_changed(machine, work)
+        for look in machine.watchers.index_changed:
+            look(machine, work)
         if machine.index_queue:
             self._work(machine)
         if event is not None:

@@ -254,7 +254,7 @@ class Faults:
     def _rot(self, machine: Machine, share: float) -> int:
         held = list(machine.disk.objects)
         rotten = self._rng.sample(held, round(share * len(held)))
-        machine.disk.rotten.update(rotten)
+        machine.disk.rotten |= frozenset(rotten)
         return len(rotten)
 
     # --- Who, and what it did ---------------------------------------------------------------------
@@ -280,7 +280,7 @@ class Faults:
 def scrub(machine: Machine) -> None:
     """Remove what the disk damaged, and tell the node, as the runtime does when it notices."""
     rotten = sorted(machine.disk.rotten)
-    machine.disk.rotten.clear()
+    machine.disk.rotten = frozenset()
     for digest in rotten:
         machine.disk.objects.pop(digest, None)
         machine.tell(ev.ObjectLost(digest))

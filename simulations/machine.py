@@ -7,36 +7,21 @@ batch makes the node read-only, and nothing of the batch starts but its answers,
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Final, cast, get_args
 
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from simulations.disk import Disk
 from simulations.index import Index
+from simulations.watching import Watchers
 from simulations.world import EPOCH_UNIX, Action, World
 
 BATCH_EVENTS_MAX = 256  # as in the runtime
-
-
-class Watcher(Protocol):
-    """Sees all that a peer does, as it does it."""
-
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None: ...
-
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None: ...
-
-    def started(self, machine: Machine, effect: ev.Started) -> None: ...
-
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None: ...
-
-    def restored(self, machine: Machine) -> None: ...
+_DURABLE: Final[frozenset[type]] = frozenset(get_args(ev.Durable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +48,15 @@ class Machine:
     world: World
     build: Callable[[], Node]
     start: Callable[[Machine, ev.Started], None]
-    watchers: Sequence[Watcher]
+    watchers: Watchers
     fsync_seconds: float
     clock: Clock = TRUE_CLOCK
     node: Node = field(init=False)
     disk: Disk = field(default_factory=Disk)
     index: Index = field(default_factory=Index)
-    index_queue: deque[ev.IndexWork] = field(default_factory=deque)
-    inbox: deque[ev.Event] = field(default_factory=deque)
+    # Lists, though their first is taken: they are short, and an empty deque has room for 64.
+    index_queue: list[ev.IndexWork] = field(default_factory=list)
+    inbox: list[ev.Event] = field(default_factory=list)
     # Questions for objects that are on their way here, by a number each.
     questions: dict[Digest, dict[int, Action]] = field(default_factory=dict)
     version: int = 2  # of the protocol
@@ -136,8 +122,8 @@ class Machine:
         self.node = self.build()
         restored = self.disk.restored(tuple(self.index.segments.items()))
         effects = self.node.restore(restored, self.now())
-        for watcher in self.watchers:
-            watcher.restored(self)
+        for look in self.watchers.restored:
+            look(self)
         self._perform((), effects)
 
     def _in_life(self, life: int, action: Action) -> None:
@@ -145,23 +131,24 @@ class Machine:
             action()
 
     def _turn(self) -> None:
-        batch = [self.inbox.popleft() for _ in range(min(len(self.inbox), BATCH_EVENTS_MAX))]
+        batch, self.inbox = self.inbox[:BATCH_EVENTS_MAX], self.inbox[BATCH_EVENTS_MAX:]
         self._perform(batch, self.node.handle(batch, self.now()))
 
     def _perform(self, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]) -> None:
-        for watcher in self.watchers:
-            watcher.handled(self, batch, effects)
+        for look in self.watchers.handled:
+            look(self, batch, effects)
+        if _DURABLE.isdisjoint(map(type, effects)):
+            self._start(cast(Sequence[ev.Started], effects))
+            return
         durable = [effect for effect in effects if isinstance(effect, ev.Durable)]
         others = [effect for effect in effects if not isinstance(effect, ev.Durable)]
-        if durable and self.disk.refuses:
+        if self.disk.refuses:
             self._refused(others)
-        elif durable:
+        else:
             self.syncing = True
             self.disk.write(durable)
             action = partial(self._synced, durable, others)
             self.world.after(self.fsync_seconds, self.while_alive(action))
-        else:
-            self._start(others)
 
     def _refused(self, others: Sequence[ev.Started]) -> None:
         """Nothing of this batch is on disk, so nothing of it may be acted on."""
@@ -179,13 +166,13 @@ class Machine:
 
     def _write_down(self, durable: Sequence[ev.Durable]) -> None:
         self.disk.sync()
-        for watcher in self.watchers:
-            watcher.synced(self, durable)
+        for look in self.watchers.synced:
+            look(self, durable)
 
     def _start(self, effects: Sequence[ev.Started]) -> None:
         for effect in effects:
-            for watcher in self.watchers:
-                watcher.started(self, effect)
+            for look in self.watchers.started:
+                look(self, effect)
             self.start(self, effect)
         self._set_alarm()
 

@@ -42,6 +42,7 @@ from meshnode import __version__
 from meshnode.core.identifiers import PeerId
 from meshnode.errors import UsageError
 from simulations.adversaries import Deeds
+from simulations.columns import floats, strings
 from simulations.faults import side_of
 from simulations.invariants import TITLES
 from simulations.machine import Machine
@@ -51,7 +52,7 @@ from simulations.run import Simulation
 from simulations.scenario import Scenario
 from simulations.timeline import Split
 
-ROWS_AT_ONCE = 65_536  # events kept in memory before they are written
+ROWS_AT_ONCE = 65_536  # of a Parquet file, kept in memory before they are written
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of getrusage's ru_maxrss
 SUMMARY, INVARIANTS, SCENARIO = "summary.json", "invariants.json", "scenario.json"
 NETWORK = "network.json"
@@ -90,7 +91,8 @@ class EventsFile:
 
     def _flush(self) -> None:
         if self._rows:
-            columns = dict(zip(self._schema.names, zip(*self._rows, strict=True), strict=True))
+            seconds, *texts = zip(*self._rows, strict=True)
+            columns = [floats(seconds), *map(strings, texts)]
             self._writer.write_table(self._table(columns, schema=self._schema))
             self._rows.clear()
 
@@ -281,7 +283,9 @@ def read_run(folder: Path) -> tuple[Scenario, dict[str, Any]]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
 
 
 def _write_metrics(path: Path, simulation: Simulation, figures: dict[str, float]) -> None:
@@ -294,13 +298,14 @@ def _write_metrics(path: Path, simulation: Simulation, figures: dict[str, float]
             rows.add(end, peer, name, value)
     for name, value in figures.items():
         rows.add(end, "", name, value)
-    columns = {
-        "t": pa.array(rows.seconds, pa.float64()),
-        "node": pa.array(rows.nodes, pa.string()),
-        "name": pa.array(rows.names, pa.string()),
-        "value": pa.array(rows.values, pa.float64()),
-    }
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    fields = [("t", pa.float64()), ("node", pa.string()), ("name", pa.string())]
+    schema = pa.schema([*fields, ("value", pa.float64())])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, len(rows.seconds), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            names = strings(rows.nodes[part]), strings(rows.names[part])
+            columns = [floats(rows.seconds[part]), *names, floats(rows.values[part])]
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def _figures_of(simulation: Simulation, machine: Machine) -> dict[str, float]:

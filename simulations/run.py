@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 from meshnode.core import events as ev
 from meshnode.core.events import Verdict
-from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.identifiers import PeerId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
 from simulations.adversaries import Adversaries
-from simulations.disk import Disk
+from simulations.disk import Disk, Shared
 from simulations.effects import Performer
 from simulations.faults import Faults
 from simulations.invariants import (
@@ -31,7 +31,7 @@ from simulations.invariants import (
     is_settled,
 )
 from simulations.ledger import Ledger
-from simulations.machine import Machine, Watcher
+from simulations.machine import Machine
 from simulations.network import Network, Port
 from simulations.outcome import Outcome
 from simulations.recording import Recorder, Sink
@@ -41,6 +41,7 @@ from simulations.swarm.gossip import Gossip
 from simulations.swarm.payloads import Share, Swarm
 from simulations.timeline import Withdraw
 from simulations.topology import link_at_random
+from simulations.watching import Watcher, Watchers
 from simulations.workload import Institutions, holding, inspect
 from simulations.world import World, without_collector
 
@@ -82,15 +83,17 @@ class Simulation:
         self.series = Series(self.world, self.network, self.gossip, self.ledger, self.machines)
         self.recorder = Recorder(sink, self._answered, self.series.took)
         self._verdicts = Verdicts()
-        self._watchers: tuple[Watcher, ...] = (
-            self.recorder,
-            self.series,
-            Logs(self.ledger, self._verdicts),
-            Roots(self._verdicts),
-            Visibility(self.ledger, self._verdicts),
-            Snapshots(self.ledger, self._verdicts),
-            Bounds(self._verdicts, self._is_sound),
-            *watchers,
+        self._watchers = Watchers.of(
+            (
+                self.recorder,
+                self.series,
+                Logs(self.ledger, self._verdicts),
+                Roots(self._verdicts),
+                Visibility(self.ledger, self._verdicts),
+                Snapshots(self.ledger, self._verdicts),
+                Bounds(self._verdicts, self._is_sound),
+                *watchers,
+            )
         )
         self._performer = Performer(
             self.world,
@@ -196,20 +199,20 @@ class Simulation:
     # --- Building ---------------------------------------------------------------------------------
     def _add_machines(self, build_node: BuildNode) -> None:
         check = functools.lru_cache(REMEMBERED_SIGNATURES)(verify)
-        known: dict[bytes, bytes] = {}
-        snapshots: dict[Digest, bytes] = {}
+        shared = Shared()
         rng = self.world.fork_rng()  # of all nodes: one a node would be a tenth of its memory
+        build = functools.partial(build_node, rng, check)
         width = len(str(self.scenario.nodes - 1))
         for number in range(self.scenario.nodes):
             name = PeerId(f"p{number:0{width}d}")
             machine = Machine(
                 name,
                 self.world,
-                functools.partial(build_node, rng, check),
+                build,
                 self._performer.start,
                 self._watchers,
                 self.scenario.disk.fsync_seconds,
-                disk=Disk(known, snapshots),
+                disk=Disk(shared),
             )
             self.machines[name] = machine
             self._plug(machine)
@@ -234,27 +237,24 @@ class Simulation:
             self.network.power_off(name)
 
     def _plug(self, machine: Machine) -> None:
-        name = machine.name
+        bound = functools.partial  # not functions within: each would be a third of a kilobyte
+        port = Port(bound(self._connected, machine), bound(self._disconnected, machine))
+        self.network.plug(machine.name, port)
+        self.gossip.join(machine.name, bound(self._judge, machine), bound(_deliver, machine))
 
-        def connected(other: PeerId) -> None:
-            self.gossip.peer_joined(name)
-            machine.tell(ev.PeerConnected(other))
+    def _connected(self, machine: Machine, other: PeerId) -> None:
+        self.gossip.peer_joined(machine.name)
+        machine.tell(ev.PeerConnected(other))
 
-        def disconnected(other: PeerId) -> None:
-            self.gossip.peer_left(name, other)
-            machine.tell(ev.PeerDisconnected(other))
+    def _disconnected(self, machine: Machine, other: PeerId) -> None:
+        self.gossip.peer_left(machine.name, other)
+        machine.tell(ev.PeerDisconnected(other))
 
-        def judge(raw: bytes) -> Verdict:
-            refusal = machine.node.judge(raw, machine.now())
-            if refusal is not None:
-                return refusal.verdict
-            return Verdict.ACCEPT if self.adversaries.passes_on(name) else Verdict.IGNORE
-
-        def deliver(source: PeerId, raw: bytes) -> None:
-            machine.tell(ev.AnnouncementReceived(source, raw))
-
-        self.network.plug(name, Port(connected, disconnected))
-        self.gossip.join(name, judge, deliver)
+    def _judge(self, machine: Machine, raw: bytes) -> Verdict:
+        refusal = machine.node.judge(raw, machine.now())
+        if refusal is not None:
+            return refusal.verdict
+        return Verdict.ACCEPT if self.adversaries.passes_on(machine.name) else Verdict.IGNORE
 
     def _schedule(self) -> None:
         machines = [m for name, m in self.machines.items() if name not in self._newcomers]
@@ -311,3 +311,7 @@ class Simulation:
     def _answered(self, answer: ev.Answer) -> None:
         if refusal := self.institutions.confirm(answer.ticket, answer.refusal):
             self.outcome.refused.append(refusal)
+
+
+def _deliver(machine: Machine, source: PeerId, raw: bytes) -> None:
+    machine.tell(ev.AnnouncementReceived(source, raw))

@@ -75,17 +75,11 @@ class Series:
                 held = self._heads.get(machine.name, 0)
                 self._heads[machine.name] = held + len(effect.heads)
 
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        """What starts is counted by its end."""
-
     def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         if isinstance(work, ev.IndexSegment) and work.ref.key in machine.index.segments:
             self._shown[work.ref.key] = self._shown.get(work.ref.key, 0) + 1
         elif isinstance(work, ev.DropSegment):
             self._shown[work.key] = self._shown.get(work.key, 0) - 1
-
-    def restored(self, machine: Machine) -> None:
-        """What was held and shown survives a crash."""
 
     # --- Figures ----------------------------------------------------------------------------------
     def _levels(self) -> dict[str, float]:

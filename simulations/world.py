@@ -62,5 +62,7 @@ def without_collector() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()
+        gc.unfreeze()  # now all are of the oldest generation, and no search begins with them
         if was_enabled:
             gc.enable()

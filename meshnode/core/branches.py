@@ -20,7 +20,7 @@ from meshnode.core.heads import (
     decode_signed_head,
 )
 from meshnode.core.identifiers import DIGEST_BYTES, Digest
-from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.merkle import EMPTY, Frontier, leaf_hash
 from meshnode.core.snapshots import Beginning
 
 BEFORE_FIRST = FIRST_SEQ - 1  # the seq of a log without heads
@@ -53,7 +53,7 @@ class Branch:
     listed: dict[int, tuple[Entry, Digest]] = field(default_factory=dict)  # by index, rising
     dropped: int = 0
     head: SignedHead | None = None  # the newest; None only of a log without heads
-    frontier: Frontier = field(default_factory=Frontier)
+    frontier: Frontier = EMPTY
     clock: int = 0  # of the last entry; strictly rising
     entries: list[tuple[Entry, Digest]] = field(default_factory=list)
     raws: list[bytes] = field(default_factory=list)  # own signed heads, as received
@@ -62,7 +62,7 @@ class Branch:
     snapshots: list[Begun] = field(default_factory=list)  # that own heads begin
     replaced: dict[int, Frontier] = field(default_factory=dict)  # checkpoints, since entries went
     # At `base_seq`, and at each CHECKPOINT_HEADS-th own head after it.
-    checkpoints: list[Frontier] = field(default_factory=lambda: [Frontier()])
+    checkpoints: list[Frontier] = field(default_factory=lambda: [EMPTY])
 
     @staticmethod
     def parting(base: Branch, seq: int, number: int) -> Branch:

@@ -42,21 +42,33 @@ class Additions(Generic[Added]):
     and that is the greatest of all or nothing.
     """
 
-    best: tuple[Rank, Added] | None = None
+    # The greatest addition; not as a pair, since a catalogue has a hundred thousand of these.
+    _rank: Rank | None = None
+    _entry: Added | None = None
     removed_clock: int = 0
 
     def add(self, rank: Rank, entry: Added) -> None:
-        if self.best is None or rank > self.best[0]:
-            self.best = (rank, entry)
+        if self._rank is None or rank > self._rank:
+            self._rank, self._entry = rank, entry
 
     def remove(self, clock: int) -> None:
         self.removed_clock = max(self.removed_clock, clock)
 
     @property
-    def live(self) -> tuple[Rank, Added] | None:
-        if self.best is None or self.best[0][0] < self.removed_clock:
+    def best(self) -> tuple[Rank, Added] | None:
+        if self._rank is None or self._entry is None:
             return None
-        return self.best
+        return self._rank, self._entry
+
+    @property
+    def live_rank(self) -> Rank | None:
+        if self._rank is None or self._rank[0] < self.removed_clock:
+            return None
+        return self._rank
+
+    @property
+    def live(self) -> tuple[Rank, Added] | None:
+        return None if self.live_rank is None else self.best
 
 
 @dataclass(slots=True)
@@ -190,9 +202,9 @@ class Contents:
     def _add_segment(self, rank: Rank, entry: SegmentAdded) -> tuple[SegmentName, ...]:
         name = (entry.collection, entry.segment)
         additions = self._segment(name)
-        before = _live_rank(additions)
+        before = additions.live_rank
         additions.add(rank, entry)
-        touched = [name, *self._live.change(name, before, _live_rank(additions))]
+        touched = [name, *self._live.change(name, before, additions.live_rank)]
         for digest in entry.replaces:
             old = (entry.collection, digest)
             touched += (old, *self._remove_segment(old, entry.clock))
@@ -201,9 +213,9 @@ class Contents:
 
     def _remove_segment(self, name: SegmentName, clock: int) -> tuple[SegmentName, ...]:
         additions = self._segment(name)
-        before = _live_rank(additions)
+        before = additions.live_rank
         additions.remove(clock)
-        return self._live.change(name, before, _live_rank(additions))
+        return self._live.change(name, before, additions.live_rank)
 
     def _change_payload(
         self, rank: Rank, entry: PayloadAdded | PayloadRemoved | MirrorsChanged | RiskSet
@@ -240,8 +252,3 @@ class Contents:
             known = mirrors.get(url)
             if known is None or rank > known[0]:
                 mirrors[url] = (rank, added)
-
-
-def _live_rank(additions: Additions[SegmentAdded]) -> Rank | None:
-    live = additions.live
-    return live[0] if live else None

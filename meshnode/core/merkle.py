@@ -61,6 +61,9 @@ class Frontier:
         return root
 
 
+EMPTY: Final = Frontier()  # of a tree without leaves
+
+
 def root_of(leaves: Sequence[Digest]) -> Digest:
     """Return the tree hash over leaf hashes."""
     return Frontier().extend(leaves).root()

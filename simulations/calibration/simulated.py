@@ -30,18 +30,6 @@ class Witness:
                 writer = effect.log.writer.hex()
                 self.account.adopted(now, machine.name, writer, effect.heads[-1][0])
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
-        """What was decided was told before."""
-
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        """The operator is told of ends."""
-
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        """The node hears of it, and then the operator."""
-
-    def restored(self, machine: Machine) -> None:
-        """No peer of a calibration crashes."""
-
 
 def simulate(scenario: Scenario, begin: float, end: float) -> tuple[Account, Totals]:
     """Run the scenario; return what was seen, and what was done between two virtual seconds."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 from meshnode.core import events as ev
-from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.identifiers import PeerId
 from simulations.invariants.verdicts import Verdicts
 from simulations.machine import Machine
 
@@ -22,6 +23,21 @@ INBOX_EVENTS_MAX: Final = 4096
 ANNOUNCEMENT_BYTES_MAX: Final = 16 << 10
 SIGNED_HEAD_BYTES_MAX: Final = 4 << 10
 ENTRY_BYTES_MAX: Final = 16 << 10
+
+Goal = Callable[[Any], object]  # reads what a request or an answer is about
+# The requests that are bounded, and the answers that end them.
+_ASKED: Final[dict[type, Goal]] = {
+    ev.AskRoots: attrgetter("catalogue"),
+    ev.AskLog: attrgetter("log"),
+    ev.AskSnapshot: attrgetter("log"),
+    ev.FetchObject: attrgetter("digest"),
+}
+_ANSWERED: Final[dict[type, tuple[type, Goal]]] = {
+    ev.RootsReceived: (ev.AskRoots, attrgetter("catalogue")),
+    ev.LogReceived: (ev.AskLog, attrgetter("log")),
+    ev.SnapshotReceived: (ev.AskSnapshot, attrgetter("log")),
+    ev.ObjectStored: (ev.FetchObject, attrgetter("digest")),
+}
 
 
 @dataclass(slots=True)
@@ -61,23 +77,17 @@ class Bounds:
                 self._verdicts.hold("I11", machine, fits, "a record is too long")
 
     def started(self, machine: Machine, effect: ev.Started) -> None:
-        match effect:
-            case ev.AskRoots(peer, goal) | ev.AskLog(peer, goal) | ev.AskSnapshot(peer, goal):
-                asked = self._of(machine).requests.setdefault(type(effect), {})
-                asked[goal] = peer
-                fits = len(asked) <= IN_FLIGHT_MAX
-                said = f"{len(asked)} requests of one kind"
-                self._verdicts.hold("I11", machine, fits, said)
-            case ev.FetchObject(peer, goal, size_bytes):
-                self._begin_fetching(machine, peer, goal, size_bytes)
-            case ev.IndexSegment():
-                self._begin_indexing(machine)
-            case ev.Announce(raw):
-                fits = len(raw) <= ANNOUNCEMENT_BYTES_MAX
-                said = f"an announcement of {len(raw)} bytes"
-                self._verdicts.hold("I11", machine, fits, said)
-            case _:
-                pass
+        kind = type(effect)
+        if isinstance(effect, ev.FetchObject):
+            self._begin_fetching(machine, effect)
+        elif kind in _ASKED:
+            self._begin_request(machine, kind, effect)
+        elif isinstance(effect, ev.IndexSegment):
+            self._begin_indexing(machine)
+        elif isinstance(effect, ev.Announce):
+            size = len(effect.raw)
+            fits = size <= ANNOUNCEMENT_BYTES_MAX
+            self._verdicts.hold("I11", machine, fits, f"an announcement of {size} bytes")
 
     def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
         if isinstance(work, ev.IndexSegment):
@@ -95,16 +105,21 @@ class Bounds:
             said = "; ".join(f"blames {b.peer}: {b.check.value}: {b.reason}" for b in blames)
         self._verdicts.hold("I12", machine, not blames, said)
 
-    def _begin_fetching(
-        self, machine: Machine, peer: PeerId, digest: Digest, size_bytes: int
-    ) -> None:
+    def _begin_fetching(self, machine: Machine, request: ev.FetchObject) -> None:
         opened = self._of(machine)
         asked = opened.requests.setdefault(ev.FetchObject, {})
-        asked[digest] = peer
-        opened.sizes[digest] = size_bytes
+        asked[request.digest] = request.peer
+        opened.sizes[request.digest] = request.size_bytes
         units = sum(min(1 + opened.sizes[each] // OBJECT_UNIT_BYTES, 4) for each in asked)
         said = f"{len(asked)} objects in flight, {units} by their size"
         self._verdicts.hold("I11", machine, units <= OBJECT_UNITS_MAX, said)
+
+    def _begin_request(self, machine: Machine, kind: type, request: Any) -> None:  # noqa: ANN401
+        asked = self._of(machine).requests.setdefault(kind, {})
+        asked[_ASKED[kind](request)] = request.peer
+        fits = len(asked) <= IN_FLIGHT_MAX
+        said = "" if fits else f"{len(asked)} requests of one kind"
+        self._verdicts.hold("I11", machine, fits, said)
 
     def _begin_indexing(self, machine: Machine) -> None:
         opened = self._of(machine)
@@ -114,36 +129,28 @@ class Bounds:
         self._verdicts.hold("I11", machine, fits, said)
 
     def _of(self, machine: Machine) -> _Open:
-        return self._peers.setdefault(machine.name, _Open())
+        opened = self._peers.get(machine.name)
+        if opened is None:
+            opened = self._peers[machine.name] = _Open()
+        return opened
 
 
 def _end(opened: _Open, event: ev.Event) -> None:
     """Forget requests that an event ended; a lost connection ends all that were open on it."""
-    match event:
-        case ev.RootsReceived(_, goal):
-            opened.requests.get(ev.AskRoots, {}).pop(goal, None)
-        case ev.LogReceived(_, goal):
-            opened.requests.get(ev.AskLog, {}).pop(goal, None)
-        case ev.SnapshotReceived(_, goal):
-            opened.requests.get(ev.AskSnapshot, {}).pop(goal, None)
-        case ev.ObjectStored(goal):
-            opened.requests.get(ev.FetchObject, {}).pop(goal, None)
-        case ev.RequestFailed(request):
-            if not isinstance(request, ev.AskHeads | ev.Comparing):
-                opened.requests.get(type(request), {}).pop(_goal(request), None)
-        case ev.PeerDisconnected(peer):
-            for kind, asked in opened.requests.items():
-                opened.requests[kind] = {g: p for g, p in asked.items() if p != peer}
-        case _:
-            pass
+    kind = type(event)
+    if kind in _ANSWERED:
+        request, goal = _ANSWERED[kind]
+        _close(opened, request, goal(event))
+    elif isinstance(event, ev.RequestFailed):
+        if type(event.request) in _ASKED:
+            request = type(event.request)
+            _close(opened, request, _ASKED[request](event.request))
+    elif isinstance(event, ev.PeerDisconnected):
+        for request, asked in opened.requests.items():
+            opened.requests[request] = {g: p for g, p in asked.items() if p != event.peer}
 
 
-def _goal(request: ev.AskRoots | ev.AskLog | ev.AskSnapshot | ev.FetchObject) -> object:
-    match request:
-        case (
-            ev.AskRoots(_, goal)
-            | ev.AskLog(_, goal)
-            | ev.AskSnapshot(_, goal)
-            | ev.FetchObject(_, goal)
-        ):
-            return goal
+def _close(opened: _Open, request: type, goal: object) -> None:
+    asked = opened.requests.get(request, {})
+    if asked.pop(goal, None) is not None and not asked:
+        del opened.requests[request]  # thousands of peers would each keep some empty ones

@@ -23,7 +23,7 @@ class _Remembered:
 
 
 class Logs:
-    """Watches what every peer adopts, and what it still knows after a crash."""
+    """Watches what every peer adopts, once it is synced, and what it still knows after a crash."""
 
     def __init__(self, ledger: Ledger, verdicts: Verdicts) -> None:
         self._ledger = ledger
@@ -31,11 +31,6 @@ class Logs:
         # The longest copy of each branch seen, whoever holds it; by log and number of the branch.
         self._copies: dict[tuple[LogId, int], list[bytes]] = {}
         self._peers: dict[PeerId, _Remembered] = {}
-
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
-        """A decision is checked once it is synced: before, a crash may undo it."""
 
     def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
         for effect in durable:
@@ -45,12 +40,6 @@ class Logs:
                 self._check_seqs(machine, effect)
             elif isinstance(effect, ev.AdoptRoot):
                 self._check_root(machine, effect)
-
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        """What starts changes no log."""
-
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        """The index changes no log."""
 
     def restored(self, machine: Machine) -> None:
         remembered = self._of(machine)
@@ -98,7 +87,7 @@ class Logs:
             copy += self._copies[effect.log, 0][len(copy) : effect.first]  # before the fork
         known = copy[effect.first : effect.first + len(effect.entries)]
         same = list(effect.entries[: len(known)]) == known and effect.first <= len(copy)
-        said = f"entries from {effect.first} differ from another peer's"
+        said = "" if same else f"entries from {effect.first} differ from another peer's"
         self._verdicts.hold("I3", machine, same, said)
         copy += effect.entries[len(known) :]
 
@@ -113,7 +102,8 @@ class Logs:
         offered = [seq for seq, _ in effect.heads]
         before = seqs.get(place, offered[0] - 1 if effect.branch or effect.beginning else 0)
         rising = offered == list(range(before + 1, before + 1 + len(offered)))
-        self._verdicts.hold("I4", machine, rising, f"seqs {offered} follow {before}")
+        said = "" if rising else f"seqs {offered} follow {before}"
+        self._verdicts.hold("I4", machine, rising, said)
         seqs[place] = max(before, *offered)
 
     def _check_root(self, machine: Machine, effect: ev.AdoptRoot) -> None:
@@ -129,7 +119,10 @@ class Logs:
         adopted.append(effect)
 
     def _of(self, machine: Machine) -> _Remembered:
-        return self._peers.setdefault(machine.name, _Remembered())
+        remembered = self._peers.get(machine.name)
+        if remembered is None:
+            remembered = self._peers[machine.name] = _Remembered()
+        return remembered
 
 
 def _holds(entries: list[bytes], effect: ev.ExtendLog) -> bool:

@@ -27,26 +27,12 @@ class Roots:
         self._judged: dict[bytes, bool] = {}
         self._roles: dict[tuple[CatalogueId, int], list[tuple[int, list[bytes]]]] = {}
 
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
-        """A decision is checked once it is synced."""
-
     def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
         for effect in durable:
             if isinstance(effect, ev.AdoptRoot):
                 good = self._is_good(effect)
                 said = f"root {effect.version} lacks signatures"
                 self._verdicts.hold("I7", machine, good, said)
-
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        """What starts adopts no root."""
-
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        """The index adopts no root."""
-
-    def restored(self, machine: Machine) -> None:
-        """What was adopted before was checked before."""
 
     def _is_good(self, effect: ev.AdoptRoot) -> bool:
         if effect.raw not in self._judged:

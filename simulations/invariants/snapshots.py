@@ -38,15 +38,11 @@ class Snapshots:
 
     def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
         """What is on disk now is what the node has decided: it is not asked before."""
+        if not self._ledger.snapshots:
+            return
         extended = [effect for effect in durable if isinstance(effect, ev.ExtendLog)]
         for catalogue in {effect.log.catalogue: None for effect in extended}:
             self._check(machine, catalogue)
-
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        """What starts changes nothing that counts."""
-
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        """The index follows what counts (I9, I15)."""
 
     def restored(self, machine: Machine) -> None:
         for catalogue in machine.disk.followed:

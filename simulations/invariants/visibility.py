@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from meshnode.core import events as ev
 from meshnode.core.events import SegmentKey
 from meshnode.core.identifiers import CatalogueId
@@ -19,14 +17,6 @@ class Visibility:
         self._ledger = ledger
         self._verdicts = verdicts
 
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
-        """Nothing is visible by being decided."""
-
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
-        """Nothing is visible by being synced."""
-
     def started(self, machine: Machine, effect: ev.Started) -> None:
         if isinstance(effect, ev.IndexSegment):
             held = effect.ref.digest in machine.disk.objects
@@ -39,9 +29,6 @@ class Visibility:
             for withdrawal in self._ledger.withdrawals:
                 check_withdrawal(self._ledger, self._verdicts, machine, withdrawal)
             check_closings(self._ledger, self._verdicts, machine)
-
-    def restored(self, machine: Machine) -> None:
-        """What was visible before a crash is checked at the next change."""
 
     def _check_shown(self, machine: Machine, key: SegmentKey) -> None:
         named = self._ledger.segments.get(key) or self._ledger.stolen_segments.get(key)
@@ -84,6 +71,10 @@ def check_withdrawal(
     ledger: Ledger, verdicts: Verdicts, machine: Machine, withdrawal: Withdrawal
 ) -> None:
     """An item that this peer's synced log withdraws does not show (I9)."""
+    segment = ledger.segment_of[withdrawal.item]
+    clock = machine.index.segments.get(segment)
+    if clock is None:
+        return  # nothing of it can show
     raw = ledger.logs[withdrawal.log].entries[withdrawal.index]
     if not machine.disk.holds_entry(withdrawal.log, withdrawal.index, raw):
         return
@@ -91,8 +82,6 @@ def check_withdrawal(
         ledger, machine, withdrawal.log.catalogue
     ):
         return  # closed since
-    segment = ledger.segment_of[withdrawal.item]
-    clock = machine.index.segments.get(segment)
-    shown = clock is not None and clock > machine.index.hidden.get(withdrawal.item, 0)
-    gone = not shown or (clock is not None and clock > withdrawal.clock)
-    verdicts.hold("I9", machine, gone, f"shows withdrawn item {withdrawal.item[2]}")
+    gone = clock <= machine.index.hidden.get(withdrawal.item, 0) or clock > withdrawal.clock
+    said = "" if gone else f"shows withdrawn item {withdrawal.item[2]}"
+    verdicts.hold("I9", machine, gone, said)

@@ -158,10 +158,14 @@ class Gossip:
             return
         grafted = self._balance(name, member)
         self._tell_what_is_here(name, member)
-        member.windows = [{}, *member.windows[: WINDOWS_KEPT - 1]]
         member.beating = False
-        if grafted or any(member.windows):
+        if any(member.windows[: WINDOWS_KEPT - 1]):
+            member.windows = [{}, *member.windows[: WINDOWS_KEPT - 1]]
             self._wake(name)
+        else:
+            member.windows = [{}]  # what a peer keeps that hears nothing
+            if grafted:
+                self._wake(name)
 
     def _balance(self, name: PeerId, member: Member) -> bool:
         """Graft or prune towards the degree; return whether anything was done."""
@@ -217,8 +221,10 @@ class Gossip:
 
     def _tell_what_is_here(self, name: PeerId, member: Member) -> None:
         raws = [raw for window in member.windows[:WINDOWS_GOSSIPED] for raw in window]
+        if not raws:
+            return
         others = [peer for peer in self._network.peers_of(name) if peer not in member.mesh]
-        if not raws or not others:
+        if not others:
             return
         told = max(DEGREE_LAZY, int(len(others) * LAZY_SHARE))
         for peer in self._rng.sample(others, min(len(others), told)):

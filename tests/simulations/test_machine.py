@@ -14,6 +14,7 @@ from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
 from meshnode.core.node import Node
 from simulations.disk import Disk
 from simulations.machine import Clock, Machine
+from simulations.watching import Watchers
 from simulations.world import EPOCH_UNIX, World
 
 CATALOGUE = CatalogueId(bytes([1]) * 32)
@@ -52,7 +53,7 @@ def machine_with(notes: Notes) -> Machine:
     def start(machine: Machine, effect: ev.Started) -> None:
         """What is started ends nowhere in these tests."""
 
-    return Machine(PeerId("p"), World(1), build, start, [notes], FSYNC_SECONDS)
+    return Machine(PeerId("p"), World(1), build, start, Watchers.of([notes]), FSYNC_SECONDS)
 
 
 def test_nothing_starts_before_the_batch_is_synced_and_later_events_wait() -> None:

@@ -13,6 +13,7 @@ from simulations.machine import Machine
 from simulations.network import Network, Port
 from simulations.settings import LinkModel, Payloads
 from simulations.swarm.payloads import Share, Swarm
+from simulations.watching import Watchers
 from simulations.world import World
 
 PIECES = 8
@@ -48,7 +49,8 @@ class Crowd:
     def _machine(self, number: int) -> Machine:
         name = PeerId(f"p{number}")
         self.network.plug(name, Port(quiet, quiet))
-        return Machine(name, self.world, lambda: Node(random.Random(1)), self._start, [], 0.01)
+        nobody = Watchers.of(())
+        return Machine(name, self.world, lambda: Node(random.Random(1)), self._start, nobody, 0.01)
 
     def _start(self, machine: Machine, effect: ev.Started) -> None:
         """The node has no part in this."""
