@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from meshnode.control import Control
 from meshnode.core import events as ev
 from meshnode.core import syncing
 from meshnode.core.announcements import Announcements
+from meshnode.core.node import Node
+from meshnode.runtime import service
 from meshnode.runtime.home import Home
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.service import running
@@ -26,8 +28,24 @@ from tests.runtime.homes import WITHIN_SECONDS, follow, loopback, made_home, pub
 HEADS = 10
 FAST_POLL_SECONDS = 0.2
 SLOW_POLL_SECONDS = 10 * FAST_POLL_SECONDS
+MANY_HEADS = 25  # a follower is told some three times of each
+DROPPED = 10  # one event of so many
 
 pytestmark = pytest.mark.slow
+
+
+class DropsEveryTenth(Node):
+    """Passes over one event of ten."""
+
+    told = 0
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        kept = []
+        for event in batch:
+            self.told += 1
+            if self.told % DROPPED:
+                kept.append(event)
+        return super().handle(kept, now)
 
 
 @pytest.fixture
@@ -40,27 +58,26 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Announcements, "received", pass_over)
 
 
-def simulated_steps(poll_seconds: float, monkeypatch: pytest.MonkeyPatch) -> int:
+def simulated_steps(heads: int, node: type[Node] = Node) -> int:
     """Return in how many steps a follower adopts all heads, while one is published a second."""
-    monkeypatch.setattr(syncing, "POLL_SECONDS", poll_seconds)
     scenario = Scenario(
-        name="polls",
-        title="One publisher, one follower, no gossip.",
+        name="follower",
+        title="One publisher, one follower.",
         nodes=2,
         idle_seconds=0,
+        settle_seconds_max=100,
         links=LinkModel(degree=2),
-        workload=Workload(institutions=1, segments_each=HEADS, interval_seconds=1),
+        workload=Workload(institutions=1, segments_each=heads, interval_seconds=1),
     )
-    witness = Witness()
-    assert Simulation(scenario, 1, watchers=(witness,)).run().settled_seconds is not None
+    witness, nodes = Witness(), iter((Node, node))
+    Simulation(scenario, 1, lambda *given: next(nodes)(*given), watchers=(witness,)).run()
     seen = [seconds["p1"] for seconds in witness.account.heads.values()]
-    assert len(seen) == HEADS
+    assert len(seen) == heads
     return len(set(seen))
 
 
-async def real_steps(poll_seconds: float, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+async def real_steps(heads: int, folder: Path, node: type[Node] = Node) -> int:
     """Return the same of two peers on loopback, while heads are published one after the other."""
-    monkeypatch.setattr(syncing, "POLL_SECONDS", poll_seconds)
     home, other = made_home(folder / "home"), made_home(folder / "other")
     institution, publisher = publisher_of(home)
     with trio.fail_after(WITHIN_SECONDS):
@@ -68,16 +85,18 @@ async def real_steps(poll_seconds: float, folder: Path, monkeypatch: pytest.Monk
             await follow(home, institution)
             await publish(publisher, folder, "item-0")
             seeds = peer.network.mesh.addresses() if peer.network else ()
-            async with running(other.root, loopback(*seeds), online=True) as follower:
-                await follow(other, institution)
-                # Its segment check is a process that starts here: while a publisher signs, it would
-                # take his lock along.
-                await until_shown(other, 1)
-                steps: list[int] = []
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(until_adopted, follower, HEADS, steps)
-                    for number in range(1, HEADS):
-                        await publish(publisher, folder, f"item-{number}")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(service, "Node", node)
+                async with running(other.root, loopback(*seeds), online=True) as follower:
+                    await follow(other, institution)
+                    # Its segment check is a process that starts here: while a publisher signs, it
+                    # would take his lock along.
+                    await until_shown(other, 1)
+                    steps: list[int] = []
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(until_adopted, follower, heads, steps)
+                        for number in range(1, heads):
+                            await publish(publisher, folder, f"item-{number}")
     return len(steps)
 
 
@@ -103,11 +122,23 @@ def adopted_seq(notice: object) -> int | None:
 async def test_slower_anti_entropy_brings_heads_in_fewer_steps_in_both_worlds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulated = [simulated_steps(s, monkeypatch) for s in (FAST_POLL_SECONDS, SLOW_POLL_SECONDS)]
-    real = []
+    simulated, real = [], []
     for poll_seconds in (FAST_POLL_SECONDS, SLOW_POLL_SECONDS):
-        (folder := tmp_path / f"{poll_seconds:g}").mkdir()
-        real.append(await real_steps(poll_seconds, folder, monkeypatch))
+        monkeypatch.setattr(syncing, "POLL_SECONDS", poll_seconds)
+        simulated.append(simulated_steps(HEADS))
+        real.append(await real_steps(HEADS, tmp_path / f"{poll_seconds:g}"))
+
+    assert simulated[0] > simulated[1]
+    assert real[0] > real[1]
+
+
+async def test_a_follower_that_drops_every_tenth_event_adopts_in_fewer_steps_in_both_worlds(
+    tmp_path: Path,
+) -> None:
+    simulated, real = [], []
+    for node in (Node, DropsEveryTenth):
+        simulated.append(simulated_steps(MANY_HEADS, node))
+        real.append(await real_steps(MANY_HEADS, tmp_path / node.__name__, node))
 
     assert simulated[0] > simulated[1]
     assert real[0] > real[1]
