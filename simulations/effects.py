@@ -82,10 +82,10 @@ class Performer:
             ):
                 self._ask(machine, effect)
             case ev.CheckSnapshot():
-                check = machine.while_alive(partial(_check_snapshot, machine, effect))
+                check = machine.while_alive(_check_snapshot, machine, effect)
                 self._world.after(CHECK_SECONDS, check)
             case ev.RecallEntries():
-                recall = machine.while_alive(partial(_recall_entries, machine, effect))
+                recall = machine.while_alive(_recall_entries, machine, effect)
                 self._world.after(CHECK_SECONDS, recall)
             case (
                 ev.IndexSegment()
@@ -109,9 +109,9 @@ class Performer:
     # --- Requests ---------------------------------------------------------------------------------
     def _ask(self, machine: Machine, request: ev.Request) -> None:
         if isinstance(request, AskHello) and machine.version < 2:
-            self._world.after(0.0, machine.while_alive(partial(_take_for_former, machine, request)))
+            self._world.after(0.0, machine.while_alive(_take_for_former, machine, request))
             return
-        answer = machine.while_alive(partial(self._answer, machine, request))
+        answer = machine.while_alive(self._answer, machine, request)
         lost = partial(self._lost, machine, machine.life, request)
         opening = STREAM_ROUND_TRIPS * self._network.round_trip_seconds(machine.name, request.peer)
         size_bytes = QUESTION_BYTES + said_bytes(request)
@@ -121,21 +121,21 @@ class Performer:
         """Nobody will answer: the asker finds out when its patience ends."""
         if life == machine.life:
             failed = ev.RequestFailed(request, "no answer in time")
-            action = machine.while_alive(partial(machine.tell, failed))
+            action = machine.while_alive(machine.tell, failed)
             self._world.after(TIMEOUT_SECONDS, action)
 
     def _answer(self, machine: Machine, request: ev.Request) -> None:
         """The question is at the holder, who lets it wait for an object that is on its way."""
         holder = self._machines[request.peer]
-        reply = partial(self._reply, holder, machine, request)
         if isinstance(request, ev.FetchObject) and _is_coming(request.digest, holder):
+            reply = partial(self._reply, holder, machine, request)
             waiting = holder.questions.setdefault(request.digest, {})
             number = self._world.take_number()
             waiting[number] = machine.while_alive(reply)
-            late = holder.while_alive(partial(_let_go, waiting, number))
+            late = holder.while_alive(_let_go, waiting, number)
             self._world.after(WAIT_SECONDS_MAX, late)
         else:
-            reply()
+            self._reply(holder, machine, request)
 
     def _reply(self, holder: Machine, machine: Machine, request: ev.Request) -> None:
         """Send what the holder's disk says, or what it prefers to say."""
@@ -146,7 +146,7 @@ class Performer:
             return
         event, size_bytes = reply
         carry = self._network.send_bulk if is_bulk(event) else self._network.send
-        arrive = machine.while_alive(partial(self._arrive, machine, event, size_bytes))
+        arrive = machine.while_alive(self._arrive, machine, event, size_bytes)
         carry(holder.name, machine.name, size_bytes + ANSWER_OVERHEAD_BYTES, arrive, lost)
 
     def _arrive(self, machine: Machine, event: ev.Event, size_bytes: int) -> None:
@@ -167,7 +167,7 @@ class Performer:
         seconds = INDEX_SECONDS
         if isinstance(work, ev.IndexSegment):
             seconds += work.ref.rows * self._model.index_seconds_per_row
-        self._world.after(seconds, machine.while_alive(partial(self._worked, machine)))
+        self._world.after(seconds, machine.while_alive(self._worked, machine))
 
     def _worked(self, machine: Machine) -> None:
         work = machine.index_queue.pop(0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, cast, get_args
+from typing import Final, ParamSpec, cast, get_args
 
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
@@ -21,6 +21,7 @@ from simulations.watching import Watchers
 from simulations.world import EPOCH_UNIX, Action, World
 
 BATCH_EVENTS_MAX = 256  # as in the runtime
+Given = ParamSpec("Given")
 _DURABLE: Final[frozenset[type]] = frozenset(get_args(ev.Durable))
 
 
@@ -74,10 +75,15 @@ class Machine:
 
     def tell(self, event: ev.Event) -> None:
         """Queue an event; it is handled now unless the disk is busy."""
-        if self.running:
-            self.inbox.append(event)
-            if not self.syncing and not self.paused:
-                self._turn()
+        if not self.running:
+            return
+        is_free = not self.syncing and not self.paused
+        if is_free and not self.inbox:
+            self._perform((event,), self.node.handle((event,), self.now()))
+            return
+        self.inbox.append(event)
+        if is_free:
+            self._turn()
 
     def store(self, digest: Digest, size_bytes: int) -> None:
         """Take in an object, as it arrives or as a publisher brings it."""
@@ -94,9 +100,11 @@ class Machine:
         if self.running and not self.syncing:
             self._turn()
 
-    def while_alive(self, action: Action) -> Action:
+    def while_alive(
+        self, action: Callable[Given, None], *args: Given.args, **named: Given.kwargs
+    ) -> Action:
         """Return the action for later; it does nothing if the peer has crashed meanwhile."""
-        return partial(self._in_life, self.life, action)
+        return partial(self._in_life, self.life, action, *args, **named)
 
     def crash(self, *, written: bool = False) -> int:
         """Lose power; return how many unsynced effects and open operations are lost.
@@ -126,9 +134,11 @@ class Machine:
             look(self)
         self._perform((), effects)
 
-    def _in_life(self, life: int, action: Action) -> None:
+    def _in_life(
+        self, life: int, action: Callable[Given, None], *args: Given.args, **named: Given.kwargs
+    ) -> None:
         if life == self.life:
-            action()
+            action(*args, **named)
 
     def _turn(self) -> None:
         batch, self.inbox = self.inbox[:BATCH_EVENTS_MAX], self.inbox[BATCH_EVENTS_MAX:]
@@ -147,8 +157,7 @@ class Machine:
         else:
             self.syncing = True
             self.disk.write(durable)
-            action = partial(self._synced, durable, others)
-            self.world.after(self.fsync_seconds, self.while_alive(action))
+            self.world.after(self.fsync_seconds, self.while_alive(self._synced, durable, others))
 
     def _refused(self, others: Sequence[ev.Started]) -> None:
         """Nothing of this batch is on disk, so nothing of it may be acted on."""
@@ -180,7 +189,7 @@ class Machine:
         deadline = self.node.next_deadline()
         if deadline < self.wakeup:
             self.wakeup = deadline
-            self.world.at(deadline, self.while_alive(partial(self._wake, deadline)))
+            self.world.at(deadline, self.while_alive(self._wake, deadline))
 
     def _wake(self, deadline: float) -> None:
         """Let the node act on its deadline; an alarm that was overtaken is passed over."""
