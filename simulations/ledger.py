@@ -89,8 +89,15 @@ class Ledger:
             return index < self.closings[log]
         return log not in self.stolen or index < self.logs[log].acknowledged_size
 
+    def counts_stolen(self, log: LogId, index: int) -> bool:
+        """Say whether a thief's entry counts: some peer took it, and no root has closed the log."""
+        return log not in self.closings and index < self.stolen[log].acknowledged_size
+
     def counted_segments(self) -> list[SegmentKey]:
-        return [key for key, named in self.segments.items() if self.counts(named.log, named.index)]
+        owned = [(key, n) for key, n in self.segments.items() if self.counts(n.log, n.index)]
+        stolen = self.stolen_segments.items()
+        others = [(key, n) for key, n in stolen if self.counts_stolen(n.log, n.index)]
+        return [key for key, _ in (*owned, *others)]
 
     def closed_withdrawals(self) -> list[Withdrawal]:
         """Return the withdrawals that a root has made void."""

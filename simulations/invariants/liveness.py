@@ -35,7 +35,9 @@ def is_settled(machine: Machine, ledger: Ledger) -> bool:
         knows_newest_root(ledger, machine, log.catalogue) for log in ledger.closings
     ):
         return False
-    return all(w.item in machine.index.hidden for w in _certain(ledger))
+    stolen = ledger.stolen_withdrawals
+    others = [w for w in stolen if ledger.counts_stolen(w.log, w.index)]
+    return all(w.item in machine.index.hidden for w in (*_certain(ledger), *others))
 
 
 def _shows_all(machine: Machine, ledger: Ledger) -> bool:

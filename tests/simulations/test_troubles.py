@@ -20,7 +20,7 @@ from simulations.run import Simulation
 from simulations.scenario import Scenario
 from simulations.settings import Workload
 from simulations.timeline import Adversary, Churn, Crash, Pause, Skew, SlowDisk
-from tests.simulations.worlds import HOSTILE, MIXED, STOLEN, TROUBLED, WORN
+from tests.simulations.worlds import FORKED, HOSTILE, MIXED, STOLEN, TROUBLED, WORN
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 SLEEPY = Scenario(
@@ -129,6 +129,14 @@ def test_a_closing_restores_what_a_thief_withdrew(tmp_path: Path) -> None:
     assert simulation.outcome.faults == []
     assert clocks == {True}
     assert min(checked["I5"], checked["I6"], checked["I17"]) > 0
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_a_mesh_with_an_open_fork_has_settled_when_all_show_the_thiefs_segments(seed: int) -> None:
+    workload = FORKED.workload.model_copy(update={"snapshot_every": 2})
+    forked = FORKED.model_copy(update={"workload": workload})
+
+    assert Simulation(forked, seed).run().faults == []
 
 
 def test_the_metrics_file_tells_the_mesh_each_peer_and_the_whole_apart(tmp_path: Path) -> None:
