@@ -12,7 +12,7 @@ from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
-from simulations.adversaries import Adversaries
+from simulations.adversaries import Adversaries, Deeds
 from simulations.disk import Disk, Shared
 from simulations.effects import Performer
 from simulations.faults import Faults
@@ -24,6 +24,7 @@ from simulations.invariants import (
     Snapshots,
     Verdicts,
     Visibility,
+    check_connection,
     check_downloads,
     check_erased,
     check_liveness,
@@ -76,13 +77,18 @@ class Simulation:
         self.ledger = Ledger()
         self.institutions = Institutions(self.world, scenario.workload, self.ledger)
         self.adversaries = Adversaries(self.world)
+        self._verdicts = Verdicts()
         self.swarm = Swarm(
-            self.world, self.network, scenario.payloads, self.adversaries.spoils, self._downloaded
+            self.world,
+            self.network,
+            scenario.payloads,
+            self.adversaries.spoils,
+            self._downloaded,
+            functools.partial(check_connection, self._verdicts),
         )
         self.machines: dict[PeerId, Machine] = {}
         self.series = Series(self.world, self.network, self.gossip, self.ledger, self.machines)
         self.recorder = Recorder(sink, self._answered, self.series.took)
-        self._verdicts = Verdicts()
         self._watchers = Watchers.of(
             (
                 self.recorder,
@@ -147,6 +153,9 @@ class Simulation:
                 self.outcome.settled_seconds = self.world.now - quiet_from
                 break
         self._propagation.close()
+        if self.scenario.payloads.baits:
+            what = "mirrors refused that lead inside"
+            self.outcome.deeds.append(Deeds("baiter", (), what, self.swarm.baits_refused))
         check_liveness(self._running(), self.ledger, self._verdicts)
         check_downloads(self.swarm, self._verdicts)
         self._check_erased()

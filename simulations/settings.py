@@ -105,6 +105,13 @@ class Payloads(Section):
     size_bytes: int = Field(default=64 << 20, ge=1, le=1 << 44, description="Of one payload.")
     piece_bytes: int = Field(default=4 << 20, ge=16 << 10, le=1 << 30, description="Of one piece.")
     mirrors: int = Field(default=1, ge=0, le=16, description="HTTP copies of each payload.")
+    baits: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="Further mirrors that are signed for each payload, and lead whoever follows "
+        "them into its own network: at once, or at the second look.",
+    )
     mirror_bytes_per_second: float = Field(
         default=5e6, gt=0, le=1e12, description="What one mirror sends to all together."
     )

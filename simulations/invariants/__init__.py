@@ -2,10 +2,11 @@
 
 They look at disks, indexes, events and effects, and at the ledger of what was really signed; they
 decode and verify nothing with the code under test. Safety is checked at every step of every peer,
-liveness once after the last heal. What a world without addresses cannot see (I13) has no checker
-here: one that never sees its subject proves nothing.
+liveness once after the last heal. One that never sees its subject proves nothing: each says how
+often it did.
 """
 
+from simulations.invariants.addresses import check_connection
 from simulations.invariants.bounds import Bounds
 from simulations.invariants.downloads import check_downloads
 from simulations.invariants.erasures import check_erased
@@ -28,6 +29,7 @@ __all__ = [
     "Verdicts",
     "Violation",
     "Visibility",
+    "check_connection",
     "check_downloads",
     "check_erased",
     "check_liveness",

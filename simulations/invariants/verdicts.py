@@ -23,6 +23,7 @@ TITLES: Final[dict[str, str]] = {
     "I10": "what was acknowledged before a crash is there after it",
     "I11": "requests, queues and records stay within their bounds",
     "I12": "an honest peer is never blamed",
+    "I13": "a peer connects to no address inside its own network",
     "I14": "after the last heal all peers hold equal logs and show equal items",
     "I15": "no published head, segment or submission is lost",
     "I16": "while no fault is at work, a confirmed head is soon everywhere",

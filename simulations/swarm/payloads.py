@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from meshnode.core.addresses import is_forbidden
 from meshnode.core.identifiers import PeerId
 from simulations.machine import Machine
 from simulations.network import Network
 from simulations.settings import Payloads
+from simulations.swarm.mirrors import Mirror, mirrors_of
 from simulations.world import World
 
 ASK_SECONDS = 10.0  # between two looks at who has what
@@ -23,14 +25,6 @@ TIMEOUT_SECONDS = 30.0
 AT_ONCE_MAX = 8  # pieces under way of one download
 AT_ONE_SOURCE_MAX = 2
 MIRROR_LATENCY_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Mirror:
-    """One HTTP copy of a payload."""
-
-    payload: int
-    number: int
 
 
 Source = PeerId | Mirror
@@ -44,7 +38,8 @@ class Share:
     payload: int
     held: dict[int, None] = field(default_factory=dict)
     under_way: dict[int, Source] = field(default_factory=dict)
-    banned: dict[Source, None] = field(default_factory=dict)  # sent a bad piece
+    banned: dict[Source, None] = field(default_factory=dict)  # sent a bad piece, or is a bait
+    mirrors: tuple[Mirror, ...] = ()  # that may be connected to, by their names
     life: int = 0  # of the machine that `under_way` is from
     began: float = 0.0
     ended: float | None = None
@@ -57,6 +52,7 @@ class Swarm:
     Args:
         spoils: says whether what a peer sends of its pieces is not what it should be.
         ended: told of each download when it is whole.
+        connects: told of each connection to a mirror, with its IP address.
     """
 
     world: World
@@ -64,10 +60,12 @@ class Swarm:
     model: Payloads
     spoils: Callable[[PeerId], bool]
     ended: Callable[[Share], None]
+    connects: Callable[[Machine, str], None]
     shares: dict[tuple[PeerId, int], Share] = field(default_factory=dict)
     mirrors_up: bool = True
     mirror_failures: int = 0
     pieces_refused: int = 0
+    baits_refused: int = 0
     mirror_bytes: int = 0
     peer_bytes: int = 0
     _rng: random.Random = field(init=False)
@@ -88,7 +86,10 @@ class Swarm:
     def download(self, machine: Machine, payload: int) -> None:
         """Begin a download now; it goes on across crashes until it is whole."""
         if (machine.name, payload) not in self.shares:
-            share = Share(machine, payload, began=self.world.now)
+            signed = mirrors_of(payload, self.model)
+            vetted = tuple(m for m in signed if not is_forbidden(m.looked_up))
+            self.baits_refused += len(signed) - len(vetted)
+            share = Share(machine, payload, began=self.world.now, mirrors=vetted)
             self.shares[machine.name, payload] = share
             self._look(share)
 
@@ -146,9 +147,7 @@ class Swarm:
 
     def _choose(self, share: Share, piece: int, holders: dict[PeerId, Share]) -> Source | None:
         peers: list[Source] = [name for name, other in holders.items() if piece in other.held]
-        mirrors: list[Source] = [
-            Mirror(share.payload, number) for number in range(self.model.mirrors)
-        ]
+        mirrors: list[Source] = [m for m in share.mirrors if m not in share.banned]
         asked = list(share.under_way.values())
         free = [source for source in peers + mirrors if asked.count(source) < AT_ONE_SOURCE_MAX]
         return self._rng.choice(free) if free else None
@@ -176,6 +175,15 @@ class Swarm:
     ) -> None:
         if not self.mirrors_up:
             self.mirror_failures += 1
+            self.world.after(TIMEOUT_SECONDS, failed)
+            return
+        if is_forbidden(mirror.connected):  # the engine's filter looks again
+            self.baits_refused += 1
+            share.banned[mirror] = None
+            self.world.after(0.0, failed)
+            return
+        self.connects(share.machine, mirror.connected)
+        if mirror.is_bait:  # whatever answers there, it has no pieces
             self.world.after(TIMEOUT_SECONDS, failed)
             return
         size = self.model.piece_bytes

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from types import UnionType
 from typing import Any, ClassVar
 
+from meshnode.core import addresses, fetching, gossip, log, snapshots
 from meshnode.core import events as ev
-from meshnode.core import fetching, gossip, log, snapshots
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, ItemsRemoved, decode_entry
 from meshnode.core.events import LogId
@@ -28,6 +28,7 @@ from meshnode.core.signing import Verify, verify
 from simulations import effects as simulated
 from simulations.scenario import Scenario
 from tests.simulations.worlds import (
+    BAITED,
     ERASED,
     FORKED,
     GROWN,
@@ -405,6 +406,13 @@ BUGS = (
     ),
     Bug(
         "of a fork the first branch is kept", FORKED, ("I14", "I15"), patch=(log, "BRANCHES_MAX", 1)
+    ),
+    Bug("any address is connected to", BAITED, ("I13",), patch=(addresses, "FORBIDDEN", ())),
+    Bug(
+        "IPv6 may lead anywhere",
+        BAITED,
+        ("I13",),
+        patch=(addresses, "FORBIDDEN", tuple(n for n in addresses.FORBIDDEN if n.version == 4)),
     ),
     Bug("a fork leaves no evidence", FORKED, ("I17",), KeepsNoEvidence),
     Bug("what a root closed goes on showing", STOLEN, ("I5",), ShowsWhatIsClosed),

@@ -15,6 +15,7 @@ from simulations.run import Simulation
 from simulations.scenario import Scenario
 from tests.simulations.bugs import BUGS, Bug
 from tests.simulations.worlds import (
+    BAITED,
     ERASED,
     FORKED,
     GROWN,
@@ -26,7 +27,7 @@ from tests.simulations.worlds import (
 )
 
 SEEDS_MAX = 100
-WORLDS = (TROUBLED, MIXED, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN)
+WORLDS = (TROUBLED, MIXED, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN, BAITED)
 
 
 def outcome_of(world: Scenario, seed: int) -> Outcome:

@@ -32,12 +32,18 @@ class Crowd:
     model: Payloads = MODEL
     liars: tuple[str, ...] = ()
     ended: list[PeerId] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)  # that were connected to
 
     def __post_init__(self) -> None:
         self.world = World(1)
         self.network = Network(self.world, LinkModel(redial_seconds_max=0))
         self.swarm = Swarm(
-            self.world, self.network, self.model, lambda peer: peer in self.liars, self._end
+            self.world,
+            self.network,
+            self.model,
+            lambda peer: peer in self.liars,
+            self._end,
+            lambda machine, address: self.addresses.append(address),
         )
         self.machines = [self._machine(number) for number in range(self.size)]
         for a in self.machines:
@@ -131,3 +137,14 @@ def test_a_download_that_stands_still_breaks_a_promise_only_while_a_source_is_th
 
     assert alone.checked["I20"] == 0
     assert verdicts.broken == {"I20": 1}
+
+
+def test_mirrors_that_lead_inside_are_refused_by_their_names_or_when_connected() -> None:
+    model = MODEL.model_copy(update={"mirrors": 1, "baits": 6, "mirrors_only": True})
+    crowd = Crowd(2, model=model)
+    crowd.download(1)
+    crowd.world.run_until(300)
+
+    assert crowd.ended == ["p1"]
+    assert crowd.addresses == ["45.0.0.1"] * PIECES
+    assert crowd.swarm.baits_refused == model.baits

@@ -124,6 +124,18 @@ GROWN = Scenario(
     ),
 )
 
+BAITED = Scenario(
+    name="baited",
+    title="Eight peers want a payload whose writer names mirrors that lead into their networks.",
+    nodes=8,
+    settle_seconds_max=200,
+    links=LinkModel(degree=4),
+    workload=Workload(institutions=1, segments_each=3, interval_seconds=5),
+    payloads=Payloads(
+        count=1, size_bytes=8 << 20, piece_bytes=1 << 20, mirrors=1, baits=6, downloads=5
+    ),
+)
+
 FORKED = Scenario(
     name="forked",
     title="Ten peers in five parts; a stolen key signs in another, and no root decides.",

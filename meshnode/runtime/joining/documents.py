@@ -16,9 +16,9 @@ import httpx
 import trio
 
 from meshnode import __version__
+from meshnode.core.addresses import is_forbidden
 from meshnode.errors import PeerError
 from meshnode.runtime.joining.validators import Validators
-from meshnode.runtime.payloads.address_filter import is_forbidden
 
 URL_BYTES_MAX: Final = 1024  # as any URL of the protocol (protocol/04-log-and-trust.md, limits)
 REDIRECTS_MAX: Final = 5

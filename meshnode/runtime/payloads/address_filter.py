@@ -1,60 +1,25 @@
-"""Which addresses a signed entry or another peer may send us to (protocol/07-threats.md, SSRF).
+"""Whether a mirror's URL may be fetched from, and what the engine must not connect to.
 
-One list of networks serves both the check of a mirror's URL and the engine's filter, which also
-sees redirects and names that resolve differently the second time.
+One list of networks (`meshnode.core.addresses`) serves both the check of the URL and the engine's
+filter, which also sees redirects and names that resolve differently the second time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 from urllib.parse import urlsplit
 
 import trio
 
+from meshnode.core.addresses import FORBIDDEN, is_forbidden
 from meshnode.errors import PeerError
 
 URL_BYTES_MAX: Final = 1024  # protocol/04-log-and-trust.md, limits
 _RESOLVE_SECONDS_MAX: Final = 10
 _PORTS: Final = {"http": 80, "https": 443}
-
-# IANA special-purpose registries (RFC 6890 and its updates), with multicast, the metadata service
-# of one cloud at a public address, and every IPv6 form that carries an IPv4 address.
-FORBIDDEN: Final = tuple(
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "168.63.129.16/32",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "::/96",
-        "::ffff:0:0/96",
-        "64:ff9b::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
-        "2001::/23",
-        "2001:db8::/32",
-        "2002::/16",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
-    )
-)
 
 Endpoint = tuple[str, int]  # IP address as text, TCP port
 
@@ -65,15 +30,6 @@ class Mirror:
 
     url: str
     endpoints: tuple[Endpoint, ...]
-
-
-def is_forbidden(address: str) -> bool:
-    """Say whether an IP address leads into this machine or its own network; no IP: it does."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return True
-    return any(parsed in network for network in FORBIDDEN)
 
 
 def forbidden_ranges() -> Iterator[tuple[str, str]]:

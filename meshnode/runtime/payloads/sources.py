@@ -7,12 +7,12 @@ from typing import Final
 
 import libtorrent as lt
 
+from meshnode.core.addresses import is_forbidden
 from meshnode.errors import PeerError
 from meshnode.runtime.payloads.account import Account
 from meshnode.runtime.payloads.address_filter import (
     Endpoint,
     Mirror,
-    is_forbidden,
     vet_mirror,
 )
 from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX

@@ -12,8 +12,8 @@ from typing import Any
 import httpcore
 import trio
 
+from meshnode.core.addresses import is_forbidden
 from meshnode.errors import PeerError
-from meshnode.runtime.payloads.address_filter import is_forbidden
 
 RESOLVE_SECONDS_MAX = 10.0
 

@@ -20,10 +20,10 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from meshnode import __version__
+from meshnode.core.addresses import is_forbidden
 from meshnode.errors import UsageError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.maintainer.sources.responses import Kept, Responses
-from meshnode.runtime.payloads.address_filter import is_forbidden
 
 DOCUMENT_BYTES_MAX: Final = 64 << 20  # a page of 10,000 items of 6 kB
 FILE_BYTES_MAX: Final = 64 << 30  # a file of items: as much as a disk may hold
