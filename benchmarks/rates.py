@@ -2,7 +2,10 @@
 
 Wall-clock, because the aim is one (docs/sync.md): items a second from STAC-GeoParquet, or from a
 STAC API on loopback beside the rate at which it delivers without us. Items are read, checked and
-written as segments; nothing is signed.
+written as segments; nothing is signed. CPU-seconds say what it costs whatever else runs.
+
+The API is a few lines over the standard library, or stac-fastapi with `--python`, an interpreter
+that has it: `pip install stac-fastapi-api stac-fastapi-extensions uvicorn`.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ import argparse
 import http.client
 import json
 import multiprocessing
+import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,18 +33,26 @@ from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.sources.api import PAGE_ITEMS
 from meshnode.runtime.maintainer.sources.opening import opened
 
+_FASTAPI = Path(__file__).with_name("stac_fastapi_app.py")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rates", description=__doc__)
     parser.add_argument("source", choices=("parquet", "api"))
     parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--python", type=Path, help="an interpreter that has stac-fastapi")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="meshnode-rates-") as text:
         folder = Path(text)
-        measure = _parquet if asked.source == "parquet" else _api
-        figures = measure(folder, asked.items)
+        if asked.source == "parquet":
+            figures = _parquet(folder, asked.items)
+        elif asked.python:
+            figures = _api(_stac_fastapi(asked.python, folder, asked.items), folder, asked.items)
+        else:
+            figures = _api(_served(asked.items), folder, asked.items)
     figures |= {
         "items": asked.items,
+        "load": os.getloadavg()[0],
         "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         "children_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
     }
@@ -50,23 +63,26 @@ def main() -> int:
 def _parquet(folder: Path, count: int) -> dict[str, float]:
     path = folder / "items.parquet"
     samples.stac_geoparquet(path, count)
-    began = _cpu_seconds()
+    reads, makes = _cpu_seconds()
     seconds = _seconds(str(path), folder, count)
-    cpu_seconds = _cpu_seconds() - began
-    return {"items_per_second": count / seconds, "items_per_cpu_second": count / cpu_seconds}
+    figures = {"items_per_second": count / seconds}
+    return figures | _costs(reads, makes, count)
 
 
-def _api(folder: Path, count: int) -> dict[str, float]:
-    with _served(count) as url:
+def _api(api: AbstractContextManager[str], folder: Path, count: int) -> dict[str, float]:
+    with api as url:
         started = time.perf_counter()
         delivered = _drain(url)
         alone = time.perf_counter() - started
         assert delivered == count
+        reads, makes = _cpu_seconds()
         seconds = _seconds(url, folder, count)
+        costs = _costs(reads, makes, count)
     return {
         "api_items_per_second": count / alone,
         "items_per_second": count / seconds,
         "ratio": alone / seconds,
+        **costs,
     }
 
 
@@ -83,10 +99,33 @@ def _seconds(source: str, folder: Path, count: int) -> float:
     return seconds
 
 
-def _cpu_seconds() -> float:
-    """Return those of this process and of its children that have ended."""
-    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(each.ru_utime + each.ru_stime for each in used)
+def _cpu_seconds() -> tuple[float, float]:
+    """Return those of this process, which reads, and of its children that have ended."""
+    reads, makes = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return reads.ru_utime + reads.ru_stime, makes.ru_utime + makes.ru_stime
+
+
+def _costs(reads: float, makes: float, count: int) -> dict[str, float]:
+    """Return CPU-microseconds an item since then: of who reads, and of all others."""
+    now_reads, now_makes = _cpu_seconds()
+    return {
+        "reading_cpu_us": (now_reads - reads) / count * 1e6,
+        "making_cpu_us": (now_makes - makes) / count * 1e6,
+    }
+
+
+@contextmanager
+def _stac_fastapi(python: Path, folder: Path, count: int) -> Iterator[str]:
+    """Serve item search by stac-fastapi, over items in the memory of a process of its own."""
+    items = folder / "items.ndjson"
+    items.write_bytes(b"".join(raw + b"\n" for raw, _ in samples.items(count)))
+    command = [str(python), "-W", "ignore", str(_FASTAPI), str(items)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.terminate()
 
 
 @contextmanager
