@@ -124,7 +124,7 @@ def test_heights_and_types_of_geometries_are_declared(tmp_path):
 
 
 def test_assets_keep_the_most_frequent_keys_once_whatever_their_case(tmp_path):
-    values = [item(f"t{n}") for n in range(3)]
+    values = [item(f"t{n}") for n in range(66)]
     for n, value in enumerate(values):
         value["assets"] = {f"own{n}_{k}": {"href": "x"} for k in range(40)} | {
             "shared": {"href": "y"},
@@ -137,7 +137,16 @@ def test_assets_keep_the_most_frequent_keys_once_whatever_their_case(tmp_path):
     assert "shared" not in keys
     assert duckdb.connect().execute(
         f"select count(assets) from '{tmp_path}/s.parquet'"
-    ).fetchall() == [(3,)]
+    ).fetchall() == [(66,)]
+
+
+def test_few_rows_name_few_asset_keys_and_are_not_much_longer_than_their_items(tmp_path):
+    assets = {f"B{n:02}": {"href": f"https://example.org/{n}.tif"} for n in range(24)}
+    values = [item(f"t{n}") | {"assets": assets} for n in range(2)]
+    made = segment(tmp_path / "s", values)
+    keys = [child.name for child in pq.read_schema(tmp_path / "s").field("assets").type]
+    assert keys == ["B00", "B01"]
+    assert made.size_bytes < 2 * sum(len(raw) for raw, _ in map(pair, values))
 
 
 def test_items_without_assets_still_have_an_assets_column(tmp_path):

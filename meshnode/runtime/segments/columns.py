@@ -82,7 +82,8 @@ class Rows:
         return sorted(range(len(keys)), key=keys.__getitem__)
 
     def asset_keys(self) -> list[str]:
-        """Choose the columns of `assets`: the most frequent keys, sorted by name.
+        """Choose the columns of `assets`: the most frequent keys, sorted by name, and no more than
+        there are rows, since the four columns of a key cost 500 bytes of file.
 
         Keys that differ only in case are one column name to SQL engines, so the first one stays
         alone.
@@ -90,7 +91,7 @@ class Rows:
         counts = {key: asset.count for key, asset in self._assets.items() if key}
         chosen: dict[str, str] = {}
         for key, _ in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-            if len(chosen) < ASSET_KEYS_MAX:
+            if len(chosen) < min(ASSET_KEYS_MAX, len(self)):
                 chosen.setdefault(key.casefold(), key)
         return sorted(chosen.values()) or ["data"]
 

@@ -47,7 +47,9 @@ _ROW_GROUP_ITEM_BYTES: Final = 32 << 20  # half of what a check accepts
 _ZSTD_LEVEL: Final = 9  # level 19 saves 16 % more at many times the work
 _CHUNK_ITEMS: Final = 1_024  # whose parsed JSON is held at a time
 _MEASURED: Final = ("id", "datetime", "start_datetime", "end_datetime")  # have statistics
-_SMALL_ROWS: Final = 64  # statistics and dictionaries of fewer rows are longer than what they save
+# Statistics and dictionaries of fewer rows are longer than what they save, and pages of version 2
+# are the shorter ones: what does not compress stays as it is.
+_SMALL_ROWS: Final = 64
 _WRITE_BATCH_ROWS: Final = 64  # pages end between batches: large items still give small pages
 
 _COLLECTION_BYTES_MAX: Final = 1 << 20  # it stands in the footer, which has at most 4 MiB
@@ -197,6 +199,7 @@ def _write_parquet(path: Path, collection_id: str, rows: Rows, metadata: dict[st
         compression_level=_ZSTD_LEVEL,
         use_dictionary=False if is_small else ["collection", "stac_version"],
         write_statistics=False if is_small else [*_MEASURED, *boxes],
+        data_page_version="2.0" if is_small else "1.0",
         write_batch_size=_WRITE_BATCH_ROWS,
         store_schema=False,  # a checker refuses ARROW:schema: it could change the types read
     ) as writer:
