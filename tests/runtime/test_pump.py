@@ -21,7 +21,7 @@ from meshnode.errors import StorageError
 from meshnode.runtime.bulletin import NOTICES_MAX, Bulletin
 from meshnode.runtime.effects import Effects, Tell
 from meshnode.runtime.index.indexing import Indexing
-from meshnode.runtime.pump import BATCH_EVENTS_MAX, Pump, take_over
+from meshnode.runtime.pump import BATCH_EVENTS_MAX, LASTING_OBJECTS, Pump, take_over
 from meshnode.runtime.tickets import Tickets
 
 HERE, THERE = CatalogueId(bytes(32)), CatalogueId(bytes([1]) * 32)
@@ -129,6 +129,28 @@ def test_no_garbage_is_collected_while_the_disk_is_taken_over_and_then_it_is_aga
     with pytest.raises(StorageError):
         take_over(Damaged(random.Random(1)), ev.Restored(), ev.Now(0.0, 0))
     assert gc.isenabled()
+
+
+class Growing(Node):
+    """A node that holds so many objects once it is restored."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(random.Random(1))
+        self.count = count
+
+    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+        self.held = [[number] for number in range(self.count)]
+        return super().restore(restored, now)
+
+
+@pytest.mark.parametrize(("count", "is_frozen"), [(2 * LASTING_OBJECTS, True), (1_000, False)])
+def test_only_what_is_much_is_never_walked_through_again(count: int, is_frozen: bool):
+    node, before = Growing(count), gc.get_freeze_count()
+    try:
+        take_over(node, ev.Restored(), ev.Now(0.0, 0))
+        assert (gc.get_freeze_count() > before + count) == is_frozen
+    finally:
+        gc.unfreeze()
 
 
 async def test_a_full_queue_holds_its_producers_back_until_the_pump_takes_events(autojump_clock):
