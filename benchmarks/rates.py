@@ -53,8 +53,6 @@ def main() -> int:
     figures |= {
         "items": asked.items,
         "load": os.getloadavg()[0],
-        "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
-        "children_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
     return 0
@@ -106,11 +104,15 @@ def _cpu_seconds() -> tuple[float, float]:
 
 
 def _costs(reads: float, makes: float, count: int) -> dict[str, float]:
-    """Return CPU-microseconds an item since then: of who reads, and of all others."""
+    """Return CPU-microseconds an item since then, and memory: of who reads, and of all others, the
+    largest alone.
+    """
     now_reads, now_makes = _cpu_seconds()
     return {
         "reading_cpu_us": (now_reads - reads) / count * 1e6,
         "making_cpu_us": (now_makes - makes) / count * 1e6,
+        "reading_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        "making_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
     }
 
 

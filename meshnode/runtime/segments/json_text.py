@@ -19,6 +19,9 @@ from meshnode.errors import PeerError
 
 _CHUNK_BYTES: Final = 1 << 20
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 
 
 class JsonTextError(PeerError):
@@ -67,10 +70,7 @@ def written(value: object) -> bytes:
     Raises:
         ValueError: a number that JSON does not have.
     """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode()
+    return _ENCODER.encode(value).encode()
 
 
 def array_members(file: BinaryIO, key: str, size_bytes_max: int) -> Iterator[bytes]:
