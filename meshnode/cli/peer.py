@@ -204,6 +204,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         f" {status['backlog']} objects and segments to go, {size_text(status['free_bytes'])} free"
     )
     out.print(f"  {_quota_text(status['quota'])}")
+    if status["connections"]:
+        _print_reach(status["reach"])
     for seeds in status["seed_lists"]:
         _print_seed_notes(seeds)
     for mirror in status["mirrors"]:
@@ -236,6 +238,22 @@ def _print_peer(status: Message) -> None:
         out.print(f"  {http['url']} (payloads, read in place)")
     elif http is not None and http["failure"]:
         print_labelled("no HTTP:", http["failure"], "yellow", out)
+
+
+def _print_reach(reach: Message) -> None:
+    """Say whether others can call this peer, and what to do if they cannot."""
+    seen = f" (others see it at {', '.join(reach['seen_at'])})" if reach["seen_at"] else ""
+    ports = ", ".join(map(str, reach["ports"]))
+    if reach["state"] == "not reachable":
+        text = (
+            f"others cannot call TCP port {ports}{seen}: open it in the firewall, or have the"
+            " router forward it; this peer calls others meanwhile"
+        )
+        print_labelled("not reachable:", text, "yellow bold", out)
+    elif reach["state"] == "unknown":
+        out.print("reachable from outside: not known yet, peers of other networks are asked")
+    else:
+        out.print(f"{reach['state']} at TCP port {ports}{seen}")
 
 
 def _print_seed_notes(seeds: Message) -> None:
@@ -290,6 +308,7 @@ def _show_peers(answer: Message, *, as_json: bool) -> None:
         print_json(answer)
         return
     if answer["peers"]:
+        _print_reach(answer["reach"])
         _print_connections(answer["peers"])
     else:
         out.print("no peer is connected: [bold]meshnode config set network.seeds ADDRESS[/]")

@@ -94,6 +94,7 @@ QUESTIONS: list[list[Any]] = [
     ["log", CATALOGUE, bytes(16), [1, bytes(32)], [[1, bytes(32)]]],
     ["object", sha256(CONTENT), 3],
     ["contacts", [RECORD]],
+    ["dialback", 4001],
     ["provider", bytes(32)],
     ["hello", None],
     ["recon", ADMITTED, None, Reconciler(ItemSet(()), RECONCILIATION_BYTES_MAX).first()],

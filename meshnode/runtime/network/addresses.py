@@ -95,6 +95,11 @@ def ip_of(text: str) -> str:
         return ""
 
 
+def port_of(text: str) -> int:
+    """Return the TCP port of a multiaddr that has one."""
+    return int(str(Multiaddr(text).value_for_protocol("tcp")))
+
+
 def reaches_no_further_in(address: str, teller: str) -> bool:
     """Say whether a peer at `teller` may send us to `address` (both multiaddrs with an IP).
 

@@ -13,12 +13,14 @@ from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
 from libp2p.rcmgr import ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from multiaddr import Multiaddr
 
+from meshnode.core.identifiers import PeerId
 from meshnode.runtime.network.containment import contain
 from meshnode.runtime.network.inbound import Inbound
 from meshnode.runtime.network.multiplexing import BoundedYamux
@@ -67,6 +69,24 @@ async def close_host(host: BasicHost, swarm: Swarm) -> None:
             for conn in swarm.get_connections():
                 nursery.start_soon(conn.muxed_conn.close)
         await host.close()
+
+
+async def answers_at(swarm: Swarm, address: str, peer: PeerId) -> bool:
+    """Open a connection of its own to an address, have the peer prove who it is, and hang up."""
+    where = Multiaddr(f"{address}/p2p/{peer}")
+    wanted = ID.from_string(peer)
+    try:
+        transport = swarm.transport_manager.transport_for_dialing(where)
+        assert transport is not None  # every host has TCP
+        raw = await transport.dial(where)
+        try:
+            secured = await swarm.upgrader.upgrade_security(raw, True, wanted)
+            return bool(secured.get_remote_peer() == wanted)
+        finally:
+            with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
+                await raw.close()
+    except Exception:  # the library has many errors for a call that nobody takes
+        return False
 
 
 def _connection_config() -> ConnectionConfig:

@@ -34,6 +34,7 @@ from meshnode.runtime.network.addresses import (
     ip_of,
     own_addresses,
     parse_peer_address,
+    port_of,
     require_free,
 )
 from meshnode.runtime.network.containment import MeshStream
@@ -45,7 +46,12 @@ from meshnode.runtime.network.gossipsub import (
     Judge,
     Router,
 )
-from meshnode.runtime.network.host import CLOSE_SECONDS_MAX, close_host, new_mesh_host
+from meshnode.runtime.network.host import (
+    CLOSE_SECONDS_MAX,
+    answers_at,
+    close_host,
+    new_mesh_host,
+)
 from meshnode.runtime.network.inbound import CONNECTIONS_PER_NETWORK_MAX, Inbound
 from meshnode.runtime.network.notices import Notifee
 from meshnode.runtime.network.streams import Stream
@@ -204,6 +210,18 @@ class Mesh:
     def seen_at(self, peer: PeerId) -> list[str]:
         """Return the addresses of the connections to a peer, none if it is not connected."""
         return [self._describe(conn).address for conn in self._connections_to(peer)]
+
+    def ports(self) -> list[int]:
+        """Return the TCP ports of the addresses that this peer tells, each once."""
+        return list(dict.fromkeys(map(port_of, self.addresses())))
+
+    async def knock(self, peer: PeerId, address: str) -> bool:
+        """Call an address beside all connections and hang up; say whether this peer answered."""
+        if self._live is None:
+            return False
+        with trio.move_on_after(DIAL_SECONDS_MAX):
+            return await answers_at(self._live.swarm, address, peer)
+        return False
 
     # --- The host ---------------------------------------------------------------------------------
     async def _supervise(self, listening: trio.Event) -> None:

@@ -20,6 +20,7 @@ from meshnode.runtime.home import Home
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.network.arrivals import Arrivals
 from meshnode.runtime.network.contacts import Contacts
+from meshnode.runtime.network.dialback import Callback, Doorbell
 from meshnode.runtime.network.discovery import Discovery
 from meshnode.runtime.network.mesh import Connection, Mesh, MeshSettings
 from meshnode.runtime.network.outreach import Outreach
@@ -47,13 +48,14 @@ class Network:
     torrents: Torrents
     quota: Quota
     outreach: Outreach | None
+    doorbell: Doorbell | None
     discovery: Discovery | None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the adapters; they listen when this returns."""
         await nursery.start(self.mesh.run)
         await nursery.start(self.torrents.run)
-        for service in (self.outreach, self.discovery):
+        for service in (self.outreach, self.doorbell, self.discovery):
             if service is not None:
                 nursery.start_soon(service.run)
 
@@ -112,7 +114,7 @@ def build_https_only(
     """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
     torrents = Torrents(torrent_settings(config, listen=None), home.payloads.absolute(), quota)
     requests = Requests(mirrors.routed(no_peers), store, list)
-    return Network(NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None)
+    return Network(NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None, None)
 
 
 def torrent_settings(config: Config, listen: str | None) -> TorrentSettings:
@@ -158,7 +160,16 @@ def build_network(
     rng = random.Random()  # noqa: S311 - jitter, and whom to ask
     book = PeerBook(rng)
     read_reached(home.contacts, book)
-    contacts = Contacts(identity, lambda: mesh.addresses(), lambda peer: mesh.seen_at(peer), rng)
+    doorbell: Doorbell
+
+    def own() -> list[str]:
+        told = [address.split("/p2p/")[0] for address in mesh.addresses()]
+        return list(dict.fromkeys([*doorbell.confirmed(), *told]))
+
+    contacts = Contacts(identity, own, lambda peer: mesh.seen_at(peer), rng)
+    callback = Callback(
+        lambda peer: mesh.seen_at(peer), lambda peer, address: mesh.knock(peer, address)
+    )
 
     def provider(key: bytes) -> int | None:
         served = torrents.holds(Digest(key)) and not node.withholds(Digest(key))
@@ -178,6 +189,7 @@ def build_network(
         arrivals.wait,
         node.stretches,
         node.disclosure,
+        callback.answer,
     )
     network = config.network
     meeting = MeshSettings(
@@ -188,6 +200,7 @@ def build_network(
     )
     mesh = Mesh(meeting, identity, judge, tell, serving.serve)
     requests = Requests(mirrors.routed(mesh.open_stream), store, contacts.own)
+    doorbell = Doorbell(mesh, requests, rng)
     outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))
     discovery = Discovery(mesh, requests, contacts, book) if network.discover else None
-    return Network(mesh, requests, arrivals, torrents, quota, outreach, discovery)
+    return Network(mesh, requests, arrivals, torrents, quota, outreach, doorbell, discovery)

@@ -7,6 +7,7 @@ from an answer, is the node's. `meshnode.runtime.network.fetches` fetches object
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Final, assert_never
 
 import trio
@@ -27,6 +28,7 @@ from meshnode.runtime.network.frames import (
     expect_bytes,
     expect_int,
     expect_list,
+    expect_text,
 )
 from meshnode.runtime.network.streams import OpenStream
 
@@ -35,6 +37,7 @@ RECORDS_MAX: Final = 4096  # of one kind in one answer
 TOLD_RECORDS_MAX: Final = 32  # signed records of others in one answer
 OWN_RECORDS_MAX: Final = 8  # that a peer tells of itself
 PEER_RECORD_BYTES_MAX: Final = 1024
+IP_CHARACTERS_MAX: Final = 45  # the longest way to write an IPv6 address
 KNOWN_MAX: Final = 256  # heads that the asker for a log names as known
 
 
@@ -99,6 +102,17 @@ class Requests:
         (port,) = await self._ask(peer, ["provider", key], "provider", 1)
         return None if port is None else expect_int(port, 1, 65535)
 
+    async def ask_dialback(self, peer: PeerId, port: int) -> tuple[str, bool]:
+        """Return the IP that a peer sees us at, and whether it could call us there.
+
+        Raises:
+            PeerError, trio.TooSlowError: it did not say.
+        """
+        ip, came_through = await self._ask(peer, ["dialback", port], "dialback", 2)
+        if type(came_through) is not bool:
+            raise FrameError("whether a call came through is true or false")
+        return _ip(expect_text(ip, IP_CHARACTERS_MAX)), came_through
+
     async def _perform(self, request: ev.Request) -> ev.Event:
         match request:
             case ev.AskHeads(peer, catalogues):
@@ -155,6 +169,13 @@ def peer_records(value: object, number_max: int) -> tuple[bytes, ...]:
     if any(len(raw) > PEER_RECORD_BYTES_MAX for raw in records):
         raise FrameError("a peer record is too long")
     return records
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise FrameError("not an IP address") from error
 
 
 def _head(name: ev.HeadName) -> list[object]:

@@ -51,6 +51,8 @@ NUMBER_MAX: Final = 2**53 - 1
 
 # The asker and its own signed records; returns ours, and those of others.
 Exchange = Callable[[PeerId, Sequence[bytes]], tuple[Sequence[bytes], Sequence[bytes]]]
+# The asker and a port; returns the IP that it is seen at, and whether it answered there.
+CallBack = Callable[[PeerId, int], Awaitable[tuple[str, bool] | None]]
 FindStretches = Callable[[LogId, HeadName, Sequence[HeadName]], Sequence[Stretch]]
 
 
@@ -76,6 +78,10 @@ def _holds_no_log(
     return ()
 
 
+async def _calls_nobody(_asker: PeerId, _port: int) -> None:
+    return None
+
+
 async def _never(_digest: Digest) -> bool:
     return False
 
@@ -90,6 +96,7 @@ class Serving:
         withholds: says whether an object is served to nobody.
         denies: says whether nothing of a catalogue is told to anybody.
         arrives: waits a moment for an object that is on its way here; says whether it came.
+        calls_back: calls a peer at a port of the IP that it is seen at; None if it asks too often.
         stretches: finds where the way to a head lies, from the newest known one on it.
         disclosure: answers those who compare what they hold; without it, this is version 1.
         deadline_seconds: for each wait: the question, and each frame of the answer.
@@ -106,6 +113,7 @@ class Serving:
         arrives: Callable[[Digest], Awaitable[bool]] = _never,
         stretches: FindStretches = _holds_no_log,
         disclosure: Disclosure | None = None,
+        calls_back: CallBack = _calls_nobody,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._library = library
@@ -117,6 +125,7 @@ class Serving:
         self._arrives = arrives
         self._stretches = stretches
         self._disclosure = disclosure
+        self._calls_back = calls_back
         self._deadline_seconds = deadline_seconds
         self._in_flight: dict[PeerId, int] = {}
         self._budgets: Budgets[PeerId] = Budgets(BYTES_PER_SECOND, BYTES_PER_SECOND)
@@ -167,12 +176,21 @@ class Serving:
                 return _Objects((_part([name, offset]),))
             case ["objects", named]:
                 return _Objects(tuple(map(_part, expect_list(named, OBJECTS_MAX))))
-            case ["contacts", offered]:
-                own, others = self._contacts(peer, peer_records(offered, OWN_RECORDS_MAX))
-                return ["contacts", list(own), list(others)]
             case ["hello" | "recon" | "records", *_] if self._disclosure is not None:
                 free = self._comparing.spend(peer, 1, trio.current_time())
                 return disclosed(self._disclosure, question) if free else ["busy"]
+            case _:
+                return await self._say_of_peers(peer, question)
+
+    async def _say_of_peers(self, peer: PeerId, question: object) -> list[object]:
+        """Answer what is about peers, and not about catalogues. Raises FrameError."""
+        match question:
+            case ["contacts", offered]:
+                own, others = self._contacts(peer, peer_records(offered, OWN_RECORDS_MAX))
+                return ["contacts", list(own), list(others)]
+            case ["dialback", port]:
+                called = await self._calls_back(peer, expect_int(port, 1, 65535))
+                return ["busy"] if called is None else ["dialback", *called]
             case ["provider", key]:
                 return ["provider", self._provider(expect_bytes(key, DIGEST_BYTES))]
             case _:

@@ -16,6 +16,7 @@ from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.core.overview import describe
+from meshnode.core.reachability import Reach
 from meshnode.core.releases import Releases
 from meshnode.core.snapshot_checks import lying_since
 from meshnode.runtime.clock import unix_now
@@ -74,6 +75,7 @@ async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     inbound = peer.network.mesh.inbound if peer.network else None
     yield {
         "result": {
+            "reach": reach_said(peer),
             "gossip": None if heard is None else asdict(heard),
             "inbound": None if inbound is None else inbound.describe(),
             "peers": [
@@ -96,6 +98,18 @@ async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
                 for blame in peer.journal.blames
             ],
         }
+    }
+
+
+def reach_said(peer: Peer) -> dict[str, Any]:
+    """Return whether others can call this peer, as far as they say, and where they see it."""
+    doorbell = peer.network.doorbell if peer.network else None
+    if doorbell is None:
+        return {"state": Reach.UNKNOWN.value, "seen_at": [], "ports": []}
+    return {
+        "state": doorbell.reach().value,
+        "seen_at": list(doorbell.seen_at()),
+        "ports": list(doorbell.ports()),
     }
 
 
@@ -137,6 +151,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
         if peer.http is None
         else {"url": peer.http.url, "failure": peer.http.failure or None},
         "connections": len(mesh.connections()) if mesh else 0,
+        "reach": reach_said(peer),
         "read_only": node.read_only,
         "mirrors": [described(peer, watched) for watched in peer.mirrors.all()],
         "backlog": node.replica.backlog,
