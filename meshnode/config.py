@@ -39,7 +39,7 @@ HostPortOrOff = Annotated[
 ]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+$", max_length=300)]
-Size = Annotated[int, Field(ge=0, le=2**60)]
+Size = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Rate = Annotated[int, Field(ge=0, le=10**11)]
 
 
@@ -151,6 +151,19 @@ class HttpSettings(_Section):
     )
 
 
+class CatalogueSettings(_Section):
+    """How much of other people's catalogues this peer holds."""
+
+    budget_bytes: Size = Field(
+        default=2 << 30,
+        description="Most bytes of one catalogue, where `follow --budget` says nothing else; 0 "
+        "means no limit.",
+    )
+    total_budget_bytes: Size = Field(
+        default=64 << 30, description="Most bytes of all catalogues together; 0 means no limit."
+    )
+
+
 class LogSettings(_Section):
     """What the peer writes to standard error."""
 
@@ -165,6 +178,7 @@ class Config(_Section):
 
     network: NetworkSettings = NetworkSettings()
     static_mirrors: StaticMirrorSettings = StaticMirrorSettings()
+    catalogues: CatalogueSettings = CatalogueSettings()
     payload: PayloadSettings = PayloadSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,9 @@ from meshnode.cli.terminal import (
 )
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
+
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+_SIZE = re.compile(r"(?P<number>\d{1,12}(\.\d{1,3})?) ?(?P<unit>[kKMGT]?B)")
 
 app = typer.Typer(
     help="Make a catalogue of your own, or list those known here.", no_args_is_help=True
@@ -198,24 +202,41 @@ def follow(
     yes: Annotated[
         bool, typer.Option("--yes", help="Of a mirror: follow all that it has, unasked.")
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most bytes of it to hold: 500MB, 20GB, …; 0: what the settings say.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a catalogue: fetch, verify and index it from now on.
 
-    The id is the hash of the catalogue's first root, so an id that you trust is all you need.
-    With the address of a static mirror, this peer reads that from now on, too.
+    The id is the hash of the catalogue's first root, so an id that you trust is all you need. What
+    is over the budget is not fetched, and `status` says how much that is. The same command sets
+    another budget for a catalogue that is followed already. With the address of a static mirror,
+    this peer reads that from now on, too.
 
     Examples:
 
       meshnode follow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u
 
+      meshnode follow bafyreigh2akiscaildc3mqbqmvtqsdxkq2a7pyb4tjlmmuiwjzrobmqk3u --budget 20GB
+
       meshnode follow https://data.example.org/mesh/
     """
     if is_address(catalogue):
+        if budget is not None:
+            raise UsageError(
+                "--budget is of one catalogue, and a mirror may have many",
+                hint="follow the mirror, then: meshnode follow CATALOGUE --budget SIZE",
+            )
         follow_mirror(home, catalogue, only, yes=yes, as_json=as_json)
         return
-    roots = [_read_root(root)] if root else []
-    _tell(home, "follow", as_json=as_json, catalogue=identifier(home, catalogue), roots=roots)
+    said: dict[str, object] = {"roots": [_read_root(root)] if root else []}
+    said |= {} if budget is None else {"budget_bytes": size_of(budget)}
+    _tell(home, "follow", as_json=as_json, catalogue=identifier(home, catalogue), **said)
 
 
 @follows.command(rich_help_panel="Catalogues")
@@ -244,6 +265,20 @@ def _tell(home: Path, action: str, *, as_json: bool, **arguments: object) -> Non
         print_json({"done": action, **arguments})
     else:
         out.print(f"done: {action} {arguments['catalogue']}")
+
+
+def size_of(text: str) -> int:
+    """Read a size in bytes, in decimal units: 0, 500MB, 1.5 GB.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if text.strip() == "0":
+        return 0
+    if found is None:
+        raise UsageError(f"{text!r} is not a size", hint="write it like 500MB, 20GB or 1TB")
+    return int(float(found["number"]) * 1000 ** _UNITS.index(found["unit"].upper()))
 
 
 def identifier(home: Path, text: str) -> str:

@@ -201,7 +201,8 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     _print_peer(status)
     out.print(
         f"{counted(status['connections'], 'peer')} connected,"
-        f" {status['backlog']} objects and segments to go, {size_text(status['free_bytes'])} free"
+        f" {status['backlog']} objects and segments to go,"
+        f" {_of_budget(status)} held, {size_text(status['free_bytes'])} free"
     )
     out.print(f"  {_quota_text(status['quota'])}")
     if status["connections"]:
@@ -291,6 +292,12 @@ def _quota_text(quota: Message) -> str:
     )
 
 
+def _of_budget(holder: Message) -> str:
+    """Return how much is held, and of how much if there is a limit."""
+    budget = holder["budget_bytes"]
+    return size_text(holder["bytes"]) + ("" if budget is None else f" of {size_text(budget)}")
+
+
 def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
     logs = ", ".join(
         f"{log['label']} {log['seq']}"
@@ -299,7 +306,8 @@ def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
         for log in catalogue["logs"]
     )
     title = titled(catalogue, "(its root is not here yet)")
-    counts = (catalogue["items"], catalogue["segments"], catalogue["payloads"])
+    segments = f"{catalogue['segments']} ({_of_budget(catalogue)})"
+    counts = (catalogue["items"], segments, catalogue["payloads"])
     return (short(catalogue["id"]), title, *counts, logs)
 
 

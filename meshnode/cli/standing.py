@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from meshnode.cli.terminal import out, print_labelled, short
+from meshnode.cli.terminal import counted, out, print_labelled, short, size_text
 from meshnode.control import Message
 
 
@@ -30,6 +30,13 @@ def notes(catalogue: Message) -> Iterator[tuple[str, str]]:
     if catalogue["domain"]["binding"] == "contradicted":
         name = catalogue["domain"]["name"]
         yield "CONTRADICTED", f"the site of {name} names other catalogues, and not this one"
+    if number := catalogue.get("over_budget", {}).get("objects", 0):
+        over = catalogue["over_budget"]
+        yield (
+            "over budget",
+            f"{counted(number, 'object')} of {size_text(over['bytes'])} are not fetched, since"
+            f" {over['reason']}: meshnode follow {catalogue['id']} --budget SIZE",
+        )
     if number := catalogue["excess_segments"]:
         yield "too many segments", f"{number} are not shown until others are gone"
     for each in catalogue["conflicts"]:

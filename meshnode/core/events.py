@@ -375,6 +375,19 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetsChanged:
+    """The operator sets how many bytes each catalogue, all together, and single ones may have.
+
+    None is no limit. They are the operator's settings: told again after each start.
+    """
+
+    ticket: Ticket
+    each_bytes_max: int | None
+    total_bytes_max: int | None
+    own: tuple[tuple[CatalogueId, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StorageFailed:
     """The disk refused a write (ENOSPC, EIO, …): the node goes on read-only."""
 
@@ -405,6 +418,7 @@ Event = (
     | Submitted
     | DenyListChanged
     | Stated
+    | BudgetsChanged
     | StorageFailed
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from meshnode.core import events as ev
+from meshnode.core.budgets import Budgets
 from meshnode.core.catalogue import Catalogue, Changes
 from meshnode.core.claims import Claims
 from meshnode.core.comparisons import Comparisons
@@ -36,11 +37,12 @@ from meshnode.core.syncing import Sync
 class Federation:
     """Invariant: of a catalogue that is not followed, nothing is asked and no object is wanted."""
 
-    def __init__(self, rng: random.Random, check_signature: Verify) -> None:
+    def __init__(self, rng: random.Random, check_signature: Verify, budgets: Budgets) -> None:
         self.catalogues: dict[CatalogueId, Catalogue] = {}
         self.peers = Peers()
         self.denials = Denials(self.catalogues)
-        self.replica = Replica(rng, self._counts, self._heirs, self.denials)
+        self.budgets = budgets
+        self.replica = Replica(rng, self._counts, self._heirs, self.denials, budgets)
         self.sync = Sync(rng)
         self.newest = NewestRecords(self.catalogues, lambda name: self.claims.about(name))
         self.claims = Claims(self.catalogues, check_signature, self.newest.changed)
@@ -229,6 +231,13 @@ class Federation:
         self.sync.forget(catalogue.id)
         yield from self.claims.leave(catalogue.id)
         yield ev.ForgetCatalogue(catalogue.id)
+        yield from self.reconsider()
+
+    def reconsider(self) -> Iterator[ev.Effect]:
+        """Want again what was over a budget: there may be room now."""
+        waiting = dict.fromkeys(catalogue for catalogue, _ in self.replica.over_budget)
+        for catalogue in waiting:
+            yield from self.resume(self.catalogues[catalogue])
 
     def _changed(
         self, catalogue: Catalogue, changes: Changes, source: PeerId | None

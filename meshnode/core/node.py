@@ -17,6 +17,7 @@ from typing import assert_never
 from meshnode.core import events as ev
 from meshnode.core.announcements import Announcements
 from meshnode.core.answers import Answers
+from meshnode.core.budgets import Budgets
 from meshnode.core.denylist import parse_deny_list
 from meshnode.core.disclosure import Disclosure
 from meshnode.core.events import HeadName, LogId, Now, Stretch
@@ -37,10 +38,17 @@ class Node:
     Args:
         rng: the only source of randomness.
         check_signature: injected so that simulations can memoise it.
+        budgets: how much of other people's catalogues it holds; without, as much as there is.
     """
 
-    def __init__(self, rng: random.Random, check_signature: Verify = verify) -> None:
-        self._federation = federation = Federation(rng, check_signature)
+    def __init__(
+        self,
+        rng: random.Random,
+        check_signature: Verify = verify,
+        budgets: Budgets | None = None,
+    ) -> None:
+        self.budgets = budgets or Budgets()
+        self._federation = federation = Federation(rng, check_signature, self.budgets)
         self.catalogues = federation.catalogues
         self.peers = federation.peers
         self.denials = federation.denials
@@ -150,6 +158,8 @@ class Node:
         effects: list[ev.Effect] = list(self.claims.restore(restored.statements))
         effects += self.replica.restore(restored)
         effects += self._restore_stamps(restored.stamps, now)
+        for catalogue_id in self.followed():  # all that is here, before anything more is wanted
+            self.replica.account(self.catalogues[catalogue_id])
         for catalogue_id in self.followed():
             effects += self._federation.resume(self.catalogues[catalogue_id])
         for stored in restored.logs:
@@ -230,6 +240,8 @@ class Node:
                 yield from self._operator.unfollowed(event)
             case ev.Submitted():
                 yield from self._operator.submitted(event, now)
+            case ev.BudgetsChanged():
+                yield from self._operator.budgets_changed(event)
             case ev.DenyListChanged():
                 yield from self._operator.deny_list_changed(event)
             case ev.Stated():
@@ -250,6 +262,7 @@ class Node:
                 ev.Followed(ticket)
                 | ev.Unfollowed(ticket)
                 | ev.Submitted(ticket)
+                | ev.BudgetsChanged(ticket)
                 | ev.DenyListChanged(ticket)
                 | ev.Stated(ticket)
             ):

@@ -77,6 +77,13 @@ class Operator:
             yield from self.federation.erased(denials.erasing(dict(replica.objects)))
         yield ev.Answer(event.ticket)
 
+    def budgets_changed(self, event: ev.BudgetsChanged) -> Iterator[ev.Effect]:
+        """Put other budgets in force: what finds room now is wanted, what is held stays."""
+        own = dict(event.own)
+        self.federation.budgets.change(event.each_bytes_max, event.total_bytes_max, own)
+        yield from self.federation.reconsider()
+        yield ev.Answer(event.ticket)
+
     def submitted(self, event: ev.Submitted, now: Now) -> Iterator[ev.Effect]:
         result = examine(event, self.federation.catalogues, self.gate, now.unix)
         if isinstance(result, str):

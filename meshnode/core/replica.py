@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from meshnode.core import events as ev
+from meshnode.core.budgets import Budgets
 from meshnode.core.catalogue import Catalogue, Changes
 from meshnode.core.denials import Denials
 from meshnode.core.entries import ObjectRef
@@ -47,7 +48,7 @@ class Awaited:
 
 @dataclass(slots=True)
 class Replica:
-    """Invariant: a segment that counts is awaited, to be indexed, indexed or refused.
+    """Invariant: a segment that counts is awaited, to be indexed, indexed, refused or over budget.
 
     `counts` returns a segment as the followed catalogues name it now, None if it does not count;
     `heirs` those that took over its rows. Until they are searchable it stays so (L-69).
@@ -57,9 +58,11 @@ class Replica:
     counts: Callable[[SegmentKey], SegmentRef | None]
     heirs: Callable[[SegmentKey], Sequence[SegmentRef]]
     denials: Denials
+    budgets: Budgets = field(default_factory=Budgets)
     objects: dict[Digest, None] = field(default_factory=dict)
     indexed: dict[SegmentKey, int] = field(default_factory=dict)  # the clock it was indexed at
     refused: dict[SegmentKey, ev.SegmentRefused] = field(default_factory=dict)
+    over_budget: dict[tuple[CatalogueId, Digest], int] = field(default_factory=dict)  # in bytes
     fetches: FetchQueue[Digest] = field(init=False)
     _awaited: dict[Digest, Awaited] = field(default_factory=dict)
     _to_index: dict[SegmentKey, None] = field(default_factory=dict)
@@ -79,9 +82,19 @@ class Replica:
         for key in [key for key in self.indexed if self.counts(key) is None]:
             yield from self._settle(key, None)
 
+    def account(self, catalogue: Catalogue) -> None:
+        """Count what is on the disk of a catalogue against its budget, replaced bytes too."""
+        for (_, digest), additions in catalogue.contents.segments.items():
+            if digest in self.objects and additions.best is not None:
+                self.budgets.hold(catalogue.id, digest, additions.best[1].size_bytes)
+        for ref in catalogue.objects():
+            if ref.digest in self.objects:
+                self.budgets.hold(catalogue.id, ref.digest, ref.size_bytes)
+
     def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         """Bring a whole catalogue towards being searchable: at boot, or newly followed."""
         yield self._hidden(catalogue)
+        self.account(catalogue)
         for name in catalogue.contents.segments:
             yield from self._settle(catalogue.key(name), None)
         for wanted in catalogue.objects():
@@ -116,6 +129,7 @@ class Replica:
         """
         for digest in digests:
             self.objects.pop(digest, None)
+            self.budgets.release(digest)
 
     def lost(self, digest: Digest) -> None:
         """The disk damaged these bytes: whatever was refused may have been refused for that."""
@@ -137,6 +151,7 @@ class Replica:
         for digest in [digest for digest in self._awaited if self.denials.denies(digest)]:
             del self._awaited[digest]
             self.fetches.done(digest)
+            self._release_unheld(digest)
 
     def index_anew(self, catalogue: Catalogue, collection: str) -> None:
         """Have a collection's segments indexed again whose bytes were erased, when they settle."""
@@ -174,6 +189,8 @@ class Replica:
         self.refused = _without(self.refused, catalogue)
         self._to_index = _without(self._to_index, catalogue)
         self._outgoing = _without(self._outgoing, catalogue)
+        self.over_budget = {k: v for k, v in self.over_budget.items() if k[0] != catalogue}
+        self.budgets.forget(catalogue)
         for key in self._indexing:
             self._indexing[key] = self._indexing[key] and key.catalogue != catalogue
         for digest, awaited in list(self._awaited.items()):
@@ -212,8 +229,9 @@ class Replica:
             yield from self._drop(key)
         elif not self._is_settled(key, ref):
             if ref.digest in self.objects:
+                self.budgets.hold(key.catalogue, ref.digest, ref.size_bytes)
                 self._to_index[key] = None
-            else:
+            elif self._affords(key.catalogue, ref.digest, ref.size_bytes):
                 awaited = self._want(ref.digest, ref.size_bytes, source, _place(ref))
                 awaited.segments[key] = None
 
@@ -236,7 +254,11 @@ class Replica:
         )
 
     def _want_for(self, catalogue: Catalogue, wanted: ObjectRef, source: PeerId | None) -> None:
-        if wanted.digest not in self.objects and not self.denials.denies(wanted.digest):
+        if wanted.digest in self.objects:
+            self.budgets.hold(catalogue.id, wanted.digest, wanted.size_bytes)
+        elif self.denials.denies(wanted.digest):
+            return
+        elif self._affords(catalogue.id, wanted.digest, wanted.size_bytes):
             place = Place(catalogue.id, DOCUMENT_RANK)
             awaited = self._want(wanted.digest, wanted.size_bytes, source, place)
             awaited.catalogues[catalogue.id] = None
@@ -254,13 +276,25 @@ class Replica:
         size_bytes = self._awaited[digest].sizes[0]
         return min(1 + size_bytes // SMALL_BYTES, LARGE_WEIGHT)
 
+    def _affords(self, catalogue: CatalogueId, digest: Digest, size_bytes: int) -> bool:
+        """Say whether an object is within the budgets, and count it; note one that is not."""
+        name = (catalogue, digest)
+        self.over_budget.pop(name, None)
+        if self.budgets.charge(catalogue, digest, size_bytes):
+            return True
+        self.over_budget[name] = size_bytes
+        return False
+
     def _drop(self, key: SegmentKey) -> Iterator[ev.Effect]:
         """Take back whatever was begun for a segment that no longer counts."""
         self.refused.pop(key, None)
         self._to_index.pop(key, None)
+        self.over_budget.pop((key.catalogue, key.digest), None)
         awaited = self._awaited.get(key.digest)
         if awaited is not None:
             awaited.segments.pop(key, None)
+            if not any(other.catalogue == key.catalogue for other in awaited.segments):
+                self.budgets.release(key.digest, key.catalogue)
             self._abandon_unwanted(key.digest)
         if self.indexed.pop(key, None) is not None:
             yield ev.DropSegment(key)
@@ -278,6 +312,11 @@ class Replica:
         if not self._awaited[digest].is_wanted:
             del self._awaited[digest]
             self.fetches.done(digest)
+            self._release_unheld(digest)
+
+    def _release_unheld(self, digest: Digest) -> None:
+        if digest not in self.objects:
+            self.budgets.release(digest)
 
 
 def _place(ref: SegmentRef) -> Place:

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
-from meshnode.config import OFF, Config
+from meshnode.config import OFF, Config, load
 from meshnode.control import Message
 from meshnode.core.identifiers import peer_id
 from meshnode.core.node import Node
 from meshnode.core.signing import public_key
 from meshnode.core.trust import RootChain
 from meshnode.runtime import operator, snapshots
+from meshnode.runtime.budget_file import budgets_of
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
 from meshnode.runtime.effects import Effects, Offline, Tell
@@ -91,9 +92,13 @@ def _killed_after(seconds: float) -> Iterator[None]:
 
 @asynccontextmanager
 async def offline(root: Path) -> AsyncIterator[Peer]:
-    """Run the same node without a network, for one command."""
+    """Run the same node without a network, for one command.
+
+    Raises:
+        StorageError, ConfigError: it cannot start.
+    """
     configure_logs(Config().log.model_copy(update={"level": "warning"}))
-    async with running(root, Config(), online=False) as peer:
+    async with running(root, load(Home(root).config), online=False) as peer:
         yield peer
 
 
@@ -134,7 +139,9 @@ async def _start(
     online: bool,
 ) -> tuple[Peer, Effects]:
     """Connect the parts and start them."""
-    node = Node(random.Random())  # noqa: S311 - jitter and choice of peers, no secrets
+    budgets = await trio.to_thread.run_sync(budgets_of, home.budgets, config.catalogues)
+    rng = random.Random()  # noqa: S311 - jitter and choice of peers, no secrets
+    node = Node(rng, budgets=budgets)
     journal, tickets = Journal(), Tickets()
     pump = Pump(node, store.commit, lambda effect: effects.start(effect), journal.observe)
     identity = load_or_create_key(home.identity)

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import trio
+from pydantic import Field
 
 from meshnode import __version__
 from meshnode.control import Message
@@ -15,10 +16,12 @@ from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
+from meshnode.core.limits import INTEGER_MAX
 from meshnode.core.overview import describe
 from meshnode.core.reachability import Reach
 from meshnode.core.releases import Releases
 from meshnode.core.snapshot_checks import lying_since
+from meshnode.runtime.budget_file import write_budgets
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
 from meshnode.runtime.operator.collections import title_of
@@ -33,10 +36,14 @@ WATCH_SECONDS_MIN = 0.1  # a burst of events is shown as one change
 
 
 class Follow(Arguments):
-    """`roots`: signed roots that the operator already has, from version 1."""
+    """`roots`: signed roots that the operator already has, from version 1.
+
+    `budget_bytes`: how much of the catalogue is held at most; 0: what the settings say.
+    """
 
     catalogue: Catalogue
     roots: tuple[Hex, ...] = ()
+    budget_bytes: int | None = Field(default=None, ge=0, le=INTEGER_MAX)
 
 
 class Unfollow(Arguments):
@@ -117,7 +124,23 @@ async def follow(peer: Peer, arguments: Follow) -> AsyncGenerator[Message, None]
     def question(ticket: ev.Ticket) -> ev.Event:
         return ev.Followed(ticket, arguments.catalogue, arguments.roots)
 
+    if arguments.budget_bytes is not None:
+        await _set_budget(peer, arguments.catalogue, arguments.budget_bytes)
     yield await _done(peer, question)
+
+
+async def _set_budget(peer: Peer, catalogue: CatalogueId, size_bytes: int) -> None:
+    """Keep a catalogue's budget, then put it in force."""
+    budgets = peer.node.budgets
+    own = {name: limit for name, limit in budgets.own.items() if name != catalogue}
+    own |= {catalogue: size_bytes} if size_bytes else {}
+    await trio.to_thread.run_sync(write_budgets, peer.home.budgets, own)
+
+    def question(ticket: ev.Ticket) -> ev.Event:
+        each, total = budgets.each_bytes_max, budgets.total_bytes_max
+        return ev.BudgetsChanged(ticket, each, total, tuple(own.items()))
+
+    await _done(peer, question)
 
 
 async def unfollow(peer: Peer, arguments: Unfollow) -> AsyncGenerator[Message, None]:
@@ -160,11 +183,14 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "catalogues": [
             {
                 **_catalogue(held, items.get(held.id, 0)),
+                **_budget(peer, held.id),
                 "domain": domain_said(peer, held),
                 "conflicts": contradicted,
             }
             for held, contradicted in zip(followed, conflicts, strict=True)
         ],
+        "bytes": node.budgets.total,
+        "budget_bytes": node.budgets.total_bytes_max,
         "seed_lists": [said_of(peer, seeds) for seeds in peer.contacts.lists],
         "denied": [catalogue_text(name) for name in node.denials.suspended],
         "refused": [
@@ -175,6 +201,21 @@ async def _status(peer: Peer) -> dict[str, Any]:
             }
             for key, refused in node.replica.refused.items()
         ],
+    }
+
+
+def _budget(peer: Peer, catalogue: CatalogueId) -> dict[str, Any]:
+    """Return what a catalogue may have, has, and what was refused for it; None is no limit."""
+    budgets = peer.node.budgets
+    over = [each for name, each in peer.node.replica.over_budget.items() if name[0] == catalogue]
+    return {
+        "bytes": budgets.spent(catalogue),
+        "budget_bytes": budgets.limit(catalogue),
+        "over_budget": {
+            "objects": len(over),
+            "bytes": sum(over),
+            "reason": budgets.reason(catalogue) if over else "",
+        },
     }
 
 
