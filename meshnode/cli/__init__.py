@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from meshnode import __version__
 from meshnode.cli import (
+    block,
     blueprint,
     bundle,
     catalogue,
@@ -59,6 +60,7 @@ app = typer.Typer(
 for commands in (
     join.app,
     peer.app,
+    block.app,
     catalogue.follows,
     publish.app,
     sync.app,

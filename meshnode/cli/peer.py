@@ -320,6 +320,8 @@ def _show_peers(answer: Message, *, as_json: bool) -> None:
         _print_connections(answer["peers"])
     else:
         out.print("no peer is connected: [bold]meshnode config set network.seeds ADDRESS[/]")
+    for blocked in answer["blocked"]:
+        out.print(f"blocked: {blocked}")
     if answer["inbound"] is not None:
         _print_turned_away(answer["inbound"])
     for blame in answer["blames"]:

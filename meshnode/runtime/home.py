@@ -32,6 +32,7 @@ class Home:
         self.sources = root / "sources.db"
         self.seeds = root / "seeds"
         self.domains = root / "domains.json"
+        self.blocked = root / "blocked.json"
         self.budgets = root / "budgets.json"
         self.contacts = root / "peers.json"
         self.control = root / "control.sock"

@@ -11,6 +11,7 @@ import trio
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
+from meshnode.runtime.blocklist import Blocklist
 from meshnode.runtime.home import Home
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.joining.domain_book import DomainBook
@@ -37,6 +38,7 @@ class Peer:
     node: Node
     store: Store
     index: Index
+    blocked: Blocklist
     contacts: FirstContacts
     domains: DomainBook
     journal: Journal

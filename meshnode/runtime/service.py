@@ -25,6 +25,7 @@ from meshnode.core.node import Node
 from meshnode.core.signing import public_key
 from meshnode.core.trust import RootChain
 from meshnode.runtime import operator, snapshots
+from meshnode.runtime.blocklist import Blocklist
 from meshnode.runtime.budget_file import budgets_of
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.control_server import ControlServer
@@ -149,6 +150,7 @@ async def _start(
     domains = DomainBook(home.domains)
     mirrors = _mirrors(config, node, pump.tell)
     quota = Quota(home.root, config.payload.quota_bytes, config.payload.free_bytes_min)
+    blocked = Blocklist(home.blocked)
     network = http = None
     if online:
         # Here, since libp2p takes longer to import than a command works offline.
@@ -164,7 +166,17 @@ async def _start(
         else:
             pinned = partial(_pinned, contacts)
             network = build_network(
-                home, config, secret, node, store, index, mirrors, pump.tell, pinned, quota
+                home,
+                config,
+                secret,
+                node,
+                store,
+                index,
+                mirrors,
+                pump.tell,
+                pinned,
+                quota,
+                blocked,
             )
     perform = (
         network.perform if network else Requests(mirrors.routed(no_peers), store, list).perform
@@ -180,6 +192,7 @@ async def _start(
         node,
         store,
         index,
+        blocked,
         contacts,
         domains,
         journal,

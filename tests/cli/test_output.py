@@ -164,7 +164,8 @@ def test_a_peer_that_runs_answers_in_json_and_stops_when_asked(publisher: Comman
         heard = {"messages": 0, "duplicates": 0}
         said = publisher.run("peers", "--json").json
         assert said.pop("inbound")["connections"] == 0
-        assert said == {"gossip": heard, "peers": [], "blames": []}
+        assert said.pop("reach")["state"] == "unknown"
+        assert said == {"gossip": heard, "peers": [], "blames": [], "blocked": []}
         assert publisher.run(*add, "--json").json["is_new"]
         assert not publisher.run(*add, "--json").json["is_new"]
         (file,) = publisher.run("get", "one", "--to", str(downloads), "--json").json["files"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 
 import trio
@@ -39,6 +39,7 @@ class Peer:
         judge: Callable[[bytes], Verdict] = accept,
         listen: str = ANYWHERE,
         connections_per_network_max: int = CONNECTIONS_PER_NETWORK_MAX,
+        blocked: Container[PeerId] = (),
     ) -> None:
         settings = MeshSettings(
             (listen,),
@@ -47,7 +48,7 @@ class Peer:
             redial_seconds=0.3,
             connections_per_network_max=connections_per_network_max,
         )
-        self.mesh = Mesh(settings, name.encode().ljust(32), judge, self._tell, self.serve)
+        self.mesh = Mesh(settings, name.encode().ljust(32), judge, self._tell, self.serve, blocked)
         self.events: list[ev.Event] = []
         self._told = trio.Event()
         self._scope = trio.CancelScope()

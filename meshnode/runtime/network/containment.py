@@ -6,19 +6,21 @@ ways to fail are one error. `meshnode.runtime.network.doorkeeper` sees to connec
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Final, NoReturn
 
 import structlog
 import trio
-from libp2p.abc import INetStream
+from libp2p.abc import INetStream, IRawConnection, ISecureConn
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.transport.exceptions import SecurityUpgradeFailure
 
+from meshnode.core.identifiers import PeerId
 from meshnode.runtime.network.doorkeeper import Doorkeeper
 from meshnode.runtime.network.inbound import Inbound
 from meshnode.runtime.network.streams import StreamBrokenError
@@ -106,6 +108,22 @@ def limit(handler: Handle) -> Handle:
                 del open_streams[peer]
 
     return limited
+
+
+def bar(swarm: Swarm, blocked: Container[PeerId]) -> None:
+    """Have the swarm hang up on these peers once they have proved who they are, whoever called."""
+    upgrade = swarm.upgrader.upgrade_security
+
+    async def upgrade_unless_blocked(
+        raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
+    ) -> ISecureConn:
+        secured = await upgrade(raw_conn, is_initiator, peer_id)
+        if PeerId(str(secured.get_remote_peer())) in blocked:
+            await secured.close()
+            raise SecurityUpgradeFailure(f"{secured.get_remote_peer()} is blocked")
+        return secured
+
+    swarm.upgrader.upgrade_security = upgrade_unless_blocked  # type: ignore[method-assign]
 
 
 def survive(handler: Handle) -> Handle:

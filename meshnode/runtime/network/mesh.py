@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -37,7 +37,7 @@ from meshnode.runtime.network.addresses import (
     port_of,
     require_free,
 )
-from meshnode.runtime.network.containment import MeshStream
+from meshnode.runtime.network.containment import MeshStream, bar
 from meshnode.runtime.network.gossipsub import (
     HEADS_TOPIC,
     TOPICS,
@@ -111,13 +111,20 @@ class Mesh:
         tell: takes PeerConnected, PeerDisconnected, AnnouncementReceived (accepted gossip, and
             rejected gossip, so that its forwarder is blamed).
         serve: answers one stream of another peer.
+        blocked: peers that are neither called nor heard.
 
     Raises:
         ConfigError, UsageError: an address in the settings is none.
     """
 
     def __init__(
-        self, settings: MeshSettings, identity: bytes, judge: Judge, tell: Tell, serve: Serve
+        self,
+        settings: MeshSettings,
+        identity: bytes,
+        judge: Judge,
+        tell: Tell,
+        serve: Serve,
+        blocked: Container[PeerId] = (),
     ) -> None:
         self._settings = settings
         self._seeds = [parse_peer_address(seed) for seed in settings.seeds]
@@ -125,6 +132,7 @@ class Mesh:
         self._judge = judge
         self._tell = tell
         self._serve = serve
+        self._blocked = blocked
         self._listen = settings.listen  # ports as resolved, once it has listened
         self._live: _Host | None = None
         self._since: dict[PeerId, int] = {}  # connected peers
@@ -207,6 +215,12 @@ class Mesh:
         """
         await self._dial(parse_peer_address(address))
 
+    async def hang_up(self, peer: PeerId) -> None:
+        """Close all connections to a peer."""
+        for conn in self._connections_to(peer):
+            with trio.move_on_after(CLOSE_SECONDS_MAX):
+                await conn.close()
+
     def seen_at(self, peer: PeerId) -> list[str]:
         """Return the addresses of the connections to a peer, none if it is not connected."""
         return [self._describe(conn).address for conn in self._connections_to(peer)]
@@ -261,6 +275,7 @@ class Mesh:
     async def _hosted(self) -> AsyncIterator[None]:
         router = Router(self._settings.heartbeat_seconds)
         host, swarm = new_mesh_host(self._keys, self._listen, self._settings.announce, self.inbound)
+        bar(swarm, self._blocked)
         swarm.register_notifee(Notifee(self._connected, self._disconnected))
         host.set_stream_handler(SYNC_PROTOCOL, self._answer)
         gossip = Gossip(host, router, self._judge, self._hear, self.heard)
@@ -304,6 +319,8 @@ class Mesh:
             await trio.sleep(self._settings.redial_seconds * self._rng.uniform(0.7, 1.3))
 
     async def _dial(self, target: PeerAddress) -> None:
+        if target.peer in self._blocked:
+            raise PeerError(f"{target.peer} is blocked")
         known = target.peer == self.peer_id or target.peer in self._since
         if self._live is None or known or target.peer in self._dialling:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -12,7 +12,7 @@ import trio
 
 from meshnode.config import OFF, Config
 from meshnode.core import events as ev
-from meshnode.core.identifiers import Digest
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.core.peer_book import PeerBook
 from meshnode.runtime.effects import Tell
@@ -101,6 +101,9 @@ class NoMesh:
     async def publish(self, raw: bytes, topic: ev.Topic) -> None:
         """Nobody hears."""
 
+    async def hang_up(self, peer: PeerId) -> None:
+        """Nobody is connected."""
+
     def addresses(self) -> tuple[str, ...]:
         return ()
 
@@ -138,11 +141,12 @@ def build_network(
     tell: Tell,
     pinned: Callable[[], Sequence[str]],
     quota: Quota,
+    blocked: Container[PeerId],
 ) -> Network:
     """Connect the adapters that reach other machines to the node and the store.
 
     `identity` is the peer's Ed25519 seed of 32 bytes; `pinned` gives the addresses of the signed
-    seed lists in force.
+    seed lists in force; `blocked` peers are not spoken to.
 
     Raises:
         ConfigError, UsageError: an address in the settings is none.
@@ -198,7 +202,7 @@ def build_network(
         announce=network.announce,
         connections_per_network_max=network.connections_per_address,
     )
-    mesh = Mesh(meeting, identity, judge, tell, serving.serve)
+    mesh = Mesh(meeting, identity, judge, tell, serving.serve, blocked)
     requests = Requests(mirrors.routed(mesh.open_stream), store, contacts.own)
     doorbell = Doorbell(mesh, requests, rng)
     outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))

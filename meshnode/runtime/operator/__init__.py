@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from meshnode.control import Message
 from meshnode.errors import UsageError
 from meshnode.runtime.operator import (
+    blocking,
     bundles,
     catching_up,
     collections,
@@ -52,6 +53,7 @@ ACTIONS: dict[str, Action] = {
     **joining.ACTIONS,
     **bundles.ACTIONS,
     **stating.ACTIONS,
+    **blocking.ACTIONS,
     **watching.ACTIONS,
 }
 

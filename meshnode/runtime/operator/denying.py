@@ -56,7 +56,8 @@ async def edit(peer: Peer, arguments: Edit) -> AsyncGenerator[Message, None]:
     """Change the own list; the result says how many rules it has."""
     lines = await trio.to_thread.run_sync(_own_lines, peer)
     held = {target_of(line): line for line in lines}
-    dropped = [target_of(rule_of(rule)) for rule in (*arguments.add, *arguments.remove)]
+    rules = (rule.partition(" ")[0] for rule in (*arguments.add, *arguments.remove))  # no hints
+    dropped = [target_of(rule_of(rule)) for rule in rules]
     for rule, target in zip(arguments.remove, dropped[len(arguments.add) :], strict=True):
         if target not in held:
             raise UsageError(f"the own list has no rule for {rule}", hint="meshnode deny list")

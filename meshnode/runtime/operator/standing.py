@@ -83,6 +83,7 @@ async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     yield {
         "result": {
             "reach": reach_said(peer),
+            "blocked": list(peer.blocked.peers),
             "gossip": None if heard is None else asdict(heard),
             "inbound": None if inbound is None else inbound.describe(),
             "peers": [
