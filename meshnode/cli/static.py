@@ -85,6 +85,37 @@ def export(
     show(report, f"in {directory}", dry_run=dry_run, as_json=as_json)
 
 
+@app.command()
+def push(
+    home: HomeOption,
+    url: Annotated[str, typer.Argument(help="s3://bucket/prefix")],
+    catalogue: CataloguesOption = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(envvar="AWS_ENDPOINT_URL", help="Of a store that is not AWS, as a URL."),
+    ] = None,
+    grace_hours: GraceOption = GRACE_HOURS,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a static mirror in an object store up to date: only what is missing is uploaded.
+
+    Any store that speaks S3 will do. Who may write there is said by AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY and AWS_REGION. Let one machine at a time push to one prefix.
+
+    Examples:
+
+      meshnode static push s3://open-data/mesh
+
+      meshnode static push s3://open-data/mesh --endpoint https://s3.example.org --dry-run
+    """
+    from meshnode.runtime.static_mirror.object_store import open_object_store
+
+    place = open_object_store(url, endpoint)
+    report = bring_up_to_date(home, place, catalogue, grace_hours, dry_run=dry_run)
+    show(report, f"in {url}", dry_run=dry_run, as_json=as_json)
+
+
 def bring_up_to_date(
     home: Path, place: Place, names: list[str] | None, grace_hours: int, *, dry_run: bool
 ) -> Report:

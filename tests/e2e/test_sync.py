@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import signal
 import socket
-import subprocess
-import sys
-import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +16,7 @@ import pytest
 
 from meshnode.runtime.segments.json_text import written
 from tests.cli.command_line import CommandLine
+from tests.e2e.environments import python_with, server
 from tests.runtime.stac_samples import item
 from tests.runtime.test_sources import COLLECTION
 from tests.runtime.web import Answer, StacApi, serving
@@ -123,34 +120,13 @@ class StacFastapi:
 
 @contextmanager
 def a_stac_fastapi(tmp_path: Path) -> Iterator[StacFastapi]:
-    python = python_with_stac_fastapi(tmp_path)
+    python = python_with("stac_fastapi", STAC_FASTAPI, tmp_path / "environment")
     folder = tmp_path / "api"
-    folder.mkdir()
-    process = subprocess.Popen([python, APP, folder], env={"PYTHONWARNINGS": "ignore"})
-    try:
-        while not (folder / "port").exists():
-            assert process.poll() is None, "stac-fastapi ended"
-            subprocess.run([python, "-c", ""], check=True)  # some work, so that it has its time
-        port = (folder / "port").read_text()
-        with socket.create_connection(("127.0.0.1", int(port)), timeout=60):
-            yield StacFastapi(folder, f"http://127.0.0.1:{port}/")
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def python_with_stac_fastapi(tmp_path: Path) -> str:
-    """Return an interpreter that has stac-fastapi, in an environment of its own; else skip."""
-    if importlib.util.find_spec("stac_fastapi") is not None:
-        return sys.executable
-    environment = tmp_path / "environment"
-    python = str(environment / "bin/python")
-    venv.create(environment, with_pip=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *STAC_FASTAPI]
-    done = subprocess.run(install, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"stac-fastapi cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-    return python
+    with (
+        server(python, APP, folder) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=60),
+    ):
+        yield StacFastapi(folder, f"http://127.0.0.1:{port}/")
 
 
 @pytest.fixture

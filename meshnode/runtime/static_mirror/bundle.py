@@ -38,6 +38,8 @@ _OBJECT: Final = re.compile(r"objects/(?P<folder>[0-9a-f]{2})/(?P<name>[0-9a-f]{
 class BundleWriter:
     """A place that takes each file once and gives none back."""
 
+    at_once = 1
+
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 

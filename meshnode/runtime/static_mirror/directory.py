@@ -72,6 +72,8 @@ class DirectoryShelf:
 class Directory:
     """Invariant: a file under its final name is whole, and on disk."""
 
+    at_once = 1
+
     def __init__(self, root: Path) -> None:
         self.root = root
 

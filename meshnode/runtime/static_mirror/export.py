@@ -153,8 +153,7 @@ class Export:
         said: dict[str, Any] = {}
         async with aclosing(self._control.follow("mirrored", catalogue=text)) as messages:
             async for message in messages:
-                for digest, size_bytes, path in message.get("event", {}).get("objects", []):
-                    await self._add(Digest(bytes.fromhex(digest)), size_bytes, Path(path))
+                await self._add_objects(message.get("event", {}).get("objects", []))
                 said = message.get("result", said)
         self.report.missing += said["missing"]
         self.report.withheld += said["withheld"]
@@ -222,6 +221,22 @@ class Export:
         file = ObjectRef(sha256(raw), len(raw))
         await self._add(file.digest, file.size_bytes, raw)
         return file
+
+    async def _add_objects(self, objects: Sequence[tuple[str, int, str]]) -> None:
+        """Put objects, given by digest, size and where each lies."""
+        if self._place.at_once == 1:
+            for digest, size_bytes, path in objects:
+                await self._add(Digest(bytes.fromhex(digest)), size_bytes, Path(path))
+            return
+        places = trio.CapacityLimiter(self._place.at_once)
+
+        async def add(digest: str, size_bytes: int, path: str) -> None:
+            async with places:
+                await self._add(Digest(bytes.fromhex(digest)), size_bytes, Path(path))
+
+        async with trio.open_nursery() as nursery:
+            for each in objects:
+                nursery.start_soon(add, *each)
 
     async def _add(self, digest: Digest, size_bytes: int, origin: bytes | Path) -> None:
         if digest in self._named:

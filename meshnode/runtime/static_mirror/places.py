@@ -20,8 +20,12 @@ class DamagedError(StorageError):
 class Place(Protocol):
     """Takes files, most of them named by their hash. Blocking: call it in a worker thread.
 
-    All methods raise StorageError where the place refuses.
+    All methods raise StorageError where the place refuses. `at_once`: so many files may be added
+    at the same time, by as many threads; where it is 1, in an order that does not change.
     """
+
+    @property
+    def at_once(self) -> int: ...
 
     def held(self) -> dict[Digest, int]:
         """Return which files named by a hash are there as a whole, with their sizes in bytes."""
