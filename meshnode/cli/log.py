@@ -159,9 +159,10 @@ def verify(
     from meshnode.runtime.verification.stores import verify_store
 
     layout = Home(home)
+    is_mirror = export is not None and is_static_mirror(export)
 
     async def check() -> Report:
-        if export is not None and is_static_mirror(export):
+        if export is not None and is_mirror:
             return await verify_static_mirror(export)
         return await (verify_export(layout, export) if export else verify_store(layout))
 
@@ -189,7 +190,8 @@ def verify(
         where = f" of {export}" if export else ""
         out.print(Text(", ".join([*said, counted(report.items, "item")]) + where))
         if report.missing:
-            out.print(f"{report.missing} objects are not here yet: a running peer fetches them")
+            where = "not in it" if is_mirror else "not here yet: a running peer fetches them"
+            out.print(f"{counted(report.missing, 'object')} {where}")
         if not report.faults:
             out.print("[green]all of it is what was signed[/]")
     if report.faults:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,3 +200,25 @@ def test_a_payload_comes_from_its_http_mirror_alone(
             assert got.status == 0, got.err
             assert LISTENING not in sockets_of(pid, TCP)
     assert (reader.folder / "got/dawson.csv").read_bytes() == data
+
+
+def test_a_second_machine_learns_from_the_mirror_before_it_signs(
+    towns: CommandLine, reader: CommandLine, web: tuple[Folder, Path]
+) -> None:
+    """L-36: a copy of an institution's folder that signed without asking would make a fork."""
+    (towns.folder / "second").mkdir()
+    second = CommandLine(towns.folder / "second")
+    shutil.copytree(towns.home, second.home)
+    second.environment["SSL_CERT_FILE"] = str(web[1])
+    publish(towns, "mayo")
+    second.call("config", "set", "static_mirrors.allow_local_addresses", "true")
+    second.call("config", "set", "static_mirrors.urls", f"{web[0].url}/")
+    with running(second):
+        write_items(second.folder / "items.ndjson", town("faro"))
+        said = second.call("publish", "items.ndjson")
+        assert "the log has heads 2 to 2, which were not signed in this data directory" in said.err
+        said = second.call("publish", "items.ndjson", "--restored")
+        assert said.status == 0, said.err
+        until(second, has_items(3))
+        [log] = second.call("status", "--json").json["catalogues"][0]["logs"]
+    assert (log["seq"], log["branches"], log["disputed"]) == (3, 1, False)

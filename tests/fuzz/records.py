@@ -42,6 +42,16 @@ from meshnode.core.notices import notice_of
 from meshnode.core.ranges import INFINITY, RangeWriter, decode_ranges
 from meshnode.core.reconciliation import ItemSet, Reconciler, answer
 from meshnode.core.statements import is_statement
+from meshnode.core.static_mirror import (
+    decode_index,
+    decode_pointer,
+    decode_roots,
+    decode_stretch,
+    encode_index,
+    encode_pointer,
+    encode_roots,
+    encode_stretch,
+)
 from meshnode.core.trust import RootChain, UntrustedError
 from meshnode.errors import MeshnodeError, UsageError
 from tests.core.ceremonies import Version
@@ -49,6 +59,7 @@ from tests.core.institutions import ISSUED, Institution, altered, segment
 from tests.core.test_claims import stated
 from tests.fuzz.target import Target
 from tests.protocol import examples, plain
+from tests.protocol.static_trees import static_mirror
 from tests.protocol.test_record_vectors import CODECS
 
 PEER = PeerId("peer")
@@ -177,6 +188,41 @@ def take_trace(raw: bytes) -> None:
         assert line.isprintable()
 
 
+def take_stretch(raw: bytes) -> None:
+    """Every part of it is one, or is refused; and a head is at its place or not there."""
+    stretch = decode_stretch(raw)
+    for seq in range(7):
+        part = stretch.between(seq, 4)
+        assert len(part.heads) <= len(stretch.heads)
+        assert part.entries == stretch.entries[part.first - stretch.first :][: len(part.entries)]
+        named = stretch.name_at(seq)
+        assert named is None or named.seq == seq
+
+
+def mirror_targets() -> list[Target]:
+    """The files of a static mirror, each kind of which is one record."""
+    tree = static_mirror()
+    codecs: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
+        "static-mirror": (decode_pointer, encode_pointer),
+        "static-catalogue": (decode_index, encode_index),
+        "static-roots": (decode_roots, encode_roots),
+        "static-stretch": (decode_stretch, encode_stretch),
+    }
+
+    def of_kind(kind: str) -> tuple[bytes, ...]:
+        return tuple(
+            bytes.fromhex(raw) for name, raw in tree["files"].items() if tree["types"][name] == kind
+        )
+
+    refusals = (MalformedRecordError,)
+    found = [
+        Target(kind, "cbor", of_kind(kind), same_again(*codec), refusals)
+        for kind, codec in codecs.items()
+    ]
+    stretches = of_kind("static-stretch")
+    return [*found, Target("part-of-a-stretch", "cbor", stretches, take_stretch, refusals)]
+
+
 def targets() -> list[Target]:
     follower, malformed = Follower(), (MalformedRecordError,)
     log, root = follower.institution.log, follower.institution.raw_root
@@ -204,6 +250,7 @@ def targets() -> list[Target]:
     assert all(follower.node().judge(raw, NOW) is None for raw in said[:1])
     return [
         *found,
+        *mirror_targets(),
         Target("stated", "cbor", tuple(said), follower.take_statement, ()),
         Target("reconciliation", None, messages, take_message, malformed),
         Target("record-answer", "cbor", (*named, *said), follower.take_record, ()),

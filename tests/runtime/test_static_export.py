@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshnode.control import Control
+from meshnode.control import Control, Message
 from meshnode.core.events import Check
+from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import (
     CatalogueId,
     Digest,
@@ -36,6 +37,7 @@ from meshnode.runtime.static_mirror.export import Export, Report
 from meshnode.runtime.static_mirror.places import Source
 from meshnode.runtime.verification.static_mirrors import verify_static_mirror
 from tests.cli.command_line import tree
+from tests.core.institutions import Institution, segment
 from tests.runtime.homes import copy_of, publish, published_home, publisher_of
 
 pytestmark = pytest.mark.slow
@@ -263,6 +265,82 @@ def test_what_a_killed_export_left_is_removed_by_the_next(www: Path) -> None:
     with Directory(www).opened():
         assert not unfinished.exists()
         assert Directory(www).held() == {sha256(b"x"): 1}
+
+
+# --- Long logs ------------------------------------------------------------------------------------
+@dataclass
+class LogPeer(Control):
+    """A peer in memory that holds one log, and no objects; `asked` is which seqs it gave."""
+
+    institution: Institution
+    asked: list[int] = field(default_factory=list)
+
+    async def ask(self, action: str, **arguments: Any) -> Message:
+        if action == "withheld":
+            return {"withheld": []}
+        assert action == "mirrored_way"
+        log, known = self.institution.log, arguments["known"]
+        names = [decode_signed_head(raw).name for raw in log.heads]
+        is_held = known is not None and names[known[0] - 1].digest.hex() == known[1]
+        after = known[0] if known and is_held else 0
+        heads = log.heads[after : after + 50]  # an answer brings some of the way
+        self.asked += range(after + 1, after + len(heads) + 1)
+        first = log.sizes[after - 1] if after else 0
+        entries = log.entries[first : log.sizes[after + len(heads) - 1]]
+        return {
+            "heads": [raw.hex() for raw in heads],
+            "first": first,
+            "entries": [raw.hex() for raw in entries],
+        }
+
+    async def follow(self, action: str, **_: Any) -> AsyncGenerator[Message, None]:
+        assert action == "mirrored"
+        log = self.institution.log
+        way = {"writer": log.writer.hex(), "newest": log.heads[-1].hex()}
+        told = {"names": [], "forks": [], "missing": 0, "withheld": 0}
+        yield {"result": {**told, "roots": [self.institution.raw_root.hex()], "ways": [way]}}
+
+    async def export(self, www: Path) -> Report:
+        self.asked.clear()
+        export = Export(self, Directory(www), grace_seconds=0)
+        return await export.run([self.institution.catalogue], NOW)
+
+
+async def test_an_update_of_a_long_log_reads_and_writes_its_newest_heads_alone(www: Path) -> None:
+    institution = Institution("city")
+    for clock in range(1, 601):
+        institution.log.publish(segment(clock))
+    peer = LogPeer(institution)
+    await peer.export(www)
+    assert peer.asked == list(range(1, 601))
+    assert [(p.first_seq, p.last_seq) for p in index_of(www).ways[0].stretches] == [
+        (1, 256),
+        (257, 512),
+        (513, 576),
+        (577, 592),
+        (593, 600),
+    ]
+    institution.log.publish(segment(601))
+    report = await peer.export(www)
+    assert min(peer.asked) == 513
+    assert report.written == 2  # the newest file of the log, and the index
+    assert (await peer.export(www)).written == 0
+    assert peer.asked == []
+    assert (await verify_static_mirror(www)).heads == 601
+
+
+async def test_a_log_that_was_cut_otherwise_before_is_cut_anew(www: Path) -> None:
+    ours, theirs = Institution("city"), Institution("city")
+    for clock in range(1, 301):
+        ours.log.publish(segment(clock))
+        theirs.log.publish(segment(clock, f"other {clock}"))
+    await LogPeer(ours).export(www)
+    peer = LogPeer(theirs)
+    await peer.export(www)
+    assert set(range(1, 301)) <= set(peer.asked)
+    assert index_of(www).ways[0].newest == theirs.log.heads[-1]
+    report = await verify_static_mirror(www)
+    assert (report.faults, report.heads) == ([], 300)
 
 
 def damaged_places(www: Path) -> Iterable[tuple[Path, int]]:

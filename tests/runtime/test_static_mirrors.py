@@ -12,18 +12,22 @@ import pytest
 import trio
 import trio.testing
 
+from meshnode.config import parse
+from meshnode.control import Control
 from meshnode.core import events as ev
 from meshnode.core.events import Check, HeadName, LogId
 from meshnode.core.forks import evidence_of
 from meshnode.core.heads import SNAPSHOT_SEQ, decode_signed_head
-from meshnode.core.identifiers import CatalogueId, PeerId, sha256
+from meshnode.core.identifiers import CatalogueId, PeerId, catalogue_text, sha256
 from meshnode.core.static_mirror import CatalogueIndex, Pointer, StretchRef, encode_pointer
 from meshnode.errors import UsageError
 from meshnode.runtime.network.requests import Requests
+from meshnode.runtime.service import running
 from meshnode.runtime.static_mirror.mirror import Mirror
 from meshnode.runtime.static_mirror.mirrors import Mirrors, Watched, no_peers
 from meshnode.runtime.static_mirror.shelves import folder_url
 from tests.core.institutions import Institution, LogCopy, segment
+from tests.runtime.homes import made_home
 from tests.runtime.peers import Folder
 from tests.runtime.static_files import MemoryShelf
 
@@ -190,6 +194,33 @@ async def test_an_object_is_fetched_resumed_and_kept(reader: Reader, tmp_path: P
         event = await reader.requests.perform(ev.FetchObject(NAME, sha256(data), len(data)))
     assert event == ev.ObjectStored(sha256(data))
     assert shelf.opened == [(sha256(data), 100_000)]
+
+
+async def test_a_whole_peer_comes_to_both_histories_and_the_evidence_from_a_mirror(
+    tmp_path: Path, institution: Institution
+) -> None:
+    ours = institution.log
+    theirs = LogCopy(ours.key, Institution("city").log.state)
+    for clock in range(1, 4):
+        theirs.publish(segment(clock))
+    theirs.publish(segment(4, "theirs"))
+    shelf = MemoryShelf()
+    shelf.show(institution, ours, theirs)
+    home = made_home(tmp_path / "home")
+    settings = parse("[network]\nhttps_only = true", "the test")
+    async with running(home.root, settings, online=True) as peer:
+        catalogue = catalogue_text(institution.catalogue)
+        await Control(home.control).ask("follow", catalogue=catalogue)
+        with peer.journal.notices.watch(lambda _: True) as watcher, trio.fail_after(60):
+            watched = await peer.mirrors.attach(NAME, shelf)
+            held = peer.node.catalogues[institution.catalogue]
+            while len(held.log(ours.writer).branches) < 2 or not held.forks:
+                await watcher.receive()
+            await peer.mirrors.detach(watched)
+        names = [named(log, len(log.heads)) for log in (ours, theirs)]
+        assert all(held.log(ours.writer).holds(name) for name in names)
+        assert held.disputed == {ours.writer: 4}
+        assert not peer.journal.blames
 
 
 # --- Faults ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.events import HeadName, LogId, Stretch
 from meshnode.core.heads import SNAPSHOT_SEQ, decode_signed_head
 from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.trust import RootChain
 from meshnode.errors import UsageError
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, HexDigest
 from meshnode.runtime.operator.payload_listing import require_followed
@@ -53,28 +54,16 @@ async def mirrored(peer: Peer, arguments: Mirrored) -> AsyncGenerator[Message, N
     held = require_followed(peer, arguments.catalogue)
     if held.chain is None:
         raise UsageError("the catalogue's root is not here yet", hint="meshnode status")
-    wanted = sorted(_objects(held).items())  # in an order that every peer has
+    # All of one moment, and in an order that every peer has.
+    told, wanted = _told(held, held.chain), sorted(_objects(held).items())
     sealed = await trio.to_thread.run_sync(_sealed, peer, [digest for digest, _ in wanted])
     served = [(d, n) for d, n in wanted if d not in sealed and not peer.node.denials.withholds(d)]
     here = [(digest, size) for digest, size in served if digest in peer.node.replica.objects]
+    told |= {"missing": len(served) - len(here), "withheld": len(wanted) - len(served)}
     for start in range(0, len(here), PAGE_OBJECTS):
         page = here[start : start + PAGE_OBJECTS]
         yield {"event": {"objects": [_placed(peer, digest, size) for digest, size in page]}}
-    chain = held.chain
-    yield {
-        "result": {
-            "roots": [*(r.raw.hex() for r in chain.held), *(p.raw.hex() for p in chain.purges)],
-            "names": [[version, digest.hex()] for version, digest in chain.newest],
-            "forks": sorted(found.raw.hex() for found in held.forks.values()),
-            "ways": [
-                {"writer": kid.hex(), "newest": newest}
-                for kid, log in sorted(held.logs.items())
-                for newest in sorted(b.raw_at(b.seq).hex() for b in log.branches if b.keeps(b.seq))
-            ],
-            "missing": len(served) - len(here),
-            "withheld": len(wanted) - len(served),
-        }
-    }
+    yield {"result": told}
 
 
 async def mirrored_way(peer: Peer, arguments: MirroredWay) -> AsyncGenerator[Message, None]:
@@ -105,6 +94,20 @@ async def withheld(peer: Peer, arguments: Withheld) -> AsyncGenerator[Message, N
     sealed = await trio.to_thread.run_sync(_sealed, peer, names)
     found = [name.hex() for name in names if name in sealed or peer.node.withholds(name)]
     yield {"result": {"withheld": found}}
+
+
+def _told(held: HeldCatalogue, chain: RootChain) -> dict[str, Any]:
+    roots = [*(root.raw for root in chain.held), *(purge.raw for purge in chain.purges)]
+    return {
+        "roots": [raw.hex() for raw in roots],
+        "names": [[version, digest.hex()] for version, digest in chain.newest],
+        "forks": sorted(found.raw.hex() for found in held.forks.values()),
+        "ways": [
+            {"writer": kid.hex(), "newest": newest}
+            for kid, log in sorted(held.logs.items())
+            for newest in sorted(b.raw_at(b.seq).hex() for b in log.branches if b.keeps(b.seq))
+        ],
+    }
 
 
 def _objects(held: HeldCatalogue) -> dict[Digest, int]:

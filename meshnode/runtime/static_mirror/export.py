@@ -7,7 +7,7 @@ before; but what is served to nobody any more is gone when the export ends.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import trio
 from meshnode.control import Control
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import HeadName, LogId
+from meshnode.core.events import LogId
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text, sha256
 from meshnode.core.static_mirror import (
@@ -32,13 +32,12 @@ from meshnode.core.static_mirror import (
     Way,
     decode_index,
     decode_pointer,
-    decode_stretch,
     encode_index,
     encode_pointer,
     encode_roots,
     object_path,
 )
-from meshnode.core.stretches import Cut, Cutter, Step, settled, steps
+from meshnode.core.stretches import Cut, Cutter
 from meshnode.errors import StorageError
 from meshnode.runtime.static_mirror.leaving import (
     LEAVING_NAME,
@@ -47,6 +46,7 @@ from meshnode.runtime.static_mirror.leaving import (
     since,
 )
 from meshnode.runtime.static_mirror.places import DamagedError, Place, Source
+from meshnode.runtime.static_mirror.ways import Ways
 
 ASKED_AT_ONCE: Final = 1000  # names in one question to the peer
 
@@ -175,43 +175,16 @@ class Export:
         newest = bytes.fromhex(said["newest"])
         log = LogId(name, Kid(bytes.fromhex(said["writer"])))
         wanted = decode_signed_head(newest).name
-        known, stays = await self._settled(log, wanted, before)
-        stretches = list(stays)
+        ways = Ways(self._control, self._read, self._held)
+        known, stays = await ways.settled(log, wanted, before)
         for part in stays:
             self._name(part.file)
-        cutter = Cutter(log)
-        async for step in _steps(self._control, log, wanted, known):
-            stretches += [await self._add_cut(cut) for cut in cutter.add(step)]
+        cutter, stretches = Cutter(log), list(stays)
+        async with aclosing(ways.steps(log, wanted, known)) as steps:
+            async for step in steps:
+                stretches += [await self._add_cut(cut) for cut in cutter.add(step)]
         stretches += [await self._add_cut(cut) for cut in cutter.rest()]
         return Way(log.writer, newest, tuple(stretches))
-
-    async def _settled(
-        self, log: LogId, wanted: HeadName, before: CatalogueIndex | None
-    ) -> tuple[HeadName | None, list[StretchRef]]:
-        """Return the head up to which an older index has the files that stay, and those files."""
-        ways = [way for way in before.ways if way.writer == log.writer] if before else []
-        for way in ways:
-            is_same = way.head.name == wanted
-            stays = list(way.stretches) if is_same else settled(way.stretches)
-            if not stays or any(part.file.digest not in self._held for part in stays):
-                continue
-            known = await self._last_name(stays[-1])
-            if known is not None and await self._is_on_way(log, wanted, known):
-                return known, stays
-        return None, []
-
-    async def _last_name(self, part: StretchRef) -> HeadName | None:
-        raw = await self._read(object_path(part.file.digest))
-        try:
-            return decode_stretch(raw).name_at(part.last_seq) if raw else None
-        except MalformedRecordError:
-            return None
-
-    async def _is_on_way(self, log: LogId, wanted: HeadName, known: HeadName) -> bool:
-        if known.seq >= wanted.seq:
-            return known == wanted
-        heads, _, _ = await _ask_way(self._control, log, wanted, known)
-        return decode_signed_head(heads[0]).head.seq == known.seq + 1
 
     async def _add_cut(self, cut: Cut) -> StretchRef:
         await self._add_made(cut.raw)
@@ -288,32 +261,3 @@ class Export:
             said = await self._control.ask("withheld", names=asked)
             found += [Digest(bytes.fromhex(name)) for name in said["withheld"]]
         return found
-
-
-async def _steps(
-    control: Control, log: LogId, wanted: HeadName, known: HeadName | None
-) -> AsyncIterator[Step]:
-    """Yield each head on the way to `wanted`, after `known`, with the entries that it adds."""
-    while known is None or known.seq < wanted.seq:
-        raws, first, entries = await _ask_way(control, log, wanted, known)
-        heads = [decode_signed_head(raw) for raw in raws]
-        reached = list(steps(heads, first, entries))
-        assert reached, "an answer brings at least one head with its entries"
-        for step in reached:
-            yield step
-        known = reached[-1].head.name
-
-
-async def _ask_way(
-    control: Control, log: LogId, wanted: HeadName, known: HeadName | None
-) -> tuple[list[bytes], int, list[bytes]]:
-    """Ask the peer for heads and entries on the way to `wanted`; return where they begin, too."""
-    said = await control.ask(
-        "mirrored_way",
-        catalogue=catalogue_text(log.catalogue),
-        writer=log.writer.hex(),
-        wanted=[wanted.seq, wanted.digest.hex()],
-        known=[known.seq, known.digest.hex()] if known else None,
-    )
-    heads, entries = said["heads"], said["entries"]
-    return [*map(bytes.fromhex, heads)], said["first"], [*map(bytes.fromhex, entries)]
