@@ -11,7 +11,7 @@ import typer
 
 from meshnode.cli.access import reach
 from meshnode.cli.static import CataloguesOption, bring_up_to_date
-from meshnode.cli.static_mirrors import chosen, confirm, show_catalogues
+from meshnode.cli.static_mirrors import confirm, nonempty, show_catalogues
 from meshnode.cli.terminal import (
     HomeOption,
     JsonOption,
@@ -101,8 +101,8 @@ def read(
       meshnode bundle read /srv/disk/mesh --yes
     """
     where = str(path.absolute())
-    found, followed = run_async(lambda: _look(home, where))
-    wanted = chosen(found, only)
+    found, followed = run_async(lambda: _look(home, where, only))
+    wanted = nonempty(found)
     unknown = [each for each in wanted if each["id"] not in followed]
     if unknown and not as_json:
         show_catalogues(f"bundle {path}", unknown)
@@ -126,10 +126,10 @@ def _opened(to: Path) -> AbstractContextManager[BundleWriter]:
     return streamed_bundle(sys.stdout.buffer) if to == STDOUT else written_bundle(to)
 
 
-async def _look(home: Path, path: str) -> tuple[Message, set[str]]:
+async def _look(home: Path, path: str, only: list[str] | None) -> tuple[Message, set[str]]:
     async with reach(home) as control:
         status = await control.ask("status")
-        found = await control.ask("bundle_look", path=path)
+        found = await control.ask("bundle_look", path=path, only=only or [])
     return found, {each["id"] for each in status["catalogues"]}
 
 

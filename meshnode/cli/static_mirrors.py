@@ -28,8 +28,8 @@ def follow_mirror(
     home: Path, url: str, only: list[str] | None, *, yes: bool, as_json: bool
 ) -> None:
     """Show what a mirror has, follow it on confirmation, and read the mirror from now on."""
-    found = run_async(lambda: _look(home, url))
-    wanted = chosen(found, only)
+    found = run_async(lambda: _look(home, url, only))
+    wanted = nonempty(found)
     if not as_json:
         show_catalogues(f"static mirror {found['url']}", wanted)
     if not (yes or only):
@@ -65,21 +65,19 @@ def unfollow_mirror(home: Path, url: str, *, as_json: bool) -> None:
         out.print(f"done: {name} is not read any more; its catalogues stay followed")
 
 
-async def _look(home: Path, url: str) -> Message:
+async def _look(home: Path, url: str, only: list[str] | None) -> Message:
     settings = configuration.load(home / configuration.FILE_NAME).static_mirrors
+    allow_local = settings.allow_local_addresses
     async with reach(home) as control:
-        return await control.ask("mirror_look", url=url, allow_local=settings.allow_local_addresses)
+        return await control.ask("mirror_look", url=url, allow_local=allow_local, only=only or [])
 
 
-def chosen(found: Message, only: list[str] | None) -> list[dict[str, Any]]:
-    """Return the catalogues of a mirror that are meant; raises UsageError: there is none."""
+def nonempty(found: Message) -> list[dict[str, Any]]:
+    """Return the catalogues that were found; raises UsageError: there is none."""
     catalogues: list[dict[str, Any]] = found["catalogues"]
-    missing = [name for name in only or () if name not in {each["id"] for each in catalogues}]
-    if missing:
-        raise UsageError(f"this mirror does not have {missing[0]}", hint="leave --only away to see")
     if not catalogues:
         raise UsageError("this mirror is empty", hint="its maker runs: meshnode static export")
-    return [each for each in catalogues if not only or each["id"] in only]
+    return catalogues
 
 
 def show_catalogues(where: str, catalogues: list[dict[str, Any]]) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import random
+import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +31,13 @@ from tests.runtime.web import Answer, Folder, Web, serving
 
 DATA = random.Random(7).randbytes(300_000)
 NAME = sha256(DATA)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -208,6 +219,86 @@ async def test_https_is_never_left_for_http(
             with pytest.raises(UnreachableError, match="it redirects to 'http:"):
                 await shelf.pointer()
             assert await shelf.pointer() == b"the pointer"
+
+
+async def test_a_proxy_of_the_environment_is_asked_instead(
+    served: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", served.url)
+    shelf = WebShelf("http://mirror.example.org/", allow_local=False)
+    assert await shelf.pointer() == b"the pointer"
+    assert await read_whole(shelf, ObjectRef(NAME, len(DATA))) == DATA
+    await shelf.aclose()
+    assert served.answered[0][0] == "http://mirror.example.org/mirror.cbor"
+
+
+async def test_a_host_that_needs_no_proxy_is_reached_without(
+    served: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with reading(served) as shelf:
+        assert await shelf.pointer() == b"the pointer"
+
+
+async def test_https_goes_through_a_tunnel_of_the_proxy_who_sees_no_content(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with over_tls(folder, tmp_path) as certificate, tunnelling() as proxy:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        monkeypatch.setenv("https_proxy", f"http://me:a%20secret@127.0.0.1:{proxy.port}")
+        async with reading(folder) as shelf:
+            assert await shelf.pointer() == b"the pointer"
+    [asked] = proxy.asked
+    lines = asked.decode().splitlines()
+    assert lines[0] == f"CONNECT {folder.url.removeprefix('https://')} HTTP/1.1"
+    secret = base64.b64encode(b"me:a secret").decode()
+    assert f"Proxy-Authorization: Basic {secret}" in lines
+
+
+@dataclass
+class Tunnels:
+    """An HTTP proxy that knows CONNECT alone; `asked` is what clients said before the tunnel."""
+
+    port: int
+    asked: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def tunnelling() -> Iterator[Tunnels]:
+    """Run such a proxy in threads until the block ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    tunnels = Tunnels(listener.getsockname()[1])
+
+    def relay(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            with client:
+                asked = b""
+                while not asked.endswith(b"\r\n\r\n"):
+                    asked += client.recv(1 << 16)
+                tunnels.asked.append(asked)
+                host, _, port = asked.split(b" ", 2)[1].decode().partition(":")
+                with socket.create_connection((host, int(port))) as server:
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    back = threading.Thread(target=relay, args=(server, client))
+                    back.start()
+                    relay(client, server)
+                    back.join()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield tunnels
+    finally:
+        listener.close()
+        thread.join()
 
 
 async def test_a_server_that_stalls_costs_a_bounded_time(autojump_clock: object) -> None:

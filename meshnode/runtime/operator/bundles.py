@@ -20,8 +20,8 @@ from meshnode.core.events import HeadName, LogId
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, catalogue_text
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.journal import Notice
-from meshnode.runtime.operator.arguments import Action, Arguments
-from meshnode.runtime.operator.static_mirrors import described_catalogue
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
+from meshnode.runtime.operator.static_mirrors import described_catalogue, meant
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.static_mirror.bundle import BundleShelf
 from meshnode.runtime.static_mirror.directory import DirectoryShelf
@@ -36,6 +36,12 @@ class Carried(Arguments):
     """Where a bundle, or the folder of a static mirror, lies."""
 
     path: str
+
+
+class Look(Carried):
+    """At these catalogues only, if any are named."""
+
+    only: tuple[Catalogue, ...] = ()
 
 
 @dataclass(slots=True)
@@ -75,12 +81,12 @@ class Reading:
         return objects + logs + node.replica.unindexed
 
 
-async def look(_: Peer, arguments: Carried) -> AsyncGenerator[Message, None]:
+async def look(_: Peer, arguments: Look) -> AsyncGenerator[Message, None]:
     """Return the catalogues, each with its title and its roots, whose first it proves."""
     async with _opened(Path(arguments.path)) as shelf:
         mirror = Mirror(shelf)
         await _refresh(mirror, arguments.path)
-        found = [await described_catalogue(mirror, name) for name in mirror.catalogues]
+        found = [await described_catalogue(mirror, name) for name in meant(mirror, arguments.only)]
     yield {"result": {"catalogues": found}}
 
 
@@ -157,4 +163,4 @@ def _followed(peer: Peer, mirror: Mirror) -> Sequence[CatalogueId]:
     return [name for name in mirror.catalogues if name in followed]
 
 
-ACTIONS: dict[str, Action] = {"bundle_look": (Carried, look), "bundle_read": (Carried, read)}
+ACTIONS: dict[str, Action] = {"bundle_look": (Look, look), "bundle_read": (Carried, read)}

@@ -92,7 +92,11 @@ async def withheld(peer: Peer, arguments: Withheld) -> AsyncGenerator[Message, N
     """Return which of these are served to nobody."""
     names = arguments.names
     sealed = await trio.to_thread.run_sync(_sealed, peer, names)
-    found = [name.hex() for name in names if name in sealed or peer.node.withholds(name)]
+    found = []
+    for name in names:
+        await trio.lowlevel.checkpoint()  # each walks through the segments of a catalogue
+        if name in sealed or peer.node.withholds(name):
+            found.append(name.hex())
     yield {"result": {"withheld": found}}
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final
 
 from meshnode.control import Message
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.identifiers import CatalogueId, catalogue_text
 from meshnode.core.trust import RootChain, UntrustedError
 from meshnode.errors import PeerError, UsageError
-from meshnode.runtime.operator.arguments import Action, Arguments
+from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.static_mirror.mirror import Mirror
 from meshnode.runtime.static_mirror.mirrors import Watched
 from meshnode.runtime.static_mirror.shelves import NotThereError, folder_url
+
+LOOKED_AT_MAX: Final = 256  # catalogues: two requests each, and more than a person compares
 
 
 class Address(Arguments):
@@ -24,9 +26,10 @@ class Address(Arguments):
 
 
 class Look(Address):
-    """`allow_local`: also at an address inside this machine's own network."""
+    """`allow_local`: also at an address inside this machine's own network; `only` these."""
 
     allow_local: bool = False
+    only: tuple[Catalogue, ...] = ()
 
 
 async def look(peer: Peer, arguments: Look) -> AsyncGenerator[Message, None]:
@@ -49,7 +52,7 @@ async def look(peer: Peer, arguments: Look) -> AsyncGenerator[Message, None]:
             ) from error
         except PeerError as error:
             raise PeerError(f"{url} cannot be read: {error}", hint=error.hint) from error
-        found = [await described_catalogue(mirror, name) for name in mirror.catalogues]
+        found = [await described_catalogue(mirror, name) for name in meant(mirror, arguments.only)]
     finally:
         await shelf.aclose()
     yield {"result": {"url": url, "catalogues": found}}
@@ -62,6 +65,21 @@ async def follow(peer: Peer, arguments: Address) -> AsyncGenerator[Message, None
 
 async def unfollow(peer: Peer, arguments: Address) -> AsyncGenerator[Message, None]:
     yield {"result": {"was_read": peer.mirrors.drop(arguments.url)}}
+
+
+def meant(mirror: Mirror, only: Sequence[CatalogueId]) -> list[CatalogueId]:
+    """Return the catalogues that are looked at; raises UsageError: too many, or one is missing."""
+    for name in only:
+        if name not in mirror.catalogues:
+            raise UsageError(
+                f"this mirror does not have {catalogue_text(name)}", hint="leave --only away to see"
+            )
+    names = list(only or mirror.catalogues)
+    if len(names) > LOOKED_AT_MAX:
+        raise UsageError(
+            f"this mirror has {len(names)} catalogues", hint="name those you want: --only ID"
+        )
+    return names
 
 
 def described(peer: Peer, watched: Watched) -> dict[str, Any]:

@@ -6,8 +6,11 @@ name that resolves differently the second time (protocol/06-payloads.md, P-31).
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import trio
@@ -15,11 +18,34 @@ import trio
 from meshnode.core.addresses import is_forbidden
 from meshnode.errors import PeerError
 
-RESOLVE_SECONDS_MAX = 10.0
+RESOLVE_SECONDS_MAX: Final = 10.0
+CONNECTIONS_MAX: Final = 4  # to one mirror at a time
+IDLE_SECONDS_MAX: Final = 20.0
 
 
 class ForbiddenAddressError(PeerError):
     """A name leads to an address inside this machine's own network."""
+
+
+def open_pool(url: str, *, allow_local: bool) -> httpcore.AsyncConnectionPool:
+    """Return what connects to a mirror, through the proxy that the environment names for it.
+
+    Behind a proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) it is the proxy that resolves names and
+    connects: which addresses it reaches for whom is its operator's to say.
+    """
+    shared: dict[str, Any] = {
+        "ssl_context": ssl.create_default_context(),
+        "max_connections": CONNECTIONS_MAX,
+        "keepalive_expiry": IDLE_SECONDS_MAX,
+    }
+    proxy = _proxy_of(url)
+    if proxy is None:
+        network = VettedNetwork(allow_local=allow_local)
+        return httpcore.AsyncConnectionPool(network_backend=network, **shared)
+    parts = urlsplit(proxy)
+    address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+    user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return httpcore.AsyncHTTPProxy(address, proxy_auth=user, **shared)
 
 
 class VettedNetwork(httpcore.AsyncNetworkBackend):
@@ -67,3 +93,12 @@ async def _resolved(host: str, port: int) -> list[str]:
             raise httpcore.ConnectError(f"{host} is not found") from error
         return [str(entry[4][0]) for entry in found]
     raise httpcore.ConnectTimeout(f"{host} is not found within {RESOLVE_SECONDS_MAX:g} s")
+
+
+def _proxy_of(url: str) -> str | None:
+    """Return the HTTP proxy that the environment names for this URL."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy and proxy.startswith(("http://", "https://")) else None

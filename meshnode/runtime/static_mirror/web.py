@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from email.utils import parsedate_to_datetime
@@ -24,12 +23,10 @@ from meshnode.runtime.static_mirror.shelves import (
     UnreachableError,
     folder_url,
 )
-from meshnode.runtime.static_mirror.vetted_network import ForbiddenAddressError, VettedNetwork
+from meshnode.runtime.static_mirror.vetted_network import ForbiddenAddressError, open_pool
 
 SECONDS_MAX: Final = 30.0  # for each wait: connecting, and each part of an answer
 REDIRECTS_MAX: Final = 5
-CONNECTIONS_MAX: Final = 4  # to one mirror at a time
-IDLE_SECONDS_MAX: Final = 20.0
 PAUSE_SECONDS_MAX: Final = 3600.0  # a server that asks for more is asked again then
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TIMEOUT: Final = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS_MAX)
@@ -49,12 +46,7 @@ class WebShelf:
     def __init__(self, url: str, *, allow_local: bool) -> None:
         self.url = folder_url(url)
         self._etag = ""
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=CONNECTIONS_MAX,
-            keepalive_expiry=IDLE_SECONDS_MAX,
-            network_backend=VettedNetwork(allow_local=allow_local),
-        )
+        self._pool = open_pool(self.url, allow_local=allow_local)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
