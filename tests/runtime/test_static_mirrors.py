@@ -223,6 +223,41 @@ async def test_a_whole_peer_comes_to_both_histories_and_the_evidence_from_a_mirr
         assert not peer.journal.blames
 
 
+async def test_an_object_that_is_not_there_is_asked_for_again_when_there_are_news(
+    reader: Reader, institution: Institution, autojump_clock: object
+) -> None:
+    data = b"comes later"
+    shelf = MemoryShelf()
+    shelf.show(institution, institution.log)
+    fetch = ev.FetchObject(NAME, sha256(data), len(data))
+
+    async def ask() -> bool:
+        return isinstance(await reader.requests.perform(fetch), ev.ObjectStored)
+
+    async with reader.reading(shelf) as watched:
+        assert [await ask() for _ in range(5)] == [False] * 5
+        assert [name for name, _ in shelf.opened].count(sha256(data)) == 1
+        shelf.put(data)
+        assert not await ask()
+        institution.log.publish(segment(50))
+        shelf.show(institution, institution.log)
+        assert await watched.mirror.refresh()
+        assert await ask()
+
+
+async def test_an_object_that_was_not_there_is_asked_for_again_after_a_while(
+    reader: Reader, institution: Institution, autojump_clock: object
+) -> None:
+    shelf, data = MemoryShelf(), b"comes later"
+    shelf.show(institution, institution.log)
+    fetch = ev.FetchObject(NAME, sha256(data), len(data))
+    async with reader.reading(shelf):
+        await reader.requests.perform(fetch)
+        shelf.put(data)
+        await trio.sleep(1000)
+        assert await reader.requests.perform(fetch) == ev.ObjectStored(sha256(data))
+
+
 # --- Faults ---------------------------------------------------------------------------------------
 async def test_n_88_an_object_of_other_bytes_is_the_mirrors_fault(reader: Reader) -> None:
     shelf, data = MemoryShelf(), b"what was signed"
@@ -390,6 +425,19 @@ async def test_a_changed_index_is_blamed_and_the_mirror_is_left(
         assert not watched.is_connected
     [failed] = reader.told
     assert isinstance(failed, ev.RequestFailed) and failed.check is Check.CONTENT_HASH
+
+
+async def test_a_mirror_that_gives_a_byte_now_and_then_is_left_for_a_while(
+    reader: Reader, shelf: MemoryShelf, autojump_clock: object
+) -> None:
+    class Slow(MemoryShelf):
+        async def pointer(self) -> bytes | None:
+            await trio.sleep(10_000)
+            return await super().pointer()
+
+    async with watching(reader, Slow(shelf.files, shelf.pointed)) as watched:
+        assert watched.reason == "it did not give its indices within 600 s"
+    assert reader.told == []
 
 
 async def test_what_is_no_mirror_is_shown_and_blamed_on_nobody(

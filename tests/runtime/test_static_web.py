@@ -123,7 +123,10 @@ async def test_n_87_a_server_says_when_it_wants_to_be_asked_again(served: Folder
     async with reading(served) as shelf:
         with pytest.raises(UnreachableError, match="HTTP 503") as refused:
             await shelf.pointer()
-    assert refused.value.seconds == 120
+        assert refused.value.seconds == 120
+        with pytest.raises(UnreachableError, match=r"it wants not to be asked for 1[12]\d s"):
+            await rest_of(shelf, NAME, 0)
+    assert len(served.answered) == 1
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ from meshnode.runtime.static_mirror.shelves import (
 
 STRETCHES_REMEMBERED: Final = 4  # a log is asked for step by step, and each is 1 MiB at most
 KNOWN_TRIED_MAX: Final = 64  # heads: a file each, at most
+ABSENT_SECONDS: Final = 900.0  # peers retry each minute: too often for a thousand files
+ABSENT_MAX: Final = 65_536
 ANSWER_BYTES_MAX: Final = 1 << 20  # of roots in one answer; the asker asks on
 
 T = TypeVar("T")
@@ -68,6 +70,7 @@ class Mirror:
     catalogues: dict[CatalogueId, ObjectRef] = field(default_factory=dict)
     _indices: dict[CatalogueId, tuple[Digest, CatalogueIndex]] = field(default_factory=dict)
     _stretches: dict[Digest, StretchFile] = field(default_factory=dict)  # newest last; bounded
+    _absent: dict[Digest, float] = field(default_factory=dict)  # until when; bounded
     _newest: dict[LogId, int] = field(default_factory=dict)  # the greatest seq it ever told
 
     async def refresh(self) -> bool:
@@ -84,6 +87,7 @@ class Mirror:
         except MalformedRecordError as error:
             raise UnreachableError(f"it is not a static mirror: {error}") from error
         before, self.catalogues = self.catalogues, _by_name(pointer.catalogues)
+        self._absent.clear()
         self._indices = {
             name: kept
             for name, kept in self._indices.items()
@@ -153,12 +157,22 @@ class Mirror:
 
     @asynccontextmanager
     async def open(self, digest: Digest, offset: int) -> AsyncIterator[OpenFile | None]:
-        """Open an object; None if it is not there."""
+        """Open an object; None if it is not there, which is not asked again for a while."""
+        if self._absent.get(digest, 0.0) > trio.current_time():
+            yield None
+            return
         try:
             async with self.shelf.open(digest, offset) as opened:
+                self._absent.pop(digest, None)
                 yield opened
         except NotThereError:
+            self._remember_absent(digest)
             yield None
+
+    def _remember_absent(self, digest: Digest) -> None:
+        self._absent[digest] = trio.current_time() + ABSENT_SECONDS
+        if len(self._absent) > ABSENT_MAX:
+            del self._absent[next(iter(self._absent))]
 
     async def _leads_to(self, way: Way, wanted: HeadName) -> bool:
         if way.head.name == wanted:

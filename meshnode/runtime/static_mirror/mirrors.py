@@ -31,6 +31,7 @@ from meshnode.runtime.static_mirror.shelves import (
 
 MIRRORS_MAX: Final = 32  # as many as a seed list names
 POLL_SECONDS: Final = 60.0
+LOOK_SECONDS_MAX: Final = 600.0  # for the pointer and the indices: 16 MiB at 30 kB/s
 PAUSE_SECONDS_MAX: Final = 3600.0  # between attempts at a mirror that fails
 
 _log = structlog.get_logger()
@@ -170,11 +171,15 @@ class Mirrors:
     async def _poll(self, watched: Watched, pause: float) -> float:
         """Look at a mirror once; return how many seconds to wait."""
         try:
-            is_new = await watched.mirror.refresh()
-            if is_new or not watched.is_connected:
-                await self._look_through(watched)
-                await self._connect(watched)
-                await self._spread(watched)
+            with trio.fail_after(LOOK_SECONDS_MAX):
+                is_new = await watched.mirror.refresh()
+                if is_new or not watched.is_connected:
+                    await self._look_through(watched)
+                    await self._connect(watched)
+                    await self._spread(watched)
+        except trio.TooSlowError:
+            slow = UnreachableError(f"it did not give its indices within {LOOK_SECONDS_MAX:g} s")
+            return await self._failed(watched, slow, pause)
         except WrongFileError as error:
             asked = ev.AskHeads(watched.name, ())
             await self.tell(ev.RequestFailed(asked, str(error), Check.CONTENT_HASH))

@@ -46,6 +46,7 @@ class WebShelf:
     def __init__(self, url: str, *, allow_local: bool) -> None:
         self.url = folder_url(url)
         self._etag = ""
+        self._not_before = 0.0  # as the server wishes; in the time of trio's clock
         self._pool = open_pool(self.url, allow_local=allow_local)
 
     async def aclose(self) -> None:
@@ -89,6 +90,9 @@ class WebShelf:
         self, name: str, headers: Headers
     ) -> AsyncIterator[tuple[int, Headers, AsyncGenerator[bytes, None]]]:
         """Ask, and follow redirects; each wait has a deadline."""
+        left = self._not_before - trio.current_time()
+        if left > 0:
+            raise UnreachableError(f"it wants not to be asked for {left:.0f} s", left)
         url = self.url + name
         sent = [("User-Agent", f"meshnode/{__version__}"), ("Accept-Encoding", "identity")]
         sent += headers.items()
@@ -132,6 +136,7 @@ class WebShelf:
         if status in (404, 410, 416):
             raise NotThereError(f"HTTP {status}")
         pause = min(_seconds(headers.get("retry-after", "")), PAUSE_SECONDS_MAX)
+        self._not_before = trio.current_time() + pause
         raise UnreachableError(f"HTTP {status}", pause)
 
 
