@@ -176,19 +176,20 @@ def web_seeds(raw: bytes) -> tuple[str, ...]:
 
 
 def _strip(raw: bytes) -> bytes:
-    """Keep the info dictionary and the piece layers: no tracker, web seed or node survives."""
+    """Keep the info dictionary, byte for byte, since its hash is the torrent's name, and the piece
+    layers: no tracker, web seed or node survives.
+    """
     if len(raw) > TORRENT_BYTES_MAX:
         raise PeerError(f"torrent: {len(raw)} bytes, the limit is {TORRENT_BYTES_MAX}")
-    _load(raw)  # its limits come before a decoder that has none
+    info = _load(raw).ti  # its limits come before a decoder that has none
+    assert info is not None  # a buffer that loads has its info dictionary
     decoded: Any = lt.bdecode(raw)
-    info = decoded[b"info"]
     for key in _REFUSED_KEYS:
-        if key in info:
+        if key in decoded[b"info"]:
             raise PeerError(f"torrent: {key.decode()} is not allowed")
-    kept = {b"info": info}
-    if b"piece layers" in decoded:
-        kept[b"piece layers"] = decoded[b"piece layers"]
-    return bytes(lt.bencode(kept))
+    layers = decoded.get(b"piece layers")
+    rest = b"" if layers is None else b"12:piece layers" + lt.bencode(layers)
+    return b"d4:info" + bytes(info.info_section()) + rest + b"e"
 
 
 def _load(raw: bytes) -> lt.add_torrent_params:
