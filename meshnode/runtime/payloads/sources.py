@@ -73,7 +73,9 @@ class Sources:
         self._banned.add(self._name(endpoint))
 
     def note_fault(self, url: str) -> None:
-        self._failed.add(f"mirror {url}")
+        """Take note of an error; the engine puts the name of a single file behind the URL."""
+        asked = [each for each in self._attached if url.startswith(each)]
+        self._failed.add(f"mirror {max(asked, key=len, default=url)}")
 
     @property
     def is_betrayed(self) -> bool:
