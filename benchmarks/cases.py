@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks import index, keys, reconciling, records, segments, simulator, snapshots
+from benchmarks import (
+    index,
+    keys,
+    reconciling,
+    records,
+    searches,
+    segments,
+    simulator,
+    snapshots,
+)
 from benchmarks.measuring import Case
 
 CASES: Final[dict[str, Case]] = {
@@ -16,6 +25,7 @@ CASES: Final[dict[str, Case]] = {
         *keys.CASES,
         *segments.CASES,
         *index.CASES,
+        *searches.CASES,
         *simulator.CASES,
     )
 }

@@ -21,7 +21,9 @@ from meshnode.cli import (
     config,
     demo,
     deny,
+    export,
     get,
+    index,
     inventory,
     join,
     key,
@@ -67,6 +69,7 @@ for commands in (
     replace.app,
     mirror.risks,
     search.app,
+    export.app,
     show.app,
     get.app,
     release.listing,
@@ -95,6 +98,7 @@ app.add_typer(bundle.app, name="bundle", rich_help_panel="Peer")
 app.add_typer(static.app, name="static", rich_help_panel="Peer")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")
 app.add_typer(deny.app, name="deny", rich_help_panel="Peer")
+app.add_typer(index.app, name="index", rich_help_panel="Peer")
 app.add_typer(seeds.app, name="seeds", rich_help_panel="Catalogues")
 
 

@@ -1,20 +1,34 @@
-"""`search`, `export`: what people find, from this peer's own disk."""
+"""`search`: what people find, from this peer's own disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+import sys
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, assert_never
 
 import typer
 from rich.text import Text
 
 from meshnode.cli.access import reach
 from meshnode.cli.collection import title_in
+from meshnode.cli.query_options import (
+    BboxOption,
+    CataloguesOption,
+    CollectionOption,
+    CurrentOption,
+    DatetimeOption,
+    DguidOption,
+    FilterOption,
+    IdsOption,
+    IntersectsOption,
+    TextOption,
+    query_of,
+)
 from meshnode.cli.standing import overdue_line
 from meshnode.cli.terminal import (
     HomeOption,
@@ -25,38 +39,12 @@ from meshnode.cli.terminal import (
     out,
     print_json,
     run_async,
+    short,
 )
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
 
-ItemKey = tuple[str, str, str]  # catalogue, collection, id
-
 app = typer.Typer()
-
-BboxOption = Annotated[
-    str | None,
-    typer.Option(help="west,south,east,north in degrees; west > east crosses the antimeridian."),
-]
-DatetimeOption = Annotated[
-    str | None,
-    typer.Option("--datetime", help="RFC 3339 instant or interval: 2020-01-01T00:00:00Z/.."),
-]
-CollectionOption = Annotated[
-    list[str] | None,
-    typer.Option("--collection", help="Only these collections, by id or title (repeatable)."),
-]
-CataloguesOption = Annotated[
-    list[str] | None, typer.Option("--catalogue", help="Only these catalogues, by id (repeatable).")
-]
-DguidOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--dguid",
-        help="Only this place of Statistics Canada: 2021A00056001009, or A00056001009 for every "
-        "year (repeatable).",
-    ),
-]
-IdsOption = Annotated[list[str] | None, typer.Option("--id", help="Only these items (repeatable).")]
 
 
 @dataclass(slots=True)
@@ -67,29 +55,53 @@ class Found:
     """
 
     items: list[Message] = field(default_factory=list)
-    count: int = 0
+    result: Message = field(default_factory=dict)
     to_index: int = 0
     overdue: list[Message] = field(default_factory=list)
 
 
-class Format(StrEnum):
-    """What `export` writes."""
+class Output(StrEnum):
+    """What `search` prints."""
 
+    TABLE = "table"
+    JSON = "json"
     NDJSON = "ndjson"
-    GEOPARQUET = "geoparquet"
+    GEOJSON = "geojson"
 
 
 @app.command(rich_help_panel="Use")
 def search(
     home: HomeOption,
     bbox: BboxOption = None,
+    intersects: IntersectsOption = None,
     datetime: DatetimeOption = None,
+    text: TextOption = None,
+    filter_: FilterOption = None,
     collection: CollectionOption = None,
     catalogue: CataloguesOption = None,
     item: IdsOption = None,
     dguid: DguidOption = None,
+    current: CurrentOption = False,
+    old: Annotated[
+        bool, typer.Option("--old", help="Also rows that were replaced or withdrawn.")
+    ] = False,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="Order by these, - for the greatest first: -datetime,eo:cloud_cover"),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most items to show.")] = 20,
+    fields: Annotated[
+        str | None,
+        typer.Option(help="Only these members, or all without: id,properties.title,-assets"),
+    ] = None,
     count: Annotated[bool, typer.Option("--count", help="Only count what matches.")] = False,
+    facets: Annotated[
+        bool, typer.Option("--facets", help="Count what matches by collection and by year.")
+    ] = False,
+    ndjson: Annotated[bool, typer.Option("--ndjson", help="Print one item a line.")] = False,
+    geojson: Annotated[
+        bool, typer.Option("--geojson", help="Print a GeoJSON FeatureCollection.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search the items of all followed catalogues, newest first.
@@ -98,112 +110,104 @@ def search(
 
       meshnode search --bbox -135.3,60.6,-134.9,60.8
 
-      meshnode search --datetime 2021-01-01T00:00:00Z/.. --collection ca-yt-orthoimagery --json
+      meshnode search -q "forêt boréale" --filter "eo:cloud_cover < 10" --sort eo:cloud_cover
 
-      meshnode search --dguid A00056001009
+      meshnode search --intersects yukon.geojson --datetime 2021-01-01T00:00:00Z/.. --ndjson
+
+      meshnode search --dguid A00056001009 --facets
     """
-    query = query_of(bbox, datetime, collection, catalogue, item, dguid)
-
-    async def ask() -> Found:
-        async with reach(home) as control:
-            if count:
-                return await _found(control, "count", **query)
-            return await _found(control, "search", **query, limit=limit)
-
-    found = run_async(ask)
-    # Members that GeoJSON does not know are allowed beside its own (RFC 7946 section 6.1).
-    beside = {"to_index": found.to_index, "overdue": found.overdue}
-    if count:
-        print_json({"count": found.count, **beside}) if as_json else out.print(str(found.count))
-    elif as_json:
-        features = [json.loads(each["item"]) for each in found.items]
-        print_json({"type": "FeatureCollection", "features": features, **beside})
-    else:
-        _print_found(found.items, limit)
-    if not as_json:
+    output = _output({Output.JSON: as_json, Output.NDJSON: ndjson, Output.GEOJSON: geojson}, fields)
+    if (count or facets) and output not in (Output.TABLE, Output.JSON):
+        raise UsageError(f"a count is no {output.value}", hint="--json prints it for programs")
+    query = query_of(
+        bbox,
+        datetime,
+        collection,
+        catalogue,
+        item,
+        dguid,
+        text=text,
+        filter_=filter_,
+        intersects=intersects,
+        current=current,
+    )
+    query |= {"old": True} if old else {}
+    if count or facets:
+        _counted(home, "facets" if facets else "count", query, output)
+        return
+    asked = {"sort": sort, "fields": fields}
+    query |= {key: value for key, value in asked.items() if value is not None}
+    found = run_async(lambda: _print_or_find(home, query | {"limit": limit}, output))
+    match output:
+        case Output.JSON | Output.GEOJSON:
+            features = [json.loads(each["item"]) for each in found.items]
+            # Members that GeoJSON does not know are allowed beside its own (RFC 7946 section 6.1).
+            beside = _doubts(found) if output is Output.JSON else {}
+            print_json({"type": "FeatureCollection", "features": features, **beside})
+        case Output.TABLE:
+            _print_found(found.items, limit, is_sorted=sort is not None)
+        case Output.NDJSON:
+            pass  # printed as it came
+        case _:
+            assert_never(output)
+    if output is not Output.JSON:
         _print_doubts(found)
 
 
-@app.command(rich_help_panel="Use")
-def export(
-    home: HomeOption,
-    to: Annotated[Path, typer.Option("--to", help="The file to write, or - for standard output.")],
-    format_: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.NDJSON,
-    bbox: BboxOption = None,
-    datetime: DatetimeOption = None,
-    collection: CollectionOption = None,
-    catalogue: CataloguesOption = None,
-    dguid: DguidOption = None,
-    releases: Annotated[
-        bool,
-        typer.Option(
-            "--releases",
-            help="Write version, DOI and links of each item's release into it: not as published.",
-        ),
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Export what is visible: NDJSON with the published bytes, or one GeoParquet file.
-
-    Examples:
-
-      meshnode export --to items.ndjson
-
-      meshnode export --releases --to cited.ndjson
-
-      meshnode export --format geoparquet --collection ca-yt-orthoimagery --to yukon.parquet
-    """
-    from meshnode.runtime.segments.export import export_geoparquet, export_ndjson
-
-    query = query_of(bbox, datetime, collection, catalogue, None, dguid)
-
-    async def write() -> int:
-        async with reach(home) as control, aclosing(found_by(control, "search", **query)) as found:
-            released = await _released(control, query) if releases else {}
-            items = (_exported(each, released) async for each in found)
-            if format_ is Format.NDJSON:
-                return await export_ndjson(items, to)
-            name, document = await _document(control, collection, catalogue)
-            return await export_geoparquet(items, to, name, document)
-
-    number = run_async(write)
-    if as_json and str(to) != "-":
-        print_json({"items": number, "to": str(to)})
-    else:
-        err.print(f"{number} items written to {to}")
-
-
-async def _released(control: Control, query: Message) -> dict[ItemKey, Message]:
-    """Return the release of each item that a file of one is bound to."""
-    where = {"catalogues": query.get("catalogues", [])}
-    released: dict[ItemKey, Message] = {}
-    async with aclosing(control.follow("released_items", **where)) as messages:
-        async for message in messages:
-            if event := message.get("event"):
-                place = event["release"]["catalogue"], event["release"]["collection"]
-                released |= {(*place, item): event["release"] for item in event["items"]}
-    return released
-
-
-def _exported(found: Message, released: dict[ItemKey, Message]) -> bytes:
-    from meshnode.runtime.datasets.version_links import with_release
-
-    raw: bytes = found["item"].encode()
-    release = released.get((found["catalogue"], found["collection"], found["id"]))
-    return with_release(raw, release) if release else raw
-
-
-async def _document(
-    control: Control, collections: list[str] | None, catalogues: list[str] | None
-) -> tuple[str, bytes]:
-    if not collections or len(collections) != 1 or len(catalogues or []) > 1:
+def _output(asked: dict[Output, bool], fields: str | None) -> Output:
+    chosen = [output for output, is_asked in asked.items() if is_asked]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(f'--{each.value}' for each in chosen)}: take one of them")
+    if not chosen and fields is not None:
         raise UsageError(
-            "a GeoParquet file holds one collection of one catalogue",
-            hint="name it with --collection, and --catalogue where several have it",
+            "--fields chooses members of JSON", hint="add --json, --ndjson or --geojson"
         )
-    where = {"catalogue": catalogues[0]} if catalogues else {}
-    answer = await control.ask("collection", collection=collections[0], **where)
-    return collections[0], answer["document"].encode()
+    return chosen[0] if chosen else Output.TABLE
+
+
+async def _print_or_find(home: Path, query: Message, output: Output) -> Found:
+    """Ask the peer; items for NDJSON are printed as they come, and not kept."""
+    from meshnode.runtime.segments.export import one_line
+
+    async with reach(home) as control:
+        if output is not Output.NDJSON:
+            return await _found(control, "search", **query)
+        return await _found(
+            control, "search", lambda each: _write(one_line(each["item"].encode())), **query
+        )
+
+
+def _write(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+
+
+def _counted(home: Path, action: str, query: Message, output: Output) -> None:
+    async def ask() -> Found:
+        async with reach(home) as control:
+            return await _found(control, action, **query)
+
+    found = run_async(ask)
+    if output is Output.JSON:
+        print_json({**found.result, **_doubts(found)})
+        return
+    out.print(str(found.result["count"]))
+    if action == "facets":
+        _print_facets(found.result)
+    _print_doubts(found)
+
+
+def _print_facets(said: Message) -> None:
+    out.print("\nby catalogue and collection", style="bold")
+    for each in said["collections"]:
+        name = each["title"] or short(each["catalogue"])
+        out.print(cut_line(f"  {each['count']:>9}  {each['collection']} · {name}"))
+    out.print("\nby year", style="bold")
+    for each in said["years"]:
+        out.print(f"  {each['count']:>9}  {'no time' if each['year'] is None else each['year']}")
+
+
+def _doubts(found: Found) -> Message:
+    return {"to_index": found.to_index, "overdue": found.overdue}
 
 
 async def found_by(
@@ -221,17 +225,21 @@ async def found_by(
 async def _found(
     control: Control,
     action: str,
+    take: Callable[[Message], None] | None = None,
     **query: Any,  # noqa: ANN401 - JSON
 ) -> Found:
+    """Ask for an answer with its items; `take` is given them instead, one by one."""
     found = Found()
+    take = take or found.items.append
     async with aclosing(control.follow(action, **query)) as messages:
         async for message in messages:
             event = message.get("event", {})
-            found.items += event.get("found", ())
+            for each in event.get("found", ()):
+                take(each)
             found.overdue += event.get("overdue", ())
             if "result" in message:
-                found.count = message["result"]["count"]
-                found.to_index = message["result"]["to_index"]
+                found.result = message["result"]
+                found.to_index = found.result["to_index"]
     return found
 
 
@@ -242,46 +250,22 @@ def _print_doubts(found: Found) -> None:
         err.print(Text(overdue_line(found.overdue), "yellow"))
 
 
-def query_of(
-    bbox: str | None,
-    datetime: str | None,
-    collections: list[str] | None,
-    catalogues: list[str] | None,
-    ids: list[str] | None,
-    dguids: list[str] | None = None,
-) -> Message:
-    query = {
-        "bbox": _numbers(bbox) if bbox else None,
-        "datetime": datetime,
-        "collections": collections,
-        "catalogues": catalogues,
-        "ids": ids,
-        "dguids": dguids,
-    }
-    return {key: value for key, value in query.items() if value}
-
-
-def _numbers(bbox: str) -> list[float]:
-    try:
-        return [float(part) for part in bbox.split(",")]
-    except ValueError as error:
-        raise UsageError(f"--bbox {bbox!r} is not west,south,east,north") from error
-
-
-def _print_found(found: list[Message], limit: int) -> None:
+def _print_found(found: list[Message], limit: int, *, is_sorted: bool) -> None:
     """Two lines an item: its id to copy, then what it is."""
     for each in found:
         item = json.loads(each["item"])
         properties = item["properties"]
         when = _date(properties.get("datetime") or properties.get("start_datetime"))
-        out.print(Text(item["id"], style="bold"))
+        beaten = "" if each["is_visible"] else "  (replaced or withdrawn)"
+        out.print(Text.assemble((item["id"], "bold"), beaten))
         about = (properties.get("title"), title_in(each["collection_titles"]))
         said = " · ".join(str(text) for text in about if text)
         out.print(cut_line(f"  {when}  {each['collection']}  {said}"))
     if not found:
         out.print("nothing found")
     elif len(found) == limit:
-        err.print(f"the newest {limit}; --limit shows more, --count says how many there are")
+        which = "first" if is_sorted else "newest"
+        err.print(f"the {which} {limit}; --limit shows more, --count says how many there are")
 
 
 def _date(moment: object) -> str:

@@ -13,8 +13,9 @@ from rich.text import Text
 from meshnode.cli.access import reach
 from meshnode.cli.collection import title_in
 from meshnode.cli.naming import ReleaseName, release_name, releases_named
+from meshnode.cli.query_options import CataloguesOption, CollectionOption, query_of
 from meshnode.cli.release import print_release, version_line
-from meshnode.cli.search import CataloguesOption, CollectionOption, found_by, query_of
+from meshnode.cli.search import found_by
 from meshnode.cli.standing import titled
 from meshnode.cli.terminal import HomeOption, JsonOption, out, print_fields, print_json, run_async
 from meshnode.control import Control, Message
@@ -33,6 +34,9 @@ def show(
     ],
     collection: CollectionOption = None,
     catalogue: CataloguesOption = None,
+    old: Annotated[
+        bool, typer.Option("--old", help="Also the versions that were replaced or withdrawn.")
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Print the exact bytes published.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +55,7 @@ def show(
         return
 
     async def ask() -> list[Message]:
-        query = query_of(None, None, collection, catalogue, [item])
+        query = query_of(None, None, collection, catalogue, [item]) | {"old": old}
         async with reach(home) as control:
             found = [each async for each in found_by(control, "search", **query, limit=SHOWN_MAX)]
             for each in found:
@@ -117,7 +121,8 @@ async def _releases(control: Control, each: Message) -> list[Message]:
 
 def _print_item(each: Message) -> None:
     item = json.loads(each["item"])
-    out.print(Text(item["id"], style="bold"))
+    beaten = "" if each["is_visible"] else "  (replaced or withdrawn)"
+    out.print(Text.assemble((item["id"], "bold"), beaten))
     if title := item["properties"].get("title"):
         out.print(Text(str(title)))
     print_fields(

@@ -9,10 +9,9 @@ in every year.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-
-from pydantic_core import from_json
 
 from meshnode.errors import UsageError
 
@@ -33,7 +32,6 @@ _CODE_DIGITS: Final = {
 _DGUID: Final = re.compile(PATTERN)
 _PLACE: Final = re.compile(r"[A-Za-z]\d{4}[0-9A-Za-z.]{1,12}")
 _IN_ID: Final = re.compile(rf"[-_](?P<dguid>{PATTERN})(?=_|$)")
-_MEMBER: Final = b'"dguid"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +70,12 @@ def parse_dguid(text: str) -> Dguid | None:
     return Dguid(text) if _DGUID.fullmatch(text) else None
 
 
-def dguid_of(item_id: str, item: bytes) -> Dguid | None:
+def dguid_of(item_id: str, properties: Mapping[str, object]) -> Dguid | None:
     """Return the DGUID of an item: its property `dguid`, else the one in its id."""
-    said = _property(item) if _MEMBER in item else None
-    if said is None and (found := _IN_ID.search(item_id)):
-        said = found["dguid"]
+    said = properties.get("dguid")
+    if not isinstance(said, str):
+        found = _IN_ID.search(item_id)
+        said = found["dguid"] if found else None
     return parse_dguid(said.upper()) if said is not None else None
 
 
@@ -95,11 +94,3 @@ def parse_wanted(text: str) -> tuple[str, str | None]:
         f"{text[:40]!r} is no DGUID",
         hint="2021A00056001009, or A00056001009 for the same place in every year",
     )
-
-
-def _property(item: bytes) -> str | None:
-    try:
-        said = from_json(item)["properties"]["dguid"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return said if isinstance(said, str) else None

@@ -23,8 +23,10 @@ from meshnode.core.events import SegmentKey, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError
+from meshnode.runtime.index import checking
 from meshnode.runtime.index import rows as index_rows
 from meshnode.runtime.index.bodies import Bodies
+from meshnode.runtime.index.checking import Stats
 from meshnode.runtime.index.query import LIMIT_MAX, Found, Query
 from meshnode.runtime.index.reader import UNBOUNDED, Budget, Facets, Reader
 from meshnode.runtime.index.readers import Readers
@@ -226,6 +228,28 @@ class Index:
         with self._reading() as reader:
             return reader.property_names()
 
+    # --- Looking after it -------------------------------------------------------------------------
+    def stats(self) -> Stats:
+        """Count what it holds."""
+        with self._reading() as reader:
+            return checking.stats(reader.database)
+
+    def live_segments(self) -> list[int]:
+        """Return the keys of the segments, for `check_segment`."""
+        with self._reading() as reader:
+            return checking.live_segments(reader.database)
+
+    def check_file(self) -> list[str]:
+        """Return in sentences what is wrong with the file and its tables."""
+        with self._reading() as reader:
+            return checking.check_file(reader.database)
+
+    def check_segment(self, key: int) -> list[str]:
+        """Return in sentences what is wrong with the rows of a segment."""
+        with self._reading() as reader:
+            return checking.check_segment(reader.database, key)
+
+    # --- One item, and all of a collection --------------------------------------------------------
     def item(self, catalogue: CatalogueId | None, collection: str | None, id_: str) -> list[Found]:
         """Return the visible items of this id, one a catalogue and collection; None is any."""
         catalogues = () if catalogue is None else (catalogue,)

@@ -7,7 +7,7 @@ of the column's kind, else nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -72,38 +72,26 @@ COLUMNS: Final[Mapping[str, Column]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """The columns that come from an item's properties, in the order of the table `item`."""
+# From an item into the last columns of the table `item`, in their order.
+PROMOTED_COLUMNS: Final = (
+    "low_m", "high_m", "created_us", "updated_us", "cloud_cover", "gsd", "platform",
+    "constellation", "proj_code",
+)  # fmt: skip
 
-    low_m: float | None
-    high_m: float | None
-    created_us: int | None
-    updated_us: int | None
-    cloud_cover: float | None
-    gsd: float | None
-    platform: str | None
-    constellation: str | None
-    proj_code: str | None
 
-    @classmethod
-    def of(cls, item: Mapping[str, Any]) -> Promoted:
-        said = properties_of(item)
-        low, high = _heights(item.get("bbox"))
-        return cls(
-            low,
-            high,
-            moment_value(said.get("created")),
-            moment_value(said.get("updated")),
-            number_value(said.get("eo:cloud_cover")),
-            number_value(said.get("gsd")),
-            _short(said.get("platform")),
-            _short(said.get("constellation")),
-            _short(_projection(said)),
-        )
-
-    def __iter__(self) -> Iterator[float | int | str | None]:
-        return (getattr(self, name) for name in self.__slots__)
+def promoted(item: Mapping[str, Any]) -> tuple[float | int | str | None, ...]:
+    """Return the values of PROMOTED_COLUMNS that an item's JSON says."""
+    said = properties_of(item)
+    return (
+        *_heights(item.get("bbox")),
+        moment_value(said.get("created")),
+        moment_value(said.get("updated")),
+        number_value(said.get("eo:cloud_cover")),
+        number_value(said.get("gsd")),
+        _short(said.get("platform")),
+        _short(said.get("constellation")),
+        _short(_projection(said)),
+    )
 
 
 def parse_item(raw: bytes) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class Reader:
         sql = "SELECT EXISTS (SELECT 1 FROM property WHERE name = ?)"
         if number(self.database, sql, name):
             return
-        known = [*self.property_names(), *COLUMNS]
+        known = dict.fromkeys([*COLUMNS, *self.property_names()])
         like = difflib.get_close_matches(name[:100], known, n=3)
         raise UsageError(
             f"no item here has the property {name[:100]!r}",

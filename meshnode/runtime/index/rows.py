@@ -5,7 +5,7 @@ Every function works in a transaction that its caller opened on the writing conn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import apsw
@@ -15,11 +15,19 @@ from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.rows import CheckedRow
 from meshnode.runtime.index.bodies import Bodies, decompressor
 from meshnode.runtime.index.dguids import dguid_of
-from meshnode.runtime.index.queryables import NAMES_MAX, Promoted, parse_item, property_names
+from meshnode.runtime.index.queryables import (
+    NAMES_MAX,
+    PROMOTED_COLUMNS,
+    parse_item,
+    promoted,
+    properties_of,
+    property_names,
+)
 from meshnode.runtime.index.times import MOMENT_NONE
 from meshnode.runtime.index.words import words_of
 
-_INSERT_ITEM: Final = f"INSERT INTO item VALUES (?,?,?,?,?,0,{','.join('?' * 16)})"  # noqa: S608 - a constant
+_PLACES: Final = ",".join("?" * (7 + len(PROMOTED_COLUMNS)))
+_INSERT_ITEM: Final = f"INSERT INTO item VALUES (?,?,?,?,?,0,{_PLACES})"  # noqa: S608 - a constant
 _INSERT_NAME = """
 INSERT OR IGNORE INTO property SELECT ?1, ?2
 WHERE (SELECT count(*) FROM property WHERE segment = ?1) < ?3
@@ -102,35 +110,28 @@ def insert(
     query = "SELECT collection, clock FROM segment WHERE key = ?"
     [(collection, clock)] = select(database, query, segment)
     first = number(database, "SELECT ifnull(max(key), 0) + 1 FROM item")
-    parsed = [parse_item(row.item) for row, _ in rows]
-    items = [
-        (key, collection, row.id, segment, row.clock or clock, _moment(row), *_span(row), *row.bbox)
-        for key, (row, _) in enumerate(rows, first)
-    ]
-    promoted = (Promoted.of(item) for item in parsed)
-    database.executemany(_INSERT_ITEM, ((*a, *b) for a, b in zip(items, promoted, strict=True)))
-    bodies = [(key, body) for key, (_, body) in enumerate(rows, first)]
+    items, bodies, texts, dguids = [], [], [], []
+    names: dict[str, None] = {}
+    for key, (row, body) in enumerate(rows, first):
+        item = parse_item(row.item)  # one at a time: parsed they are ten times as large
+        own = (key, collection, row.id, segment, row.clock or clock, _moment(row), *_span(row))
+        items.append((*own, *row.bbox, *promoted(item)))
+        bodies.append((key, body))
+        texts.append((key, words_of(row.id, item)))
+        names.update(dict.fromkeys(property_names(item)))
+        if found := dguid_of(row.id, properties_of(item)):
+            dguids.append((found.place, found.vintage, key))
+    database.executemany(_INSERT_ITEM, items)
     database.executemany("INSERT INTO body VALUES (?,?)", bodies)
-    database.executemany("INSERT INTO dguid VALUES (?,?,?)", _dguids(rows, first))
-    texts = [(first + n, words_of(row.id, parsed[n])) for n, (row, _) in enumerate(rows)]
+    database.executemany("INSERT INTO dguid VALUES (?,?,?)", dguids)
     database.executemany("INSERT INTO word (rowid, text) VALUES (?,?)", texts)
-    _note_names(database, segment, parsed)
+    _note_names(database, segment, names)
     database.execute("UPDATE segment SET sample = ? WHERE key = ?", (sample, segment))
 
 
-def _note_names(
-    database: apsw.Connection, segment: int, items: Sequence[Mapping[str, Any]]
-) -> None:
+def _note_names(database: apsw.Connection, segment: int, names: Iterable[str]) -> None:
     """Remember which properties the items of a segment have: a search may ask for those."""
-    names = dict.fromkeys(name for item in items for name in property_names(item))
     database.executemany(_INSERT_NAME, ((segment, name, NAMES_MAX) for name in names))
-
-
-def _dguids(rows: Sequence[tuple[CheckedRow, bytes]], first: int) -> Iterator[tuple[str, str, int]]:
-    """Yield the place, the vintage and the key of the rows that have a DGUID."""
-    for key, (row, _) in enumerate(rows, first):
-        if found := dguid_of(row.id, row.item):
-            yield found.place, found.vintage, key
 
 
 def publish(database: apsw.Connection, segment: int) -> None:
@@ -208,7 +209,7 @@ def _note_names_anew(database: apsw.Connection, segment: int) -> None:
     """Forget the properties that only erased items of a segment had."""
     database.execute("DELETE FROM property WHERE segment = ?", (segment,))
     for (key,) in select(database, "SELECT key FROM item WHERE segment = ?", segment):
-        _note_names(database, segment, [parse_item(_item(database, key))])
+        _note_names(database, segment, property_names(parse_item(_item(database, key))))
 
 
 def select(

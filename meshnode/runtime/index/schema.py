@@ -103,7 +103,7 @@ def open_writer(path: Path) -> apsw.Connection:
             )
         if 0 < number < FORMAT:
             database.close()
-            _delete(path)
+            delete(path)
             database = _connect(path)
         if number < FORMAT:
             _make(database)
@@ -144,6 +144,7 @@ def _make(database: apsw.Connection) -> None:
         database.pragma("user_version", FORMAT)
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
+    """Delete an index that nobody has open; the next start makes it again from the log."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -38,7 +38,7 @@ async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]
     query, sent, fields = await _query(peer, arguments), 0, arguments.wanted_fields()
     if overdue := _overdue(peer, query):
         yield {"event": {"overdue": overdue}}
-    async with aclosing(_rebuilding(peer)) as steps:
+    async with aclosing(rebuilding(peer)) as steps:
         async for step in steps:
             yield step
     while True:
@@ -92,7 +92,7 @@ async def _counted(
     query = await _query(peer, arguments)
     if overdue := _overdue(peer, query):
         yield {"event": {"overdue": overdue}}
-    async with aclosing(_rebuilding(peer)) as steps:
+    async with aclosing(rebuilding(peer)) as steps:
         async for step in steps:
             yield step
     found = await trio.to_thread.run_sync(
@@ -191,7 +191,7 @@ def _overdue(peer: Peer, query: Query) -> list[dict[str, Any]]:
     return found
 
 
-async def _rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
+async def rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
     """Offline, wait while the index is made again: nobody else does it. Yields what is left."""
     if peer.network is not None:
         return
