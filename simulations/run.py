@@ -24,6 +24,7 @@ from simulations.invariants import (
     Snapshots,
     Verdicts,
     Visibility,
+    check_claims,
     check_connection,
     check_downloads,
     check_erased,
@@ -38,6 +39,7 @@ from simulations.outcome import Outcome
 from simulations.recording import Recorder, Sink
 from simulations.scenario import Scenario
 from simulations.series import SAMPLES_MAX, Series
+from simulations.statements import Statements
 from simulations.swarm.gossip import Gossip
 from simulations.swarm.payloads import Share, Swarm
 from simulations.timeline import Withdraw
@@ -78,6 +80,7 @@ class Simulation:
         self.institutions = Institutions(self.world, scenario.workload, self.ledger)
         self.adversaries = Adversaries(self.world)
         self._verdicts = Verdicts()
+        self.statements = Statements(self.world)
         self.swarm = Swarm(
             self.world,
             self.network,
@@ -158,6 +161,7 @@ class Simulation:
             self.outcome.deeds.append(Deeds("baiter", (), what, self.swarm.baits_refused))
         check_liveness(self._running(), self.ledger, self._verdicts)
         check_downloads(self.swarm, self._verdicts)
+        check_claims(self._running(), self.statements, self._verdicts)
         self._check_erased()
         for newcomer in self.newcomers:
             newcomer.check(self._verdicts)
@@ -189,6 +193,7 @@ class Simulation:
 
     def _is_settled(self) -> bool:
         done = all(share.ended is not None for share in self.swarm.downloads())
+        done = done and not any(map(self.statements.missing, self._honest()))
         return done and all(is_settled(machine, self.ledger) for machine in self.machines.values())
 
     def _running(self) -> list[Machine]:
@@ -290,6 +295,8 @@ class Simulation:
             if isinstance(fault, Withdraw):
                 self.world.at(fault.until_seconds, self._check_erased)
         self._schedule_downloads(machines)
+        if self.scenario.workload.statements:
+            self._schedule_statements(machines)
 
     def _check_erased(self) -> None:
         check_erased(self._running(), self.ledger, self._verdicts)
@@ -305,6 +312,11 @@ class Simulation:
         )
         self.institutions.confirmed = self._propagation.confirmed
 
+    def _schedule_statements(self, machines: Sequence[Machine]) -> None:
+        honest = [m for m in machines if self.adversaries.is_honest(m.name)]
+        rng, work = self.world.fork_rng(), self.scenario.workload
+        self.statements.schedule(work, honest, tuple(self.ledger.roots), rng)
+
     def _schedule_downloads(self, machines: Sequence[Machine]) -> None:
         """Let each payload be seeded by a publisher and downloaded by peers drawn at random."""
         model, rng = self.scenario.payloads, self.world.fork_rng()
@@ -318,6 +330,8 @@ class Simulation:
                 self.world.at(second, begin)
 
     def _answered(self, answer: ev.Answer) -> None:
+        if self.statements.confirm(answer):
+            return
         if refusal := self.institutions.confirm(answer.ticket, answer.refusal):
             self.outcome.refused.append(refusal)
 

@@ -84,6 +84,12 @@ class Workload(Section):
         default=5.0, gt=0, le=10**7, description="Between two publications of one writer."
     )
     segments_each: int = Field(default=5, ge=1, le=10**5, description="Publications a writer.")
+    statements: int = Field(
+        default=0,
+        ge=0,
+        le=10**5,
+        description="Reports about the catalogues, by peers drawn at random, over the same time.",
+    )
     segment_bytes: int = Field(default=200_000, ge=1, le=64 << 20, description="Of one file.")
     segment_rows: int = Field(default=100, ge=1, le=10**6, description="Items in one segment.")
     withdraw_every: int = Field(

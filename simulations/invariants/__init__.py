@@ -8,6 +8,7 @@ often it did.
 
 from simulations.invariants.addresses import check_connection
 from simulations.invariants.bounds import Bounds
+from simulations.invariants.claims import check_claims
 from simulations.invariants.downloads import check_downloads
 from simulations.invariants.erasures import check_erased
 from simulations.invariants.liveness import check_liveness, is_settled
@@ -29,6 +30,7 @@ __all__ = [
     "Verdicts",
     "Violation",
     "Visibility",
+    "check_claims",
     "check_connection",
     "check_downloads",
     "check_erased",

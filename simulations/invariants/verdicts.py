@@ -32,6 +32,7 @@ TITLES: Final[dict[str, str]] = {
     "I19": "a newcomer with an empty disk catches up in time",
     "I20": "a payload with one live source can be downloaded",
     "I21": "what is withdrawn so that it erases is gone from every disk in time",
+    "I22": "what a peer stated reaches every peer that follows it, and is kept",
 }
 
 

@@ -14,17 +14,19 @@ from typing import Any, ClassVar
 
 from meshnode.core import addresses, fetching, gossip, log, snapshots
 from meshnode.core import events as ev
+from meshnode.core.claims import Claims
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, ItemsRemoved, decode_entry
 from meshnode.core.events import LogId
 from meshnode.core.exchange import AskRecords, HelloReceived
 from meshnode.core.gossip import Refusal
 from meshnode.core.heads import SignedHead
-from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.log import LogFault
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
+from meshnode.core.statements import SignedStatement
 from simulations import effects as simulated
 from simulations.scenario import Scenario
 from tests.simulations.worlds import (
@@ -35,6 +37,7 @@ from tests.simulations.worlds import (
     HOSTILE,
     LARGE,
     MIXED,
+    SPOKEN,
     STOLEN,
     TROUBLED,
     WORN,
@@ -115,6 +118,18 @@ class LeavesFormerVersionsAlone(Node):
     def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
         known = [e for e in batch if not isinstance(e, HelloReceived) or e.greeting is not None]
         return super().handle(known, now)
+
+
+class KeepsStatementsInMemory(Node):
+    """Takes a statement, and says so, without keeping it for the next start."""
+
+    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        return without(super().handle(batch, now), ev.KeepStatement)
+
+
+def about_nothing(_claims: Claims, _catalogue: CatalogueId) -> tuple[SignedStatement, ...]:
+    """Compare no statements."""
+    return ()
 
 
 class AsksForEverythingAtOnce(Node):
@@ -373,6 +388,8 @@ BUGS = (
     Bug("gossip is trusted alone", TROUBLED, ("I14", "I15"), NeverCompares),
     Bug("what is lacking is not asked for", TROUBLED, ("I14", "I15"), LeavesRecordsWhereTheyAre),
     Bug("a former version is not asked", MIXED, ("I14", "I15"), LeavesFormerVersionsAlone),
+    Bug("statements are gossiped alone", SPOKEN, ("I22",), patch=(Claims, "about", about_nothing)),
+    Bug("statements are not written down", SPOKEN, ("I22",), KeepsStatementsInMemory),
     Bug("requests have no bound", LARGE, ("I11",), AsksForEverythingAtOnce),
     Bug("who passes on old news is blamed", TROUBLED, ("I12",), BlamesForwarders),
     Bug("what is not held is indexed", TROUBLED, ("I2",), IndexesWhatItLacks),

@@ -21,13 +21,14 @@ from tests.simulations.worlds import (
     GROWN,
     HOSTILE,
     MIXED,
+    SPOKEN,
     STOLEN,
     TROUBLED,
     WORN,
 )
 
 SEEDS_MAX = 100
-WORLDS = (TROUBLED, MIXED, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN, BAITED)
+WORLDS = (TROUBLED, MIXED, SPOKEN, HOSTILE, WORN, STOLEN, ERASED, FORKED, GROWN, BAITED)
 
 
 def outcome_of(world: Scenario, seed: int) -> Outcome:

@@ -47,6 +47,14 @@ MIXED = TROUBLED.model_copy(
     }
 )
 
+SPOKEN = TROUBLED.model_copy(
+    update={
+        "name": "spoken",
+        "title": "The same troubles, while peers report what is wrong.",
+        "workload": TROUBLED.workload.model_copy(update={"statements": 30}),
+    }
+)
+
 HOSTILE = Scenario(
     name="hostile",
     title="Eighteen peers, nine of them adversaries, a payload, and a newcomer.",
