@@ -6,7 +6,7 @@ A fault that nobody felt proves nothing, so a run is not a pass unless each one 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
@@ -65,6 +65,7 @@ class Faults:
     machines: dict[PeerId, Machine]
     publishers: Sequence[PeerId]
     newcomers: Sequence[PeerId]  # in the order in which they join
+    healed: Callable[[], None] = lambda: None  # told of each split that is over
     felt: list[Felt] = field(default_factory=list)
     joined: list[Newcomer] = field(default_factory=list)
     _rng: random.Random = field(init=False)
@@ -141,6 +142,7 @@ class Faults:
     def _heal(self, felt: Felt) -> None:
         felt.count += self.network.fate.cut
         self.network.heal()
+        self.healed()
 
     def _join(self, name: PeerId, felt: Felt) -> None:
         """Come with an empty disk, follow all, and want the first payload, if there is one."""

@@ -21,7 +21,8 @@
     `gossip_duplicates_count`.
   - a peer: one row each time something took a while there, at the second when it had ended:
     `head_propagation_seconds` (signed until on disk), `segment_visibility_seconds` (named until
-    searchable), `payload_download_seconds`; and once, at the end: `sent_bytes`,
+    searchable), `payload_download_seconds`, `heal_seconds` (from the last heal until it holds
+    each head confirmed before, if it lacked one); and once, at the end: `sent_bytes`,
     `gossip_delivered_count`, `gossip_duplicates_count`, `objects_held_count`, `blamed_count`.
   - "": the figures of `summary.json`'s `metrics`, once, at the end.
 """
@@ -158,6 +159,7 @@ def metrics(simulation: Simulation) -> dict[str, float]:
     for name, seconds in (
         ("head_propagation", recorder.propagation),
         ("segment_visibility", recorder.visibility),
+        ("heal", simulation.healing.seconds),
     ):
         delays = Delays.of(seconds)
         measured[f"{name}_count"] = delays.count

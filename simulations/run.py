@@ -16,6 +16,8 @@ from simulations.adversaries import Adversaries, Deeds
 from simulations.disk import Disk, Shared
 from simulations.effects import Performer
 from simulations.faults import Faults
+from simulations.habits import node_with
+from simulations.healing import Healing
 from simulations.invariants import (
     Bounds,
     Logs,
@@ -58,7 +60,7 @@ class Simulation:
     """One scenario in motion.
 
     Args:
-        build_node: makes a peer's node; tests plant bugs here.
+        build_node: makes a peer's node, by default as the scenario has it; tests plant bugs here.
         sink: takes every event and effect, None to keep only their hash.
         watchers: see all that every peer does, beside the checkers.
     """
@@ -67,7 +69,7 @@ class Simulation:
         self,
         scenario: Scenario,
         seed: int,
-        build_node: BuildNode = Node,
+        build_node: BuildNode | None = None,
         sink: Sink | None = None,
         watchers: Sequence[Watcher] = (),
     ) -> None:
@@ -91,6 +93,7 @@ class Simulation:
         )
         self.machines: dict[PeerId, Machine] = {}
         self.series = Series(self.world, self.network, self.gossip, self.ledger, self.machines)
+        self.healing = Healing(self.world, self.ledger, self.series.took)
         self.recorder = Recorder(sink, self._answered, self.series.took)
         self._watchers = Watchers.of(
             (
@@ -101,6 +104,7 @@ class Simulation:
                 Visibility(self.ledger, self._verdicts),
                 Snapshots(self.ledger, self._verdicts),
                 Bounds(self._verdicts, self._is_sound),
+                self.healing,
                 *watchers,
             )
         )
@@ -115,7 +119,7 @@ class Simulation:
             self.adversaries,
         )
         self.outcome = Outcome(self._verdicts, deeds=self.adversaries.deeds)
-        self._add_machines(build_node)
+        self._add_machines(build_node or node_with(scenario.habits))
         link_at_random(self.network, list(self.machines), scenario.links, self.world.fork_rng())
         self._schedule()
 
@@ -156,6 +160,7 @@ class Simulation:
                 self.outcome.settled_seconds = self.world.now - quiet_from
                 break
         self._propagation.close()
+        self.healing.close()
         if self.scenario.payloads.baits:
             what = "mirrors refused that lead inside"
             self.outcome.deeds.append(Deeds("baiter", (), what, self.swarm.baits_refused))
@@ -284,6 +289,7 @@ class Simulation:
             self.machines,
             self._publishers,
             self._newcomers,
+            lambda: self.healing.begin(self._running()),
         )
         faults.schedule(self.scenario.faults)
         self.outcome.felt = faults.felt

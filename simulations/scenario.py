@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from meshnode.errors import ConfigError
 from simulations.settings import (
     DiskModel,
+    Habits,
     LinkModel,
     Payloads,
     Seconds,
@@ -57,6 +58,7 @@ class Scenario(Section):
     )
     links: LinkModel = LinkModel()
     disk: DiskModel = DiskModel()
+    habits: Habits = Habits()
     workload: Workload = Workload()
     payloads: Payloads = Payloads()
     faults: tuple[Fault, ...] = Field(default=(), max_length=1000)

@@ -25,6 +25,13 @@ class LinkModel(Section):
     degree: int = Field(
         default=8, ge=2, le=64, description="Links a peer has on average: a ring and random chords."
     )
+    crossing: int = Field(
+        default=0,
+        ge=0,
+        le=10**5,
+        description="So many links alone between two halves, into which the peers are dealt in "
+        "turn, as a split deals them; 0: halves are not told apart.",
+    )
     latency_seconds_median: float = Field(
         default=0.04, gt=0, le=10, description="One way; each link has its own, log-normal."
     )
@@ -71,6 +78,16 @@ class DiskModel(Section):
     fsync_seconds: float = Field(default=0.005, ge=0, le=60, description="For one batch.")
     index_seconds_per_row: float = Field(
         default=0.0002, ge=0, le=10, description="To check and index one row of a segment."
+    )
+
+
+class Habits(Section):
+    """What the node does of its own accord. A run without it shows what it is for."""
+
+    reannounces: bool = Field(
+        default=True,
+        description="A peer that caught up by asking announces the newest head again, for others "
+        "whom gossip did not reach either.",
     )
 
 
