@@ -142,6 +142,7 @@ class Simulation:
             pass  # what was measured so far is kept; the outcome says that it is not all
         except Exception:
             self.outcome.raised = traceback.format_exc()
+        self.world.end()
         return self.outcome
 
     def _live(self, progress: Callable[[float, float], None]) -> None:

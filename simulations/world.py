@@ -44,6 +44,10 @@ class World:
             action()
         self.now = second
 
+    def end(self) -> None:
+        """Let go of all that is still to come."""
+        self._queue.clear()
+
     def take_number(self) -> int:
         """Return a number that was not taken before."""
         self._order += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Generic, TypeVar, assert_never
 
 from meshnode.core.entries import (
@@ -29,9 +30,17 @@ from meshnode.core.entries import (
 from meshnode.core.identifiers import Digest, Kid
 from meshnode.core.live_segments import LiveSegments, Rank, SegmentName
 
+REMEMBERED_RANKS = 1024
+
 PayloadName = tuple[str, Digest]  # collection, payload key
 Erasing = ItemsRemoved | SegmentRemoved | PayloadRemoved  # for a reason that erases
 Added = TypeVar("Added")
+
+
+@lru_cache(REMEMBERED_RANKS)
+def _rank(clock: int, writer: Kid, digest: Digest) -> Rank:
+    """Return the rank: one object, however often the entry is counted."""
+    return clock, writer, digest
 
 
 @dataclass(slots=True)
@@ -94,7 +103,7 @@ class Contents:
 
     def apply(self, writer: Kid, entry: Entry, digest: Digest) -> tuple[SegmentName, ...]:
         """Count one valid entry of this SHA-256; return the segments that it may have changed."""
-        rank = (entry.clock, writer, digest)
+        rank = _rank(entry.clock, writer, digest)
         self.clock = max(self.clock, entry.clock)
         match entry:
             case SegmentAdded():

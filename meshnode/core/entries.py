@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from meshnode.core import shapes
 from meshnode.core.encoding import MalformedRecordError, decode, encode
-from meshnode.core.identifiers import Digest
+from meshnode.core.identifiers import Digest, record_digest, sha256
 from meshnode.core.limits import (
     ENTRY_BYTES_MAX,
     INTEGER_MAX,
@@ -228,13 +228,6 @@ def decode_entry(raw: bytes) -> Entry:
     return _decode(raw)
 
 
-def decode_entries(raws: Sequence[bytes]) -> list[Entry]:
-    """Read entries as `decode_entry` does; many are not remembered: they would only push each
-    other out.
-    """
-    return list(map(decode_entry if len(raws) <= REMEMBERED_ENTRIES else _decode, raws))
-
-
 def _decode(raw: bytes) -> Entry:
     value = decode(raw, ENTRY_BYTES_MAX)
     if type(value) is not list or len(value) < 3:
@@ -245,6 +238,26 @@ def _decode(raw: bytes) -> Entry:
         return UnknownEntry(kind, version, clock, raw)
     entry: KnownEntry = layout.read(value)
     return entry
+
+
+def numbered_entries(raws: Sequence[bytes]) -> list[tuple[Entry, Digest]]:
+    """Read entries, each with its SHA-256. Many are not remembered: they would only push each
+    other out.
+
+    Raises:
+        MalformedRecordError: as `decode_entry`.
+    """
+    read = _remembered if len(raws) <= REMEMBERED_ENTRIES else _numbered
+    return list(map(read, raws))
+
+
+def _numbered(raw: bytes) -> tuple[Entry, Digest]:
+    return _decode(raw), sha256(raw)
+
+
+@lru_cache(REMEMBERED_ENTRIES)
+def _remembered(raw: bytes) -> tuple[Entry, Digest]:
+    return decode_entry(raw), record_digest(raw)
 
 
 def _check_mirrors(entry: MirrorsChanged) -> None:

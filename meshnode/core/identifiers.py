@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NewType
 
@@ -38,11 +37,6 @@ def sha256(data: bytes) -> Digest:
 
 # Of what was signed, and of entries: they are named many times, and one digest serves all.
 record_digest = lru_cache(REMEMBERED_RECORDS)(sha256)
-
-
-def record_digests(raws: Sequence[bytes]) -> list[Digest]:
-    """Return the digest of each; many are not remembered: they would only push each other out."""
-    return list(map(record_digest if len(raws) <= REMEMBERED_RECORDS else sha256, raws))
 
 
 def key_id(public_key: PublicKey) -> Kid:

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from meshnode.core.branches import BEFORE_FIRST, Branch
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.entries import Entry, decode_entries
+from meshnode.core.entries import Entry, numbered_entries
 from meshnode.core.events import Check, HeadName, Stretch
 from meshnode.core.heads import SNAPSHOT_SEQ, Head, SignedHead, SnapshotRef, decode_signed_head
-from meshnode.core.identifiers import Digest, record_digests
+from meshnode.core.identifiers import Digest
 from meshnode.core.limits import BRANCHES_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.snapshots import Beginning
@@ -28,7 +28,7 @@ ORIGIN = -1  # the number of no branch: what begins there parts from none
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """Heads that can be adopted, with every entry they add, decoded.
+    """Heads that can be adopted, with every entry they add, decoded and with its SHA-256.
 
     They follow the head of seq `after` on the branch `base`, and belong to the branch `number`,
     which is `base` itself if they follow its newest head. `frontiers` are those at each head. They
@@ -41,7 +41,7 @@ class Extension:
     heads: tuple[SignedHead, ...]
     first: int
     raws: tuple[bytes, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[tuple[Entry, Digest], ...]
     frontiers: tuple[Frontier, ...]
     beginning: Beginning | None = None
 
@@ -192,7 +192,7 @@ class Log:
         self.recall.pop(number, None)
         branch = self.branches[number]
         if branch.dropped == len(raws):
-            branch.unfold(list(zip(decode_entries(raws), record_digests(raws), strict=True)))
+            branch.unfold(numbered_entries(raws))
 
     def judge(self, snapshot: SnapshotRef, *, is_true: bool) -> None:
         """Remember whether a snapshot that a head of this log begins is true (L-103)."""
@@ -265,9 +265,7 @@ class Log:
             self.branches.append(self._parting(extension))
         branch = self.branches[extension.number]
         assert (extension.after, extension.first) == (branch.seq, branch.size)
-        digests = record_digests(extension.raws)
-        entries = list(zip(extension.entries, digests, strict=True))
-        branch.grow(extension.heads, extension.frontiers, entries)
+        branch.grow(extension.heads, extension.frontiers, extension.entries)
 
     def _base(self, head: Head, beginning: Beginning | None) -> Branch | None:
         """Return the branch that keeps the head before this one; of the first, any will do that
@@ -299,10 +297,10 @@ class _Tip:
 
     def follow(
         self, heads: Sequence[SignedHead], first: int, entries: Sequence[bytes]
-    ) -> tuple[list[SignedHead], list[Entry], list[Frontier]] | LogFault:
+    ) -> tuple[list[SignedHead], list[tuple[Entry, Digest]], list[Frontier]] | LogFault:
         """Step from head to head; return those reached, their entries, the frontier at each."""
         adopted: list[SignedHead] = []
-        decoded: list[Entry] = []
+        decoded: list[tuple[Entry, Digest]] = []
         frontiers: list[Frontier] = []
         for offered in heads:
             if self.is_before_gap(offered):
@@ -338,7 +336,9 @@ class _Tip:
             return LogFault(Check.CHAIN, f"head {head.seq} has size {head.size} after {size}")
         return None
 
-    def cover(self, offered: SignedHead, raws: Sequence[bytes]) -> list[Entry] | LogFault:
+    def cover(
+        self, offered: SignedHead, raws: Sequence[bytes]
+    ) -> list[tuple[Entry, Digest]] | LogFault:
         """Step to the head if its tree is that of these entries: leaves, tree hash, decoding."""
         head = offered.head
         if sum(map(len, raws)) > HEAD_ENTRY_BYTES_MAX:
@@ -347,10 +347,10 @@ class _Tip:
         if frontier.size != head.size or frontier.root() != head.tree:
             return LogFault(Check.TREE, f"entries do not give the tree hash of head {head.seq}")
         try:
-            entries = decode_entries(raws)
+            entries = numbered_entries(raws)
         except MalformedRecordError as error:
             return LogFault(Check.ENCODING, f"an entry of head {head.seq}: {error}")
-        clocks = [self.clock, *(entry.clock for entry in entries)]
+        clocks = [self.clock, *(entry.clock for entry, _ in entries)]
         if any(before >= after for before, after in pairwise(clocks)):
             return LogFault(Check.CLOCK, f"clocks do not rise in the entries of head {head.seq}")
         self.head, self.frontier, self.clock = offered, frontier, clocks[-1]

@@ -16,7 +16,7 @@ from meshnode.core import addresses, fetching, gossip, log, snapshots
 from meshnode.core import events as ev
 from meshnode.core.claims import Claims
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.entries import Entry, ItemsRemoved, decode_entry
+from meshnode.core.entries import Entry, ItemsRemoved, numbered_entries
 from meshnode.core.events import LogId
 from meshnode.core.exchange import AskRecords, HelloReceived
 from meshnode.core.gossip import Refusal
@@ -317,10 +317,10 @@ def spoiled(effect: ev.Effect) -> ev.Effect:
 # --- One function of the core replaced ------------------------------------------------------------
 def cover_without_tree(
     tip: log._Tip, offered: SignedHead, raws: Sequence[bytes]
-) -> list[Entry] | LogFault:
+) -> list[tuple[Entry, Digest]] | LogFault:
     """Take entries for covered by the head without comparing the tree hash."""
     try:
-        entries = [decode_entry(raw) for raw in raws]
+        entries = numbered_entries(raws)
     except MalformedRecordError as error:
         return LogFault(ev.Check.ENCODING, str(error))
     tip.head, tip.frontier = offered, tip.frontier.extend([leaf_hash(raw) for raw in raws])
