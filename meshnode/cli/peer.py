@@ -306,6 +306,8 @@ def _catalogue_row(catalogue: Message) -> tuple[Any, ...]:
         for log in catalogue["logs"]
     )
     title = titled(catalogue, "(its root is not here yet)")
+    if catalogue["delegated"]:
+        title += f" (delegated: {', '.join(f'{prefix}*' for prefix in catalogue['delegated'])})"
     segments = f"{catalogue['segments']} ({_of_budget(catalogue)})"
     counts = (catalogue["items"], segments, catalogue["payloads"])
     return (short(catalogue["id"]), title, *counts, logs)

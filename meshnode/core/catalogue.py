@@ -58,10 +58,15 @@ class Changes:
 
 @dataclass(slots=True)
 class Catalogue:
-    """Invariant: `contents` is the state of those entries in `logs` that count under `chain`."""
+    """Invariant: `contents` is the state of those entries in `logs` that count under `chain`.
+
+    `delegated`: prefixes of the collections for whose sake alone it is followed, as the delegate of
+    a catalogue that the operator follows; empty if he follows it himself.
+    """
 
     id: CatalogueId
     followed: bool = False
+    delegated: tuple[str, ...] = ()
     chain: RootChain | None = None
     logs: dict[Kid, Log] = field(default_factory=dict)
     contents: Contents = field(default_factory=Contents)

@@ -16,6 +16,7 @@ from meshnode.core.budgets import Budgets
 from meshnode.core.catalogue import Catalogue, Changes
 from meshnode.core.claims import Claims
 from meshnode.core.comparisons import Comparisons
+from meshnode.core.delegation import delegated_prefixes
 from meshnode.core.denials import Denials
 from meshnode.core.entries import Entry
 from meshnode.core.erasure import Erasures
@@ -145,6 +146,8 @@ class Federation:
             yield from self.recall(LogId(catalogue.id, writer))
         if catalogue.followed:  # heads of the new root may have been ignored so far
             yield from self.ask_all(catalogue, source)
+        if chain.current.delegates or (before is not None and before.current.delegates):
+            yield from self.obey_delegations()
 
     def adopt(
         self, log: LogId, extension: Extension, source: PeerId | None, now: Now
@@ -224,9 +227,32 @@ class Federation:
         else:
             yield from self.replica.resume(catalogue)
 
+    def obey_delegations(self) -> Iterator[ev.Effect]:
+        """Follow the delegates of what is followed, and leave those that are none any more."""
+        wanted = delegated_prefixes(self.catalogues, self.denies)
+        known = [c for c in self.catalogues.values() if c.delegated]
+        for catalogue in known:
+            if catalogue.id not in wanted:
+                yield from self.leave(catalogue)
+        for name, prefixes in wanted.items():
+            catalogue = self.catalogue(name)
+            if catalogue.delegated == prefixes:
+                continue
+            is_new = not catalogue.followed
+            catalogue.followed, catalogue.delegated = True, prefixes
+            yield from self.resume(catalogue)
+            if is_new:
+                yield from self.ask_all(catalogue)
+
+    def restore_delegations(self) -> None:
+        """Follow again whom the roots on the disk name; what follows from it is derived later."""
+        for name, prefixes in delegated_prefixes(self.catalogues, self.denies).items():
+            catalogue = self.catalogue(name)
+            catalogue.followed, catalogue.delegated = True, prefixes
+
     def leave(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
         """Follow a catalogue no longer."""
-        catalogue.followed = False
+        catalogue.followed, catalogue.delegated = False, ()
         self.replica.forget(catalogue.id)
         self.sync.forget(catalogue.id)
         yield from self.claims.leave(catalogue.id)
@@ -253,6 +279,8 @@ class Federation:
     def _counts(self, key: SegmentKey) -> SegmentRef | None:
         catalogue = self.catalogues.get(key.catalogue)
         if catalogue is None or not catalogue.followed or self.denials.denies(key.digest):
+            return None
+        if catalogue.delegated and not key.collection.startswith(catalogue.delegated):
             return None
         return catalogue.segment((key.collection, key.digest))
 

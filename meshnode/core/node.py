@@ -147,6 +147,7 @@ class Node:
                 self._federation.catalogue(catalogue_id), roots, self._federation.check_signature
             )
         self._restore_denials(restored)
+        self._federation.restore_delegations()
         for stored in restored.logs:
             restore_log(
                 self._federation.catalogue(stored.log.catalogue),

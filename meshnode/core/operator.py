@@ -37,7 +37,7 @@ class Operator:
             except (MalformedRecordError, UntrustedError) as error:
                 yield ev.Answer(event.ticket, str(error))
                 return
-        if not catalogue.followed:
+        if not catalogue.followed or catalogue.delegated:
             self.federation.catalogues[catalogue.id] = catalogue
             yield ev.SetFollowed(catalogue.id, followed=True)
             yield from self._follow(catalogue)
@@ -49,10 +49,15 @@ class Operator:
         if catalogue is None or not (catalogue.followed or event.catalogue in suspended):
             yield ev.Answer(event.ticket, "this catalogue is not followed")
             return
+        if catalogue.delegated:
+            reason = "it is followed as the delegate of another catalogue: block it instead"
+            yield ev.Answer(event.ticket, reason)
+            return
         suspended.pop(event.catalogue, None)
         yield ev.SetFollowed(catalogue.id, followed=False)
         if catalogue.followed:
             yield from self.federation.leave(catalogue)
+            yield from self.federation.obey_delegations()
         yield ev.Answer(event.ticket)
 
     def deny_list_changed(self, event: ev.DenyListChanged) -> Iterator[ev.Effect]:
@@ -68,6 +73,7 @@ class Operator:
                 replica.index_anew(catalogue, collection)
         for catalogue in list(self.federation.catalogues.values()):
             yield from self._obey_lists(catalogue)
+        yield from self.federation.obey_delegations()
         stops = denials.stopped()
         yield from (ev.StopPayload(key) for key in stops if key not in stopped)
         for key in stopped:
@@ -109,7 +115,8 @@ class Operator:
         is_denied = self.federation.denies(catalogue.id)
         suspended = self.federation.denials.suspended
         if catalogue.followed and is_denied:
-            suspended[catalogue.id] = None
+            if not catalogue.delegated:
+                suspended[catalogue.id] = None
             yield from self.federation.leave(catalogue)
         elif catalogue.followed:
             yield from self.federation.resume(catalogue)
@@ -118,6 +125,8 @@ class Operator:
             yield from self._follow(catalogue)
 
     def _follow(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
-        catalogue.followed = True
+        catalogue.followed, catalogue.delegated = True, ()
         yield from self.federation.resume(catalogue)
         yield from self.federation.ask_all(catalogue)
+        if catalogue.chain is not None and catalogue.chain.current.delegates:
+            yield from self.federation.obey_delegations()

@@ -49,7 +49,7 @@ def fetched(solo: Solo) -> list[Digest]:
 def test_l_91_what_is_over_a_budget_is_not_fetched(event: ev.BudgetsChanged):
     made = institution(heads=3)
     solo = within(made, event)
-    assert fetched(solo) == [name_of(1), name_of(2)]
+    assert fetched(solo) == [name_of(2), name_of(1)]  # the newest first
     assert solo.node.replica.over_budget == {(made.catalogue, name_of(3)): SIZE}
     assert solo.node.budgets.spent(made.catalogue) == solo.node.budgets.total == 2 * SIZE
 
@@ -65,7 +65,7 @@ def test_what_finds_room_later_is_fetched_then():
     solo = within(made, changed(each=SIZE))
     assert fetched(solo) == [name_of(1)]
     solo.tell(changed(each=3 * SIZE))
-    assert fetched(solo) == [name_of(2), name_of(3)]
+    assert fetched(solo) == [name_of(3), name_of(2)]
     assert solo.refusal() == ""
     assert solo.node.replica.over_budget == {}
 

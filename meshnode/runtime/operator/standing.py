@@ -248,6 +248,7 @@ def _catalogue(held: HeldCatalogue, items: int) -> dict[str, Any]:
     return {
         "id": catalogue_text(held.id),
         "title": title_of(held),
+        "delegated": list(held.delegated),
         "root_version": chain.current.version if chain else 0,
         "items": items,
         "segments": len(live),
