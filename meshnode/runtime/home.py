@@ -29,6 +29,7 @@ class Home:
         self.log = root / "log.db"
         self.index = root / "index.db"
         self.payloads = root / "payloads"
+        self.mirrors = root / "mirrors.json"
         self.sources = root / "sources.db"
         self.seeds = root / "seeds"
         self.domains = root / "domains.json"

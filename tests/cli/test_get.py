@@ -135,3 +135,12 @@ def test_a_url_of_an_asset_is_asked_of_an_item(who: CommandLine) -> None:
         "--asset is one of an item's",
         "name the item, not its payload",
     )
+
+
+def test_the_mirrors_that_gave_something_are_shown(who: CommandLine) -> None:
+    assert who.call("get", "mayo").status == 0
+    (mayo,) = (each for each in who.call("mirrors", "--json").json if "mayo" in each["url"])
+    assert mayo["sent_bytes"] >= len(bytes_of("mayo"))
+    assert mayo["failures"] == 0
+    (line,) = (each for each in who.call("mirrors").out.splitlines() if "mayo" in each)
+    assert line.endswith("good")

@@ -15,6 +15,7 @@ from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.core.peer_book import PeerBook
+from meshnode.runtime.clock import unix_now
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
 from meshnode.runtime.index.index import Index
@@ -27,6 +28,7 @@ from meshnode.runtime.network.outreach import Outreach
 from meshnode.runtime.network.peer_file import read_reached, write_reached
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
 from meshnode.runtime.pump import now
@@ -115,19 +117,22 @@ def build_https_only(
     home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors, quota: Quota
 ) -> Network:
     """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
-    torrents = Torrents(torrent_settings(config, listen=None), home.payloads.absolute(), quota)
+    torrents = _engine(home, config, quota, listens=False)
     requests = Requests(mirrors.routed(no_peers), store, list)
     return Network(NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None, None)
 
 
-def torrent_settings(config: Config, listen: str | None) -> TorrentSettings:
+def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> Torrents:
     payload = config.payload
-    return TorrentSettings(
-        listen=listen,
+    settings = TorrentSettings(
+        listen=payload.listen if listens and payload.listen != OFF else None,
         download_bytes_per_second=payload.download_bytes_per_second,
         upload_bytes_per_second=payload.upload_bytes_per_second,
         allow_local_addresses=payload.allow_local_addresses,
     )
+    record = MirrorRecord(home.mirrors, unix_now)
+    # The engine would take a relative path for one below a folder of its own.
+    return Torrents(settings, home.payloads.absolute(), quota, record)
 
 
 def build_network(
@@ -156,10 +161,7 @@ def build_network(
         refusal = node.judge(raw, now())
         return refusal.verdict if refusal else ev.Verdict.ACCEPT
 
-    listen = None if config.payload.listen == OFF else config.payload.listen
-    settings = torrent_settings(config, listen)
-    # The engine would take a relative path for one below a folder of its own.
-    torrents = Torrents(settings, home.payloads.absolute(), quota)
+    torrents = _engine(home, config, quota, listens=True)
     mesh: Mesh
     rng = random.Random()  # noqa: S311 - jitter, and whom to ask
     book = PeerBook(rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,17 @@ import trio
 from meshnode.control import Message
 from meshnode.core.identifiers import catalogue_text, object_text
 from meshnode.errors import UsageError
+from meshnode.runtime.clock import unix_now
 from meshnode.runtime.http.addresses import path_of
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.offers import Offer, offers, providers, torrent_of
-from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, HexDigest
+from meshnode.runtime.operator.arguments import (
+    Action,
+    Arguments,
+    Catalogue,
+    HexDigest,
+    Nothing,
+)
 from meshnode.runtime.operator.payload_choice import (
     PayloadChoice,
     chosen,
@@ -116,6 +124,12 @@ async def urls(peer: Peer, arguments: Urls) -> AsyncGenerator[Message, None]:
     yield {"result": {"payload": object_text(offer.payload.key), "files": said}}
 
 
+async def mirrors(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
+    """Return what this peer saw of each mirror, the one that it heard of last first."""
+    known = reversed(_network(peer).torrents.mirrors.known())
+    yield {"result": {"mirrors": [asdict(each) for each in known], "now": unix_now()}}
+
+
 async def drop(peer: Peer, arguments: Drop) -> AsyncGenerator[Message, None]:
     """Erase what is here of a payload; a publisher's own files stay where they lie."""
     torrents = _network(peer).torrents
@@ -156,5 +170,6 @@ ACTIONS: dict[str, Action] = {
     "seed": (Seed, seed),
     "get": (Get, get),
     "payload_urls": (Urls, urls),
+    "mirrors": (Nothing, mirrors),
     "payload_drop": (Drop, drop),
 }

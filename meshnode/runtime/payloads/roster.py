@@ -17,6 +17,7 @@ import trio
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
 from meshnode.runtime.payloads.engine import Engine
+from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.payload_directory import HeldState, PayloadDirectory, stamps_of
 from meshnode.runtime.payloads.torrent_alerts import tell
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
@@ -38,10 +39,13 @@ _UNDISCOVERED: Final = (
 class Roster:
     """Invariant: each payload has at most one transfer, and its alerts find it."""
 
-    def __init__(self, settings: TorrentSettings, directory: Path, quota: Quota) -> None:
+    def __init__(
+        self, settings: TorrentSettings, directory: Path, quota: Quota, record: MirrorRecord
+    ) -> None:
         self.engine = Engine(settings, self._hear)
         self._directory = directory
         self._quota = quota
+        self._record_of_mirrors = record
         self._transfers: dict[Digest, Transfer] = {}
         self._by_handle: dict[lt.torrent_handle, Transfer] = {}
         self._adding = trio.Lock()
@@ -64,7 +68,8 @@ class Roster:
     async def open(self, torrent: CheckedTorrent, *, cached: bool = False) -> Transfer:
         """Return the torrent's transfer, added to the session if it was not there.
 
-        The engine does nothing more for a torrent that failed: that one is added anew. A payload
+        The engine does nothing more for a torrent that failed, and bans sources for good: such a
+        torrent is added anew. A payload
         that is new here and `cached` goes by itself when its room is needed.
 
         Raises:
@@ -72,8 +77,11 @@ class Roster:
         """
         held = self._transfers.get(torrent.key)
         if held is not None and not held.is_broken:
-            return held
-        await self.drop(torrent.key)
+            if not held.is_stale:
+                return held
+            await held.save()
+        if held is not None and self._transfers.get(torrent.key) is held:  # nobody was faster
+            await self.drop(torrent.key)
         directory = self.directory_of(torrent.key)
         await self._record(directory, torrent, cached=cached)
         state = await trio.to_thread.run_sync(directory.state, torrent)
@@ -156,7 +164,9 @@ class Roster:
             flags = int(parameters.flags) & ~int(_UNSCHEDULED) | int(_UNDISCOVERED)
             parameters.flags = flags
             handle = await self.engine.add(parameters)
-            transfer = Transfer(torrent, directory, state, handle, self._quota)
+            transfer = Transfer(
+                torrent, directory, state, handle, self._quota, self._record_of_mirrors
+            )
             self._by_handle[handle] = transfer
             transfer.catch_up()  # alerts that came before the line above had nobody to go to
             self._transfers[torrent.key] = transfer

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import libtorrent as lt
+import trio
 
 from meshnode.core.addresses import is_forbidden
 from meshnode.errors import PeerError
@@ -15,16 +17,24 @@ from meshnode.runtime.payloads.address_filter import (
     Mirror,
     vet_mirror,
 )
+from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX
 
 PEERS_MAX: Final = 64  # that one transfer is told of
+# Between two looks at the counters: a speed is not made of a moment, or of a pause.
+_SAMPLE_SECONDS_MIN: Final = 0.05
+_SAMPLE_SECONDS_MAX: Final = 2.0
 
 
 class Sources:
     """Invariant: each connection counts under the name of the source that it belongs to."""
 
-    def __init__(self, handle: lt.torrent_handle) -> None:
+    def __init__(self, handle: lt.torrent_handle, record: MirrorRecord) -> None:
         self._handle = handle
+        self._record = record
+        self._sampled_at = trio.current_time()
+        self._sampled: dict[str, int] = {}
+        self._refused: dict[str, str] = {}
         self._account = Account()
         self._names: dict[Endpoint, str] = {}
         self._named: set[str] = set()
@@ -34,22 +44,30 @@ class Sources:
 
     async def add(
         self, mirrors: Sequence[str], peers: Sequence[Endpoint], *, allow_local: bool
-    ) -> None:
-        """Fetch from these too; those that may not be called are left out. A mirror is added once.
+    ) -> list[PeerError]:
+        """Fetch from these too; return why mirrors are left out. A mirror is added once.
 
-        Raises:
-            PeerError: not one of them may be called; it says why the first may not.
+        Left out is one that may not be called, or that failed and rests.
         """
         refused = []
         for url in mirrors[:MIRRORS_MAX]:
             try:
                 if url not in self._attached:
+                    self._require_rested(url)
                     self._add_mirror(await vet_mirror(url, allow_local=allow_local))
             except PeerError as error:
+                self._refused[f"mirror {url}"] = "is left out"
                 refused.append(error)
         self.add_peers(peers, allow_local=allow_local)
-        if refused and len(refused) == len(mirrors) and not peers:
-            raise refused[0]
+        return refused
+
+    def _require_rested(self, url: str) -> None:
+        health = self._record.rests(url)
+        if health is not None:
+            raise PeerError(
+                f"mirror {url} {health.reason}: it is left alone until {_time(health.rests_until)}",
+                hint="meshnode mirrors says how each one does; try again later",
+            )
 
     def add_peers(self, peers: Sequence[Endpoint], *, allow_local: bool) -> None:
         for address, port in peers[:PEERS_MAX]:
@@ -70,12 +88,29 @@ class Sources:
             self._handle.remove_url_seed(url)
 
     def note_ban(self, endpoint: Endpoint) -> None:
-        self._banned.add(self._name(endpoint))
+        name = self._name(endpoint)
+        self._banned.add(name)
+        if (url := _url(name)) is not None:
+            self._attached.discard(url)
+            self._record.note_corruption(url)
+
+    def note_whole(self) -> None:
+        """What was wanted is here and right: so is what the mirrors sent that were not banned."""
+        for name in self._sampled.keys() - self._banned:
+            if (url := _url(name)) is not None:
+                self._record.note_verified(url)
 
     def note_fault(self, url: str) -> None:
         """Take note of an error; the engine puts the name of a single file behind the URL."""
         asked = [each for each in self._attached if url.startswith(each)]
-        self._failed.add(f"mirror {max(asked, key=len, default=url)}")
+        found = max(asked, key=len, default=url)
+        self._failed.add(f"mirror {found}")
+        self._record.note_error(found)
+
+    @property
+    def is_spoilt(self) -> bool:
+        """True when the engine banned somebody: it keeps to that as long as it has the torrent."""
+        return bool(self._banned)
 
     @property
     def is_betrayed(self) -> bool:
@@ -88,11 +123,22 @@ class Sources:
             (self._name(peer.ip), peer.local_endpoint(), peer.total_download)
             for peer in self._handle.get_peer_info()
         )
-        return self._account.totals()
+        totals = self._account.totals()
+        self._note_growth(totals)
+        return totals
+
+    def _note_growth(self, totals: dict[str, int]) -> None:
+        now = trio.current_time()
+        seconds = min(max(now - self._sampled_at, _SAMPLE_SECONDS_MIN), _SAMPLE_SECONDS_MAX)
+        for name, total in totals.items():
+            url, grown = _url(name), total - self._sampled.get(name, 0)
+            if url is not None and grown > 0:
+                self._record.note_bytes(url, grown, seconds)
+        self._sampled, self._sampled_at = totals, now
 
     def describe(self) -> str:
         """Name the sources and what is known against each."""
-        said = []
+        said = [f"{name}: {why}" for name, why in self._refused.items() if name not in self._named]
         for source in sorted(self._named | self._banned):
             failed = "answered with an error" if source in self._failed else "sends nothing"
             said.append(f"{source}: {'sent corrupt bytes' if source in self._banned else failed}")
@@ -105,3 +151,13 @@ class Sources:
 
     def _peers(self) -> list[lt.peer_info]:
         return [peer for peer in self._handle.get_peer_info() if self._name(peer.ip)]
+
+
+def _url(name: str) -> str | None:
+    """Return the URL of a source that is a mirror."""
+    kind, _, where = name.partition(" ")
+    return where if kind == "mirror" else None
+
+
+def _time(unix: int) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%H:%M:%SZ")

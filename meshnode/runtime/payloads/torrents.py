@@ -15,8 +15,10 @@ import trio
 
 from meshnode.core.identifiers import Digest
 from meshnode.errors import MeshnodeError, StorageError, UsageError
+from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.account import Progress, State
 from meshnode.runtime.payloads.address_filter import Endpoint
+from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.patience import Patience
 from meshnode.runtime.payloads.payload_directory import cached_keys
 from meshnode.runtime.payloads.reading import read
@@ -36,13 +38,18 @@ class Torrents:
     """Payloads of one data directory. Nothing works before `run` has started."""
 
     def __init__(
-        self, settings: TorrentSettings, directory: Path, quota: Quota | None = None
+        self,
+        settings: TorrentSettings,
+        directory: Path,
+        quota: Quota | None = None,
+        record: MirrorRecord | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
         self._quota = quota or Quota(directory)
         self._quota.on_need(self._evict)
-        self._roster = Roster(settings, directory, self._quota)
+        self.mirrors = record or MirrorRecord(None, unix_now)
+        self._roster = Roster(settings, directory, self._quota, self.mirrors)
         self._tended: dict[Digest, float] = {}  # used of late, and when last, on trio's clock
 
     @property
@@ -119,13 +126,19 @@ class Torrents:
                     pieces = transfer.pieces_of(wanted)
                     await transfer.room.cover(pieces)
                     with transfer.priorities.downloading(pieces):
-                        await transfer.sources.add(mirrors, peers, allow_local=self._allows_local)
+                        allow_local = self._allows_local
+                        refused = await transfer.sources.add(
+                            mirrors, peers, allow_local=allow_local
+                        )
+                        if refused and len(refused) == len(mirrors) and not peers:
+                            raise refused[0]
                         async with contextlib.aclosing(self._fetch(transfer, wanted)) as steps:
                             async for progress in steps:
                                 yield progress
                     yield transfer.progress(wanted, State.VERIFYING)
                     await transfer.flush()
                     await trio.to_thread.run_sync(transfer.verify, wanted, abandon_on_cancel=True)
+                    transfer.sources.note_whole()
                 yield transfer.progress(wanted, State.DONE)
             finally:
                 with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
@@ -231,6 +244,8 @@ class Torrents:
         """Look after what is read: record what came, and let the mirrors go some time later."""
         while True:
             await trio.sleep(SAVE_SECONDS)
+            with contextlib.suppress(StorageError):
+                await trio.to_thread.run_sync(self.mirrors.save)
             for key, used_at in list(self._tended.items()):
                 transfer = self._roster.find(key)
                 if transfer is None or transfer.is_broken:

@@ -16,6 +16,7 @@ import trio
 
 from meshnode.errors import MeshnodeError, PeerError, StorageError, UsageError
 from meshnode.runtime.payloads.account import Progress, State
+from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.payload_directory import (
     HeldState,
     PayloadDirectory,
@@ -51,11 +52,12 @@ class Transfer:
         state: HeldState,
         handle: lt.torrent_handle,
         quota: Quota,
+        record: MirrorRecord,
     ) -> None:
         self.torrent = torrent
         self.handle = handle
         self.locations = directory.locations(torrent, state.content)
-        self.sources = Sources(handle)
+        self.sources = Sources(handle, record)
         self.priorities = Priorities(handle, torrent.piece_count)
         self.room = Room(quota, self)
         self.checked = trio.Event()
@@ -86,6 +88,11 @@ class Transfer:
     def is_broken(self) -> bool:
         """True when the last use failed and no other goes on."""
         return self.failure is not None and not self.is_used
+
+    @property
+    def is_stale(self) -> bool:
+        """True when nobody uses it and the engine would not ask a source again that it banned."""
+        return self.sources.is_spoilt and not self.is_used
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
