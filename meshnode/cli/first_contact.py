@@ -83,8 +83,8 @@ def show_list(seeds: SeedList, domain: Domain | None = None) -> None:
     else:
         _show_domain(domain)
     _field("contact", said["contact"])
-    _field("signed", f"{_day(said['issued'])} by {seeds.signer.label} ({said['signer'][:16]})")
-    _field("list", f"version {said['version']}, good until {_day(said['expires'])}")
+    _field("signed", f"{day(said['issued'])} by {seeds.signer.label} ({said['signer'][:16]})")
+    _field("list", f"version {said['version']}, good until {day(said['expires'])}")
     _names("peers", said["peers"])
     _names("mirrors", said["mirrors"])
     _names("catalogues", [f"{each['title']}\n{each['id']}" for each in said["catalogues"]])
@@ -123,5 +123,5 @@ def _names(name: str, texts: list[str]) -> None:
         out.print(f"{INDENT * 2}… and {len(texts) - SHOWN_MAX} more")
 
 
-def _day(unix: int) -> str:
+def day(unix: int) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d")

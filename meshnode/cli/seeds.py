@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +10,9 @@ from rich.text import Text
 
 from meshnode.cli.access import reach
 from meshnode.cli.catalogue import identifier
-from meshnode.cli.first_contact import SeedsArgument, read_list, said_of_list, show_list
+from meshnode.cli.first_contact import SeedsArgument, day, read_list, said_of_list, show_list
 from meshnode.cli.passphrase import PassphraseFileOption, asked
+from meshnode.cli.seed_copies import compared
 from meshnode.cli.signing import CatalogueOption
 from meshnode.cli.terminal import (
     HomeOption,
@@ -26,7 +26,6 @@ from meshnode.cli.terminal import (
     visible,
 )
 from meshnode.control import Message
-from meshnode.errors import MeshnodeError
 
 if TYPE_CHECKING:
     from meshnode.core.seed_files import SeedList
@@ -184,12 +183,12 @@ def check(
     """
     from meshnode.runtime.clock import unix_now
 
-    found = run_async(lambda: _checked(sources, unix_now() + days * _DAY_SECONDS))
+    found = run_async(lambda: compared(sources, unix_now() + days * _DAY_SECONDS))
     if as_json:
         print_json({"good": not any(each["problem"] for each in found), "sources": found})
     for each in () if as_json else found:
         label, style = ("not good", "red") if each["problem"] else ("good", "green")
-        said = each["problem"] or f"version {each['version']}, until {_day(each['expires'])}"
+        said = each["problem"] or f"version {each['version']}, until {day(each['expires'])}"
         print_labelled(label, f"{visible(each['source'])}: {said}", style, out)
     if any(each["problem"] for each in found):
         raise typer.Exit(1)
@@ -239,42 +238,6 @@ def drop(
     print_json({"dropped": name}) if as_json else out.print(f"dropped: {name}")
 
 
-async def _checked(sources: list[str], good_until: int) -> list[Message]:
-    """Read every copy; the newest one is what the others are compared with."""
-    read: list[tuple[str, SeedList | None, str]] = []
-    for source in sources:
-        try:
-            seeds, _ = await read_list(source)
-            read.append((source, seeds, ""))
-        except MeshnodeError as error:
-            read.append((source, None, str(error)))
-    newest = max(
-        (seeds for _, seeds, _ in read if seeds), key=lambda each: each.seeds.version, default=None
-    )
-    return [
-        {
-            "source": source,
-            "catalogue": said_of_list(seeds)["catalogue"] if seeds else None,
-            "version": seeds.seeds.version if seeds else None,
-            "expires": seeds.seeds.expires if seeds else None,
-            "problem": problem or (_problem(seeds, newest, good_until) if seeds and newest else ""),
-        }
-        for source, seeds, problem in read
-    ]
-
-
-def _problem(seeds: SeedList, newest: SeedList, good_until: int) -> str:
-    if seeds.catalogue != newest.catalogue:
-        return "it is the list of another institution"
-    if seeds.seeds.version != newest.seeds.version:
-        return f"it is version {seeds.seeds.version}, and there is version {newest.seeds.version}"
-    if seeds.digest != newest.digest:
-        return f"it is another version {seeds.seeds.version}: two were signed"
-    if seeds.is_expired(good_until):
-        return f"it ends on {_day(seeds.seeds.expires)}: meshnode seeds sign"
-    return ""
-
-
 def _print_lists(home: Path, action: str, *, as_json: bool) -> None:
     async def ask() -> Message:
         async with reach(home) as control:
@@ -285,7 +248,7 @@ def _print_lists(home: Path, action: str, *, as_json: bool) -> None:
         print_json(said)
         return
     for each in said["lists"]:
-        until = f"ended on {_day(each['expires'])}" if each["expired"] else _day(each["expires"])
+        until = f"ended on {day(each['expires'])}" if each["expired"] else day(each["expires"])
         out.print(Text(each["title"] or each["catalogue"], style="bold"))
         out.print(Text(f"  {each['catalogue']}"))
         out.print(
@@ -317,7 +280,3 @@ def _status(home: Path) -> Message:
             return await control.ask("status")
 
     return run_async(ask)
-
-
-def _day(unix: int) -> str:
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d")

@@ -33,7 +33,7 @@ from meshnode.runtime.effects import Effects, Offline, Tell
 from meshnode.runtime.home import Home, HomeLock
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
-from meshnode.runtime.joining.contact_addresses import address_texts
+from meshnode.runtime.joining.contact_addresses import address_texts, is_private
 from meshnode.runtime.joining.domain_book import DomainBook
 from meshnode.runtime.joining.first_contacts import FirstContacts
 from meshnode.runtime.joining.seed_store import SeedStore
@@ -224,6 +224,7 @@ def _pinned(contacts: FirstContacts) -> list[str]:
         for seeds in contacts.lists
         if not seeds.is_expired(unix)
         for address in address_texts(seeds.seeds)
+        if contacts.leads_into_own_network(seeds.catalogue) or not is_private(address)
     ]
 
 

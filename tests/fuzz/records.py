@@ -41,6 +41,7 @@ from meshnode.core.node import Node
 from meshnode.core.notices import notice_of
 from meshnode.core.ranges import INFINITY, RangeWriter, decode_ranges
 from meshnode.core.reconciliation import ItemSet, Reconciler, answer
+from meshnode.core.seed_files import read_seed_list
 from meshnode.core.statements import is_statement
 from meshnode.core.static_mirror import (
     decode_index,
@@ -277,6 +278,13 @@ def targets() -> list[Target]:
             (b"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",),
             lambda raw: parse_object(raw.decode(errors="replace")),
             (MeshnodeError,),
+        ),
+        Target(
+            "seed-list",
+            "cbor",
+            of_rule("seed-file"),
+            read_seed_list,
+            (MalformedRecordError, UntrustedError),
         ),
         Target(
             "site",

@@ -9,7 +9,7 @@ import trio
 
 from meshnode.core.seed_files import SeedList, read_seed_list
 from meshnode.errors import MeshnodeError, StorageError, UsageError
-from meshnode.runtime.joining.contact_addresses import address_texts, binary_address
+from meshnode.runtime.joining.contact_addresses import address_texts, binary_address, is_private
 from meshnode.runtime.joining.first_contacts import FirstContacts
 from meshnode.runtime.joining.seed_store import PINS_MAX, SOURCES_MAX, SeedStore
 from tests.runtime.seed_makers import SeedMaker
@@ -200,6 +200,32 @@ async def test_a_dropped_list_is_gone_also_while_its_sources_are_asked(
     assert states(after) == {}
     with pytest.raises(UsageError, match="no seed list"):
         await contacts.drop(TOWN.institution.catalogue)
+
+
+@pytest.mark.parametrize(
+    ("source", "leads"),
+    [(None, True), ("http://127.0.0.1:1/list", True), ("https://8.8.4.4/list", False)],
+)
+async def test_i13_a_list_from_far_away_does_not_lead_into_the_own_network(
+    tmp_path: Path, source: str | None, leads: bool
+):
+    await contacts_at(tmp_path).join(TOWN.signed(1), source)
+    contacts = contacts_at(tmp_path)
+    assert contacts.leads_into_own_network(TOWN.institution.catalogue) is leads
+
+
+@pytest.mark.parametrize(
+    ("address", "private"),
+    [
+        (PEER, True),
+        ("/ip4/10.0.0.1/tcp/22/p2p/x", True),
+        ("/ip6/fd00::1/tcp/1/p2p/x", True),
+        ("/ip4/8.8.4.4/tcp/1/p2p/x", False),
+        ("/dns4/mesh.example.org/tcp/1/p2p/x", False),
+    ],
+)
+def test_an_address_is_private_by_its_ip(address: str, private: bool):
+    assert is_private(address) is private
 
 
 @pytest.mark.parametrize("name", ["sources.json", f"{TOWN.institution.catalogue.hex()}.seeds"])

@@ -116,6 +116,18 @@ async def test_n_93_a_redirect_does_not_leave_https(
     assert folder.answered == []
 
 
+@pytest.mark.parametrize("there", ["http://[::1", "//[", "https://\\x", "http://h:port/", "\xff"])
+async def test_a_redirect_to_nowhere_is_an_error(there: str):
+    web = Web(first=[Answer(302, b"", {"Location": there})])
+    with serving(web) as url, pytest.raises(PeerError):
+        await fetch(url, 100, allow_local=True)
+
+
+async def test_an_etag_of_any_letters_is_an_error_at_most(folder: Folder):
+    with serving(folder) as url, pytest.raises(PeerError):
+        await fetch(f"{url}/list", 100, allow_local=True, known=Validators("\u2603"))
+
+
 @pytest.mark.parametrize("status", [404, 500, 206])
 async def test_an_answer_without_the_document_is_an_error(status: int):
     web = Web(first=[Answer(status)])

@@ -116,6 +116,12 @@ async def test_n_66_who_was_reached_is_dialled_after_a_restart_without_seeds(
     assert sorted(after.dialled) == sorted(ADDRESSES)
 
 
+async def test_a_list_may_name_what_no_peer_is_called(autojump_clock):
+    town = Town(answering=ADDRESSES)
+    await live(town, ["/ip4/127.0.0.1/tcp/1/p2p/Qm", "", *ADDRESSES], 60)
+    assert sorted(town.dialled) == sorted(ADDRESSES)
+
+
 async def test_the_book_is_kept_when_it_changed_and_not_each_round(autojump_clock):
     kept: list[Sequence[Reached]] = []
     await live(Town(answering=ADDRESSES[:1]), ADDRESSES[:1], 3600, kept)

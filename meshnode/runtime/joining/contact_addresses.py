@@ -10,6 +10,7 @@ from typing import Final
 from meshnode.core.limits import SEED_ADDRESS_BYTES_MAX
 from meshnode.core.seeds import Seeds
 from meshnode.errors import UsageError
+from meshnode.runtime.payloads.address_filter import is_forbidden
 
 _HOSTS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 
@@ -37,6 +38,12 @@ def address_texts(seeds: Seeds) -> tuple[str, ...]:
     """Return the first contacts that this version can dial; others are passed over."""
     texts = (_text(raw) for raw in seeds.peers)
     return tuple(text for text in texts if text is not None)
+
+
+def is_private(text: str) -> bool:
+    """Say whether an address names an IP inside somebody's own network; a host name does not."""
+    _, protocol, host, *_ = text.split("/")
+    return protocol in ("ip4", "ip6") and is_forbidden(host)
 
 
 def _text(raw: bytes) -> str | None:

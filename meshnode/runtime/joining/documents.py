@@ -67,7 +67,8 @@ async def fetch(
                 )
     except trio.TooSlowError as error:
         raise PeerError(f"{url} is not here after {FETCH_SECONDS_MAX:.0f} s") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        # ValueError: what a server says in a header may be no address, no host name, no text.
         raise PeerError(
             f"{url} cannot be had: {_why(error)}",
             hint="check the address, and try again later",

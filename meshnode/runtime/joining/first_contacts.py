@@ -19,7 +19,7 @@ from meshnode.core.identifiers import CatalogueId
 from meshnode.core.limits import SEED_FILE_BYTES_MAX
 from meshnode.core.seed_files import SeedList, SeedStanding, read_seed_list, standing
 from meshnode.core.trust import UntrustedError
-from meshnode.errors import MeshnodeError, PeerError, StorageError, UsageError
+from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.joining.seed_store import SeedStore, Source, sources_of
 from meshnode.runtime.joining.validators import Validators
@@ -77,6 +77,14 @@ class FirstContacts:
     def sources(self, catalogue: CatalogueId) -> list[Source]:
         return sources_of(self._store.sources, catalogue)
 
+    def leads_into_own_network(self, catalogue: CatalogueId) -> bool:
+        """Say whether private addresses in a list may be dialled: it came from there, or by hand.
+
+        A list from the public web sends nobody to knock at doors behind his own firewall.
+        """
+        sources = self.sources(catalogue)
+        return not sources or any(source.is_local for source in sources)
+
     def disagreements(self, catalogue: CatalogueId) -> list[Source]:
         """Return the sources that tell something else than what is held: a possible eclipse."""
         return [each for each in self.sources(catalogue) if each.state in DISAGREEING]
@@ -97,7 +105,8 @@ class FirstContacts:
             await trio.to_thread.run_sync(self._store.keep, seeds)
             if url is not None:
                 state = SeedStanding.SAME.value
-                source = Source(url, seeds.catalogue, state, seeds.seeds.version, "", unix_now())
+                version, is_near = seeds.seeds.version, await self._is_local(url)
+                source = Source(url, seeds.catalogue, state, version, "", unix_now(), is_near)
                 await trio.to_thread.run_sync(self._store.note, source)
         return seeds
 
@@ -121,8 +130,8 @@ class FirstContacts:
         while True:
             try:
                 await self.refresh(learn)
-            except StorageError as error:
-                _log.warning("a seed list could not be kept", reason=str(error))
+            except MeshnodeError as error:
+                _log.warning("a seed list could not be taken over", reason=str(error))
             await trio.sleep(REFRESH_SECONDS * rng.uniform(0.75, 1.25))
 
     async def _take(self, catalogue: CatalogueId, offers: Sequence[_Offer]) -> SeedList | None:
@@ -143,6 +152,14 @@ class FirstContacts:
             if source.state in DISAGREEING:
                 _log.warning("possible eclipse", source=source.url, reason=source.reason)
         return newest
+
+    async def _is_local(self, url: str) -> bool:
+        from meshnode.runtime.joining.documents import is_local  # slow to import: httpx
+
+        try:
+            return await is_local(url)
+        except PeerError:
+            return False  # it was there a moment ago; what is not known to be near is far
 
     async def _ask(self, source: Source) -> _Offer:
         """Fetch a source's list if it changed since last time."""

@@ -29,7 +29,8 @@ SUFFIX: Final = ".seeds"
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a list comes from. `state` is what was found there at `checked` (unix seconds), and
-    `told` the version it told; `reason` says why it was not taken.
+    `told` the version it told; `reason` says why it was not taken. `is_local`: the operator named
+    an address of his own network.
     """
 
     url: str
@@ -38,6 +39,7 @@ class Source:
     told: int | None = None
     reason: str = ""
     checked: int = 0
+    is_local: bool = False
     validators: Validators = field(default_factory=Validators)
 
 

@@ -124,7 +124,11 @@ class Outreach:
         pinned = self._pinned()
         self._book.unpin(pinned)
         for address in pinned:
-            self._book.learn(parse_peer_address(address).peer, address, is_pinned=True)
+            try:
+                peer = parse_peer_address(address).peer
+            except MeshnodeError:
+                continue  # an institution may sign what no peer is called
+            self._book.learn(peer, address, is_pinned=True)
 
 
 def _dialled_address(connection: Connection) -> str:
