@@ -6,6 +6,7 @@ something new, the node hears of its heads as if it had asked.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,9 @@ class Watched:
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
+Started = tuple[Watched, WebMirror]
+
+
 @dataclass(slots=True)
 class Mirrors:
     """Invariant: the node counts a mirror as connected exactly while it is `is_connected`.
@@ -87,7 +91,12 @@ class Mirrors:
     open_shelf: OpenShelf = open_web
     _watched: dict[PeerId, Watched] = field(default_factory=dict)
     _perform: Perform | None = None
-    _nursery: trio.Nursery | None = None
+    _started: trio.MemorySendChannel[Started] = field(init=False)
+    _starting: trio.MemoryReceiveChannel[Started] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Unbounded: no more than MIRRORS_MAX are watched.
+        self._started, self._starting = trio.open_memory_channel[Started](math.inf)
 
     def all(self) -> tuple[Watched, ...]:
         return tuple(self._watched.values())
@@ -108,27 +117,28 @@ class Mirrors:
     async def run(self, urls: Sequence[str], task_status: trio.TaskStatus[None]) -> None:
         """Watch these mirrors, and those that are added, until cancelled."""
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
             for url in urls:
                 self.add(url)
             task_status.started()
-            await trio.sleep_forever()
+            async for watched, shelf in self._starting:
+                nursery.start_soon(self._watch, watched, shelf)
 
     def add(self, url: str) -> PeerId:
         """Watch a mirror on the web from now on; one that is watched stays so.
 
         Raises:
-            UsageError: no such address can be, or there are too many.
+            UsageError: no such address can be, there are too many, or it is being dropped.
         """
         name = PeerId(folder_url(url))
         if name in self._watched:
+            if self._watched[name].scope.cancel_called:
+                raise UsageError(f"{name} is being dropped", hint="try again in a moment")
             return name
         if len(self._watched) >= MIRRORS_MAX:
             raise UsageError(f"{MIRRORS_MAX} mirrors are read already", hint="unfollow one of them")
-        assert self._nursery is not None
         shelf = self.open_shelf(url, self.allow_local)
         watched = self._watched[name] = Watched(name, Mirror(shelf))
-        self._nursery.start_soon(self._watch, watched, shelf)
+        self._started.send_nowait((watched, shelf))
         return name
 
     def drop(self, url: str) -> bool:
