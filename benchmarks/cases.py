@@ -7,6 +7,7 @@ from typing import Final
 from benchmarks import (
     index,
     keys,
+    mesh,
     reconciling,
     records,
     searches,
@@ -27,5 +28,6 @@ CASES: Final[dict[str, Case]] = {
         *index.CASES,
         *searches.CASES,
         *simulator.CASES,
+        *mesh.CASES,
     )
 }

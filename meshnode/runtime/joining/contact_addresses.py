@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from meshnode.core.addresses import is_forbidden
 from meshnode.core.limits import SEED_ADDRESS_BYTES_MAX
 from meshnode.core.seeds import Seeds
 from meshnode.errors import UsageError
-from meshnode.runtime.payloads.address_filter import is_forbidden
 
 _HOSTS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 

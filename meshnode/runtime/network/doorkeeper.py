@@ -10,12 +10,12 @@ import structlog
 import trio
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.trio import TrioTCPStream
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.swarm import Swarm
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from meshnode.runtime.network.inbound import Handshake, Inbound
+from meshnode.runtime.network.sockets import BufferedConnection
 
 _log = structlog.get_logger()
 
@@ -63,14 +63,14 @@ class Doorkeeper:
         return muxed
 
 
-class _Listened(RawConnection):
+class _Listened(BufferedConnection):
     """Notes when the caller last said something."""
 
     def __init__(self, stream: TrioTCPStream, handshake: Handshake) -> None:
         super().__init__(stream, initiator=False)
         self._handshake = handshake
 
-    async def read(self, n: int | None = None) -> bytes:
-        data = await super().read(n)
+    async def _receive(self) -> bytes:
+        data = await super()._receive()
         self._handshake.heard_at = trio.current_time()
         return data

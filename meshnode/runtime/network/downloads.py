@@ -60,14 +60,16 @@ class Download:
         """True if the bytes hash to the object's name; only a whole object does."""
         return self._hash.digest() == self._digest
 
-    def take(self, chunk: bytes) -> None:
-        assert self.offset + len(chunk) <= self._size_bytes
+    def take(self, *chunks: bytes) -> None:
+        """Keep the chunks that come next."""
+        assert self.offset + sum(map(len, chunks)) <= self._size_bytes
         try:
-            self._file.write(chunk)
+            self._file.writelines(chunks)
         except OSError as error:
             raise self._storage_error(error) from error
-        self._hash.update(chunk)
-        self.offset += len(chunk)
+        for chunk in chunks:
+            self._hash.update(chunk)
+            self.offset += len(chunk)
 
     def discard(self) -> None:
         """Forget every byte: they are not what the name says."""

@@ -27,15 +27,14 @@ from meshnode.runtime.network.exchange import (
     opened,
     read_answer,
 )
-from meshnode.runtime.network.frames import CHUNK_BYTES, expect_bytes, read_frame, write_frame
+from meshnode.runtime.network.frames import CHUNK_BYTES, read_chunk, write_frame
 from meshnode.runtime.network.streams import OpenStream, Stream, StreamBrokenError
 
 OBJECTS_MAX: Final = 64  # in one question
+CHUNKS_KEPT_TOGETHER: Final = 2  # half a MiB in memory for each object on its way
 BYTES_PER_SECOND_MIN: Final = 32 << 10  # slower than that on average, and another peer is asked
 SOURCES_REMEMBERED_MAX: Final = 1024
 SINGLE_REMEMBERED_MAX: Final = 1024
-
-_CHUNK_FRAME_BYTES_MAX: Final = CHUNK_BYTES + 8  # with msgpack's own header
 
 
 class Intake(Protocol):
@@ -229,11 +228,25 @@ class Fetches:
         left_bytes = request.size_bytes - download.offset
         with trio.fail_after(attempt_seconds_max(left_bytes, self._seconds)):
             while not download.is_whole:
-                due = min(CHUNK_BYTES, request.size_bytes - download.offset)
-                with trio.fail_after(self._seconds):
-                    frame = await read_frame(stream, _CHUNK_FRAME_BYTES_MAX)
+                await self._receive_some(stream, download, request.size_bytes)
+
+    async def _receive_some(self, stream: Stream, download: Download, size_bytes: int) -> None:
+        """Take some chunks, and keep them together: a worker thread for each costs more than it
+        does. What came before the stream broke is kept, too.
+        """
+        parts: list[bytes] = []
+        offset = download.offset
+        end = min(size_bytes, offset + CHUNKS_KEPT_TOGETHER * CHUNK_BYTES)
+        try:
+            while offset < end:
                 # Of full size, so that nobody holds a download for days with a byte a frame.
-                await trio.to_thread.run_sync(download.take, expect_bytes(frame, due))
+                due = min(CHUNK_BYTES, size_bytes - offset)
+                with trio.fail_after(self._seconds):
+                    parts += await read_chunk(stream, due)
+                offset += due
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(download.take, *parts)
 
     async def _break(self, batch: _Batch, error: BaseException) -> None:
         batch.fail(error if isinstance(error, Exception) else StreamBrokenError("it was given up"))

@@ -19,7 +19,10 @@ ANSWER_BYTES_MAX: Final = 2 << 20  # a store answers with 1 MiB of records; the 
 CHUNK_BYTES: Final = 256 << 10  # of an object; larger writes gained no speed
 
 _LENGTH: Final = struct.Struct(">I")
-_READ_BYTES: Final = 64 << 10
+# msgpack's headers of bytes: their first byte, by how long they are with the number of bytes.
+_BIN_HEADERS: Final = {2: 0xC4, 3: 0xC5, 5: 0xC6}
+_READ_BYTES: Final = 256 << 10
+_PARTS_MAX: Final = 64
 
 
 class FrameError(PeerError):
@@ -45,6 +48,28 @@ async def read_frame(stream: Stream, bytes_max: int) -> object:
         return msgpack.unpackb(await _read_exactly(stream, length))
     except (ValueError, msgpack.UnpackException) as error:
         raise FrameError(f"a frame is not msgpack: {error}") from error
+
+
+async def write_chunk(stream: Stream, chunk: bytes | memoryview) -> None:
+    """Write bytes of an object as one frame; they are copied once, into what is sent."""
+    header = bytes((_BIN_HEADERS[5],)) + _LENGTH.pack(len(chunk))
+    await stream.write(b"".join((_LENGTH.pack(len(header) + len(chunk)), header, chunk)))
+
+
+async def read_chunk(stream: Stream, due: int) -> list[bytes]:
+    """Read a frame of exactly `due` bytes of an object; return them in the parts that came.
+
+    Raises:
+        FrameError: a frame of anything else.
+        StreamBrokenError: the stream ended within the frame.
+    """
+    (length,) = _LENGTH.unpack(await _read_exactly(stream, _LENGTH.size))
+    if length - due not in _BIN_HEADERS:
+        raise FrameError(f"a frame of {length} bytes where {due} bytes of an object are due")
+    kind, *number = await _read_exactly(stream, length - due)
+    if kind != _BIN_HEADERS[length - due] or int.from_bytes(number, "big") != due:
+        raise FrameError(f"a frame that is not {due} bytes of an object")
+    return await _read_parts(stream, due)
 
 
 def expect_list(value: object, length_max: int) -> list[object]:
@@ -74,10 +99,19 @@ def expect_text(value: object, length_max: int) -> str:
 
 async def _read_exactly(stream: Stream, length: int) -> bytes:
     """Gather `length` bytes; memory grows with what arrives, not with what was announced."""
-    gathered = bytearray()
-    while len(gathered) < length:
-        part = await stream.read(min(length - len(gathered), _READ_BYTES))
+    parts = await _read_parts(stream, length)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def _read_parts(stream: Stream, length: int) -> list[bytes]:
+    parts: list[bytes] = []
+    left = length
+    while left:
+        part = await stream.read(min(left, _READ_BYTES))
         if not part:
-            raise StreamBrokenError(f"the stream ended {length - len(gathered)} bytes too early")
-        gathered += part
-    return bytes(gathered)
+            raise StreamBrokenError(f"the stream ended {left} bytes too early")
+        parts.append(part)
+        left -= len(part)
+        if len(parts) == _PARTS_MAX:
+            parts = [b"".join(parts)]  # bytes that come one by one take no room for many objects
+    return parts

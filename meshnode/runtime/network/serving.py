@@ -31,6 +31,7 @@ from meshnode.runtime.network.frames import (
     expect_int,
     expect_list,
     read_frame,
+    write_chunk,
     write_frame,
 )
 from meshnode.runtime.network.requests import (
@@ -43,6 +44,7 @@ from meshnode.runtime.network.streams import Stream
 
 IN_FLIGHT_MAX: Final = 32  # questions of one peer that are being answered
 BYTES_PER_SECOND: Final = float(64 << 20)  # for one peer
+READ_CHUNKS: Final = 8  # at once: a worker thread for each costs more than the reading
 CATALOGUES_MAX: Final = 1024  # in one question
 COMPARING_BURST: Final = 128.0  # questions of one comparison, and some: each costs milliseconds
 COMPARING_PER_SECOND: Final = 4.0
@@ -240,10 +242,12 @@ class Serving:
         with file:
             await self._say(stream, "object", await trio.to_thread.run_sync(file.seek, 0, SEEK_END))
             await trio.to_thread.run_sync(file.seek, offset)
-            while chunk := await trio.to_thread.run_sync(file.read, CHUNK_BYTES):
-                await trio.sleep(self._budgets.overdraw(peer, len(chunk), trio.current_time()))
-                with trio.fail_after(self._deadline_seconds):
-                    await write_frame(stream, chunk)
+            while part := await trio.to_thread.run_sync(file.read, READ_CHUNKS * CHUNK_BYTES):
+                await trio.sleep(self._budgets.overdraw(peer, len(part), trio.current_time()))
+                view = memoryview(part)
+                for start in range(0, len(part), CHUNK_BYTES):
+                    with trio.fail_after(self._deadline_seconds):
+                        await write_chunk(stream, view[start : start + CHUNK_BYTES])
 
     async def _say(self, stream: Stream, *answer: object) -> None:
         with trio.fail_after(self._deadline_seconds):
