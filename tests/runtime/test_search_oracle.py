@@ -52,6 +52,7 @@ ORDERS = [
 
 numbers = st.sampled_from([-1, 0, 0.5, 1, 10, 10.0, 99.9, 1e300])
 moments = st.sampled_from(MOMENTS)
+instants = moments.map(lambda text: oracle.micros(text) or 0)
 titles = st.sampled_from(TITLES)
 
 
@@ -113,10 +114,9 @@ def shown_rows(draw, id_: str) -> Shown:
     box = draw(boxes())
     written = draw(st.sampled_from([list(box), [*box[:2], low, *box[2:], high]]))
     item = {"id": id_, "bbox": written, "geometry": geometry, "properties": draw(properties())}
-    times = [draw(st.none() | moments.map(oracle.micros)) for _ in range(3)]
-    if times[1] is not None and times[2] is not None:
-        times[1:] = sorted(times[1:])
-    row = CheckedRow(id_, times[0], times[1], times[2], box, None, json.dumps(item).encode())
+    at, start = draw(st.none() | instants), draw(st.none() | instants)
+    end = None if start is None else max(start, draw(instants))  # a start has an end (segments)
+    row = CheckedRow(id_, at, start, end, box, None, json.dumps(item).encode())
     return Shown(draw(st.sampled_from(CATALOGUES)), draw(st.sampled_from(COLLECTIONS)), row)
 
 

@@ -8,21 +8,20 @@ a minute, and only we know how many items a box or a word has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, assert_never
 
 from meshnode.core.identifiers import CatalogueId
-from meshnode.runtime.index import words
+from meshnode.runtime.index import conditions
 from meshnode.runtime.index.clause import TRUE, Clause, all_of, among
 from meshnode.runtime.index.cql2 import spatial
 from meshnode.runtime.index.cql2.compiling import box_of, compile_filter
-from meshnode.runtime.index.dguids import parse_wanted
 from meshnode.runtime.index.query import Query
 from meshnode.runtime.index.shapes import Box, pieces_of, touches
 from meshnode.runtime.index.sorting import Term, beyond, terms_of
-from meshnode.runtime.index.times import INT64_MAX, MOMENT_NONE, Interval
+from meshnode.runtime.index.times import INT64_MAX
 from meshnode.runtime.index.tokens import read_token
 
 # Up to so many collections are walked one by one, each by its own index, and merged.
@@ -95,12 +94,6 @@ def near(bbox: Box) -> Clause:
     return Clause(" UNION ".join([sql] * len(pieces)), tuple(values))
 
 
-def with_words(text: str) -> Clause:
-    """Select the keys of rows, also of hidden ones, that have the words."""
-    sql = "SELECT rowid AS key FROM word WHERE word MATCH ?"
-    return Clause(sql, (words.match_expression(text),))
-
-
 def page(plan: Plan) -> Clause:
     """Select one page in order: key, segment, clock, visible, catalogue, name, id, the place."""
     terms, query = plan.terms, plan.query
@@ -138,6 +131,8 @@ def walk(catalogue: CatalogueId, collection: str, after: str, limit: int) -> Cla
 
 def matches(plan: Plan, columns: str, then: str = "") -> Clause:
     """Select columns of all rows that match, in no order; `limit` and `after` do not matter."""
+    if plan.way is Way.TIME and plan.query.text is not None:
+        plan = replace(plan, way=Way.WORDS)  # all of them are wanted: no walk ends early
     source = _all_of_way(plan)
     where = all_of([_restrictions(plan), _reading(plan)])
     sql = f"SELECT {columns} FROM {source.sql} WHERE {where.sql} {then}"
@@ -149,12 +144,6 @@ _COLUMNS: Final = (
 )
 # CROSS JOIN keeps the planner from starting at the collections.
 _JOIN: Final = "CROSS JOIN collection ON collection.key = item.collection"
-# A segment that is still being added counts for nothing; what is sealed nobody is shown.
-_ANY_ROW: Final = """
-item.segment IN (SELECT key FROM segment WHERE live) AND NOT EXISTS (
-  SELECT 1 FROM tombstone WHERE tombstone.collection = item.collection
-  AND tombstone.id = item.id AND item.clock < sealed)
-"""
 
 
 def _way(query: Query, is_few: Callable[[Clause], bool]) -> Way:
@@ -164,7 +153,7 @@ def _way(query: Query, is_few: Callable[[Clause], bool]) -> Way:
         return Way.PLACES
     if (box := _box_of(query)) is not None and not query.old and is_few(near(box)):
         return Way.BOX
-    if query.text is not None and is_few(with_words(query.text)):
+    if query.text is not None and is_few(conditions.with_words(query.text)):
         return Way.WORDS
     return Way.ALL if query.old else Way.TIME
 
@@ -184,7 +173,7 @@ def _sources(plan: Plan) -> list[tuple[Clause, Clause]]:
     match plan.way:
         case Way.TIME if plan.query.sort[0].name != "datetime":
             return [(Clause("item"), TRUE)]
-        case Way.TIME if len(keys) <= WALKS_MAX:
+        case Way.TIME if conditions.is_scoped(plan.query) and len(keys) <= WALKS_MAX:
             walk = Clause("item INDEXED BY item_collection_moment")
             return [(walk, Clause("item.collection = ?", (key,))) for key in keys]
         case Way.TIME:
@@ -199,14 +188,14 @@ def _all_of_way(plan: Plan) -> Clause:
         case Way.IDS:
             return Clause("item INDEXED BY item_id")
         case Way.PLACES:
-            return _keyed("named", _of_places(query.dguids))
+            return _keyed("named", conditions.of_places(query.dguids))
         case Way.BOX:
             box = _box_of(query)
             assert box is not None
             return _keyed("near", near(box))
         case Way.WORDS:
             assert query.text is not None
-            return _keyed("spoken", with_words(query.text))
+            return _keyed("spoken", conditions.with_words(query.text))
         case Way.TIME | Way.ALL:
             return Clause("item")
         case _:
@@ -222,14 +211,16 @@ def _restrictions(plan: Plan) -> Clause:
     query, box = plan.query, plan.query.flat_box
     return all_of(
         [
-            Clause(_ANY_ROW if query.old else "visible"),
+            Clause(conditions.ANY_ROW if query.old else "visible"),
             among("item.id", query.ids),
-            _in_scope(query),
-            _is_of_places(query.dguids),
+            conditions.in_scope(query),
+            conditions.is_of_places(query.dguids),
             None if box is None else touches(box),
-            None if query.heights is None else _at(*query.heights),
-            None if query.interval is None else _overlaps(query.interval, _reach_us(plan)),
-            None if query.text is None or plan.way is Way.WORDS else _says(query.text),
+            None if query.heights is None else conditions.at_heights(*query.heights),
+            None
+            if query.interval is None
+            else conditions.overlaps(query.interval, _reach_us(plan)),
+            None if query.text is None or plan.way is Way.WORDS else conditions.says(query.text),
         ]
     )
 
@@ -240,59 +231,6 @@ def _reading(plan: Plan) -> Clause:
     return all_of([None if shape is None else spatial.intersects(shape), plan.filter])
 
 
-def _in_scope(query: Query) -> Clause | None:
-    # By id the collections are always named: the index over ids begins with them.
-    if not (query.ids or query.catalogues or query.collections):
-        return None
-    named = all_of([among("catalogue", query.catalogues), among("name", query.collections)])
-    sql = f"item.collection IN (SELECT key FROM collection WHERE {named.sql})"
-    return Clause(sql, named.values)
-
-
-def _of_places(dguids: Sequence[str]) -> Clause:
-    """Select the keys of items that have one of these DGUIDs."""
-    wanted = [parse_wanted(dguid) for dguid in dguids]
-    exact = [(place, vintage) for place, vintage in wanted if vintage is not None]
-    places = [place for place, vintage in wanted if vintage is None]
-    parts = []
-    if exact:
-        pairs = ", ".join(["(?, ?)"] * len(exact))
-        parts.append(f"SELECT key FROM dguid WHERE (place, vintage) IN (VALUES {pairs})")
-    if places:
-        parts.append(f"SELECT key FROM dguid WHERE place IN ({', '.join('?' * len(places))})")
-    return Clause(" UNION ".join(parts), (*(each for pair in exact for each in pair), *places))
-
-
-def _is_of_places(dguids: Sequence[str]) -> Clause | None:
-    if not dguids:
-        return None
-    found = _of_places(dguids)
-    return Clause(f"item.key IN ({found.sql})", found.values)
-
-
-def _says(text: str) -> Clause:
-    """Look a row up in the words: for walks that end early, and for few rows."""
-    sql = "EXISTS (SELECT 1 FROM word WHERE word MATCH ? AND word.rowid = item.key)"
-    return Clause(sql, (words.match_expression(text),))
-
-
-def _at(low_m: float, high_m: float) -> Clause:
-    return Clause("low_m IS NULL OR (low_m <= ? AND high_m >= ?)", (high_m, low_m))
-
-
 def _reach_us(plan: Plan) -> int:
     """Return how far a match may stretch from its moment: known of the rows that were shown."""
     return INT64_MAX if plan.query.old else plan.reached.reach_us
-
-
-def _overlaps(interval: Interval, reach_us: int) -> Clause:
-    """Compare the exact times, and bound the moment so that a walk by it starts and ends early."""
-    first, last = interval
-    clauses: list[Clause | None] = [Clause("first_us IS NOT NULL")]
-    if first is not None:
-        low = max(first - reach_us, MOMENT_NONE)
-        clauses.append(Clause("last_us >= ? AND moment_us >= ?", (first, low)))
-    if last is not None:
-        high = min(last + reach_us, INT64_MAX)
-        clauses.append(Clause("first_us <= ? AND moment_us <= ?", (last, high)))
-    return all_of(clauses)
