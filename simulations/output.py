@@ -118,7 +118,8 @@ def write(
     _write_json(folder / SCENARIO, simulation.scenario.model_dump(mode="json"))
     _write_json(folder / SUMMARY, said)
     _write_json(folder / INVARIANTS, invariants(simulation))
-    _write_json(folder / NETWORK, network(simulation))
+    # Without indents: the writer of Python's library that makes them is slow for all links.
+    _write_json(folder / NETWORK, network(simulation), indent=None)
     _write_metrics(folder / "metrics.parquet", simulation, said["metrics"])
     return said
 
@@ -284,10 +285,8 @@ def read_run(folder: Path) -> tuple[Scenario, dict[str, Any]]:
         ) from error
 
 
-def _write_json(path: Path, value: object) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+def _write_json(path: Path, value: object, indent: int | None = 2) -> None:
+    path.write_text(json.dumps(value, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_metrics(path: Path, simulation: Simulation, figures: dict[str, float]) -> None:
