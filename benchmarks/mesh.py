@@ -216,7 +216,7 @@ async def _ours_stream(folder: Path, digest: Digest) -> int:
     from meshnode.runtime.network.serving import Serving
 
     shelf = Shelf(folder, digest)
-    serving = Serving(shelf, lambda _peer, _claimed: (), lambda _key: None)
+    serving = Serving(shelf, lambda _peer, _claimed: ((), ()), lambda _key: None)
     anywhere = MeshSettings(("/ip4/127.0.0.1/tcp/0",))
     async with trio.open_nursery() as nursery:
         holder = Mesh(anywhere, secrets.token_bytes(32), _accept, _hear_nothing, serving.serve)
