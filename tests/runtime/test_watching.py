@@ -17,6 +17,7 @@ from meshnode.config import LogSettings
 from meshnode.control import Control, Message
 from meshnode.core import events as ev
 from meshnode.core import trace
+from meshnode.core.budgets import Budgets
 from meshnode.core.identifiers import PeerId, object_text, sha256
 from meshnode.core.node import Node
 from meshnode.errors import UsageError
@@ -141,9 +142,9 @@ async def test_the_log_of_a_peer_is_the_trace_of_a_node_that_is_told_the_same(
     recording = Recording()
 
     class RecordedNode(Node):
-        def __init__(self, rng: random.Random) -> None:
+        def __init__(self, rng: random.Random, *, budgets: Budgets) -> None:
             recording.rng = rng.getstate()
-            super().__init__(rng)
+            super().__init__(rng, budgets=budgets)
 
         def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
             recording.restored = restored, now
