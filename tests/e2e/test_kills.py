@@ -2,6 +2,8 @@
 
 Whatever was acknowledged is there afterwards, and the mesh converges. What was not acknowledged is
 repeated by the person, as the sentence of the failed command says.
+
+`MESHNODE_KILLS=2000` kills so often, at each moment in turn; once at each without it.
 """
 
 import hashlib
@@ -124,6 +126,10 @@ MOMENTS = [
 ]
 
 
+KILLS = int(os.environ.get("MESHNODE_KILLS", len(MOMENTS)))
+NUMBERED = [(number, MOMENTS[number % len(MOMENTS)]) for number in range(KILLS)]
+
+
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """One pair for all moments: what was acknowledged in one test must survive the next ones."""
@@ -131,13 +137,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield pair
 
 
-@pytest.mark.parametrize("kill", MOMENTS, ids=lambda moment: moment.__name__)
+@pytest.mark.parametrize(
+    ("number", "kill"), NUMBERED, ids=[f"{number}-{kill.__name__}" for number, kill in NUMBERED]
+)
 async def test_nothing_acknowledged_is_lost_by_a_kill(
-    tmp_path: Path, pair: Pair, kill: Moment
+    tmp_path: Path, pair: Pair, number: int, kill: Moment
 ) -> None:
     first, second = tmp_path / "first.ndjson", tmp_path / "second.ndjson"
-    write_items(first, town(f"acknowledged {kill.__name__}"))
-    write_items(second, *(town(f"{kill.__name__} {n}", note=hashed(n)) for n in range(ITEMS)))
+    write_items(first, town(f"acknowledged {number}"))
+    write_items(second, *(town(f"{number} {n}", note=hashed(n)) for n in range(ITEMS)))
     await pair.start_again()
     before = await count(pair.publisher)
     await pair.publisher.command("publish", str(first))
