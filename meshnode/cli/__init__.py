@@ -43,6 +43,7 @@ from meshnode.cli import (
     snapshot,
     statement,
     static,
+    status,
     sync,
     withdraw,
     writer,
@@ -63,6 +64,7 @@ app = typer.Typer(
 for commands in (
     join.app,
     peer.app,
+    status.app,
     block.app,
     catalogue.follows,
     publish.app,
