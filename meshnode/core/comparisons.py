@@ -73,16 +73,14 @@ class Comparisons:
         """Compare with a peer, or first ask it who it is."""
         if peer in self._greeted or peer in self._under_way:
             return
-        met, followed = self._met.get(peer), self.followed()
-        if not followed:
+        if not self.followed():
             return
-        if met is None:
+        met = self._met.get(peer)
+        if met is not None:
+            yield from self._begin(peer, met)
+        if met is None or self._has_nothing_in_common(met):
             self._greeted[peer] = self._attempts = self._attempts + 1
-            yield AskHello(peer, None, self._attempts)
-        elif met.version == WITHOUT_HELLO:
-            yield from self.ask_heads(peer, followed)
-        elif met.version > WITHOUT_HELLO:
-            yield from self._compare(peer, met, followed)
+            yield AskHello(peer, met.name if met else None, self._attempts)
 
     def hello(self, event: HelloReceived) -> Iterator[Effect]:
         """Get to know a peer, or its new list of catalogues, and compare anew."""
@@ -101,7 +99,7 @@ class Comparisons:
                 yield self.peers.blame(event.peer, Check.FRAME, str(error))
                 return
         if comparison is None or not comparison.is_second:
-            yield from self.start(event.peer)
+            yield from self._begin(event.peer, self._met[event.peer])
         if is_changed and event.peer in self._under_way:
             self._under_way[event.peer].is_second = True
 
@@ -161,6 +159,18 @@ class Comparisons:
         self._met.pop(peer, None)
         self._greeted.pop(peer, None)
         self._under_way.pop(peer, None)
+
+    def _begin(self, peer: PeerId, met: Acquaintance) -> Iterator[Effect]:
+        """Compare with a peer that is known, as its version does."""
+        followed = self.followed()
+        if met.version == WITHOUT_HELLO:
+            yield from self.ask_heads(peer, followed)
+        elif met.version > WITHOUT_HELLO:
+            yield from self._compare(peer, met, followed)
+
+    def _has_nothing_in_common(self, met: Acquaintance) -> bool:
+        """Say whether no message would show that the peer follows something else by now."""
+        return met.version > WITHOUT_HELLO and not choose(met.admitted, self.followed())[0]
 
     def _compare(
         self, peer: PeerId, met: Acquaintance, followed: tuple[CatalogueId, ...]

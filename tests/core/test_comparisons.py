@@ -160,10 +160,17 @@ def test_who_follows_nothing_asks_nobody() -> None:
     assert solo.tell(ev.PeerConnected(A)) == []
 
 
-def test_peers_with_no_catalogue_in_common_compare_nothing() -> None:
-    both = Pair(holding(institution(name="Ville")), holding(institution(name="Cité")).node)
+def test_peers_with_no_catalogue_in_common_ask_at_each_poll_whether_they_have_one_by_now() -> None:
+    ville = institution(name="Ville")
+    both = Pair(holding(ville), holding(institution(name="Cité")).node)
     both.meet()
     assert both.kinds() == [AskHello]
+    both.poll()
+    assert both.kinds() == [AskHello, AskHello]
+    learn(both.there, ville, ville.raw_root)
+    both.poll()
+    assert both.kinds() == [AskHello, AskHello, AskHello, AskRecon]
+    assert both.effects == []
 
 
 def test_only_what_both_admit_is_compared() -> None:
