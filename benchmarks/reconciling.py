@@ -30,7 +30,7 @@ from meshnode.core.exchange import (
 from meshnode.core.hello import Greeting
 from meshnode.core.identifiers import CatalogueId, PeerId
 from meshnode.core.node import Node
-from meshnode.runtime.network.exchanges import write_greeting
+from meshnode.runtime.network.comparing import write_greeting
 
 CATALOGUES: Final = 1_000
 ROUNDS: Final = 50

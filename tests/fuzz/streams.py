@@ -23,7 +23,7 @@ from meshnode.core.reconciliation import ItemSet, Reconciler
 from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime import operator
 from meshnode.runtime.home import Home
-from meshnode.runtime.network.exchanges import write_greeting
+from meshnode.runtime.network.comparing import write_greeting
 from meshnode.runtime.network.frames import ANSWER_BYTES_MAX, read_frame
 from meshnode.runtime.network.peer_records import read_record, seal
 from meshnode.runtime.network.requests import Requests

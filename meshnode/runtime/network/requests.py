@@ -20,8 +20,8 @@ from meshnode.core.identifiers import DIGEST_BYTES, CatalogueId, Digest, PeerId
 from meshnode.core.limits import INTEGER_MAX, TREE_SIZE_MAX
 from meshnode.core.snapshots import begin
 from meshnode.errors import PeerError
+from meshnode.runtime.network.comparing import compare
 from meshnode.runtime.network.exchange import NotGivenError, exchange_any, opened
-from meshnode.runtime.network.exchanges import compare
 from meshnode.runtime.network.fetches import Fetches, Intake, WrongBytesError
 from meshnode.runtime.network.frames import (
     FrameError,

@@ -20,8 +20,8 @@ from meshnode.core.heads import FIRST_SEQ, SNAPSHOT_SEQ
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.network.budget import Budgets
+from meshnode.runtime.network.comparing import disclosed
 from meshnode.runtime.network.exchange import RESET_SECONDS_MAX
-from meshnode.runtime.network.exchanges import disclosed
 from meshnode.runtime.network.fetches import OBJECTS_MAX
 from meshnode.runtime.network.frames import (
     CHUNK_BYTES,
