@@ -12,6 +12,7 @@ import trio
 
 from meshnode.control import Control
 from meshnode.core import events as ev
+from meshnode.core.disclosure import Disclosure
 from meshnode.core.events import Check
 from meshnode.core.exchange import (
     AskHello,
@@ -147,7 +148,7 @@ async def test_a_peer_that_compares_without_end_hears_that_this_one_is_busy(line
         assert answered[0] == "hello"
     assert await ask(line, ["hello", None]) == ["busy"]
     assert await ask(line, ["recon", OTHER, None, EMPTY]) == ["busy"]
-    assert await ask(line, ["peers", []]) == ["peers", []]
+    assert await ask(line, ["contacts", []]) == ["contacts", [], []]
     assert ASKER != ANSWERER
 
 
@@ -219,8 +220,8 @@ class FormerRequests(Recording):
 class FormerServing(Serving):
     """The answering side of version 1."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments[:-1])
+    def __init__(self, *arguments: Any, disclosure: Disclosure, **others: Any) -> None:
+        super().__init__(*arguments, **others)
 
 
 @asynccontextmanager

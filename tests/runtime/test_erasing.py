@@ -94,7 +94,7 @@ async def test_n_72_the_newest_roots_are_named_with_the_heads(
 ) -> None:
     shelf = Shelf()
     shelf.all_heads[CITY] = [b"head"]
-    serving = Serving(shelf, no_peers, no_provider, lambda asked: [ROOT] * len(asked))
+    serving = Serving(shelf, no_peers, no_provider, newest_roots=lambda asked: [ROOT] * len(asked))
     answer = await asker(nursery, tmp_path, serving).perform(ev.AskHeads(ANSWERER, (CITY,)))
     assert answer == ev.HeadsReceived(ANSWERER, (b"head",), (ROOT,))
 

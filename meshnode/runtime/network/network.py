@@ -189,13 +189,13 @@ def build_network(
         store,
         contacts.answer,
         provider,
-        node.newest_roots,
-        withholds,
-        node.denies,
-        arrivals.wait,
-        node.stretches,
-        node.disclosure,
-        callback.answer,
+        newest_roots=node.newest_roots,
+        withholds=withholds,
+        denies=node.denies,
+        arrives=arrivals.wait,
+        stretches=node.stretches,
+        disclosure=node.disclosure,
+        calls_back=callback.answer,
     )
     network = config.network
     meeting = MeshSettings(

@@ -109,6 +109,7 @@ class Serving:
         library: Library,
         contacts: Exchange,
         provider: Callable[[bytes], int | None],
+        *,
         newest_roots: Callable[[Sequence[CatalogueId]], Sequence[RootName]] = lambda _: (),
         withholds: Callable[[Digest], Awaitable[bool]] = _never,
         denies: Callable[[CatalogueId], bool] = lambda _: False,
