@@ -88,10 +88,10 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     _print_peer(status)
     out.print(
         f"{counted(status['connections'], 'peer')} connected,"
-        f" {status['backlog']} objects and segments to go,"
-        f" {_of_budget(status)} held, {size_text(status['free_bytes'])} free"
+        f" {status['backlog']} objects and segments to go"
     )
-    out.print(f"  {_quota_text(status['quota'])}")
+    out.print(f"  {_of_budget(status)} of catalogues held")
+    out.print(f"  {_quota_text(status['quota'])}, {size_text(status['free_bytes'])} free")
     if status["connections"]:
         _print_reach(status["reach"])
     for seeds in status["seed_lists"]:
@@ -173,10 +173,8 @@ def _show_mirror(mirror: Message) -> None:
 
 def _quota_text(quota: Message) -> str:
     limit = f" of {size_text(quota['limit_bytes'])}" if quota["limit_bytes"] else ", no quota"
-    return (
-        f"{size_text(quota['used_bytes'])} kept{limit}, {size_text(quota['reserved_bytes'])}"
-        " reserved for what is being fetched"
-    )
+    reserved = size_text(quota["reserved_bytes"])
+    return f"{size_text(quota['used_bytes'])} kept in all{limit}, {reserved} reserved"
 
 
 def _of_budget(holder: Message) -> str:

@@ -21,11 +21,11 @@ import libtorrent as lt
 import pytest
 import trio
 
+from meshnode.core import addresses
 from meshnode.core.filelist import FileList
 from meshnode.core.identifiers import Digest
 from meshnode.demo.mirror import serve_directory
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
-from meshnode.runtime.payloads import address_filter
 from meshnode.runtime.payloads.account import Progress, State
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
@@ -271,7 +271,7 @@ async def test_a_redirect_into_a_forbidden_address_is_not_followed(
     tmp_path, content, torrent, monkeypatch
 ):
     """Of two addresses of this machine, one is allowed, and redirects to the other."""
-    monkeypatch.setattr(address_filter, "FORBIDDEN", (ip_network("127.0.0.2/32"),))
+    monkeypatch.setattr(addresses, "FORBIDDEN", (ip_network("127.0.0.2/32"),))
     guarded = TorrentSettings(stall_seconds=2)
     async with (
         serve_directory(content.parent, host="127.0.0.2") as inner,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from meshnode.core.addresses import FORBIDDEN, is_forbidden
+from meshnode.core import addresses
 from meshnode.errors import PeerError
 
 URL_BYTES_MAX: Final = 1024  # protocol/04-log-and-trust.md, limits
@@ -34,7 +34,7 @@ class Mirror:
 
 def forbidden_ranges() -> Iterator[tuple[str, str]]:
     """Yield first and last address of each forbidden network."""
-    for network in FORBIDDEN:
+    for network in addresses.FORBIDDEN:
         yield _text(network, 0), _text(network, -1)
 
 
@@ -47,7 +47,7 @@ async def vet_mirror(url: str, *, allow_local: bool) -> Mirror:
     host, port = _host_and_port(url)
     endpoints = await _resolve(url, host, port)
     for address, _ in endpoints:
-        if not allow_local and is_forbidden(address):
+        if not allow_local and addresses.is_forbidden(address):
             raise PeerError(
                 f"mirror {url} is at {address}, inside this machine's own network",
                 hint="set [payload] allow_local_addresses = true if this is meant",
