@@ -20,11 +20,10 @@ CREATE = ("blueprint", "create", "code/build.toml", "code/out/towns.parquet")
 
 def test_the_page_shows_what_its_commands_print(newcomer: CommandLine) -> None:
     write_repository(newcomer.folder / "code")
-    shell = Shell(newcomer, in_process=True)
-    for step in steps(PAGE):
-        printed = shell.run(step.command)
-        assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
-    shell.close()
+    with Shell(newcomer, in_process=True) as shell:
+        for step in steps(PAGE):
+            printed = shell.run(step.command)
+            assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
 
 
 @pytest.fixture

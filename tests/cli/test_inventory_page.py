@@ -36,11 +36,10 @@ TABLE = "link,bytes,etag,year\nhttps://data.example.org/roads.fgb,1234,a41f,2021
 
 def test_the_page_shows_what_its_commands_print(newcomer: CommandLine) -> None:
     write_files(newcomer.folder)
-    shell = Shell(newcomer)
-    for step in steps(PAGE):
-        printed = shell.run(step.command)
-        assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
-    shell.close()
+    with Shell(newcomer) as shell:
+        for step in steps(PAGE):
+            printed = shell.run(step.command)
+            assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
 
 
 def write_files(folder: Path) -> None:

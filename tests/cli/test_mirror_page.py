@@ -22,11 +22,12 @@ def test_the_page_shows_what_its_commands_print(newcomer: CommandLine) -> None:
     assert newcomer.call("init", **reader).status == 0
     allow = ("config", "set", "static_mirrors.allow_local_addresses", "true")
     assert newcomer.call(*allow, **reader).status == 0  # the mirror is on this machine
+    anywhere = ("config", "set", "http.listen", "127.0.0.1:0")  # other peers run here meanwhile
+    assert newcomer.call(*anywhere, **reader).status == 0
     (newcomer.folder / "www").mkdir()
     with serving(Folder(root=newcomer.folder / "www")) as url:
         newcomer.environment["MIRROR"] = f"{url}/"
-        shell = Shell(newcomer)
-        for step in steps(PAGE):
-            printed = run_as_a_person(shell, step)
-            assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
-        shell.close()
+        with Shell(newcomer) as shell:
+            for step in steps(PAGE):
+                printed = run_as_a_person(shell, step)
+                assert matches(printed, step.shown), f"$ {step.command}\n{printed}"

@@ -16,8 +16,7 @@ def test_the_runbook_shows_what_its_commands_print(newcomer: CommandLine) -> Non
     del newcomer.environment["MESHNODE_HOME"]
     write_files(newcomer)
     write_items(newcomer.folder / "more.ndjson", town("carcross"))
-    shell = Shell(newcomer, in_process=True)
-    for step in steps(RUNBOOK):
-        printed = shell.run(step.command)
-        assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
-    shell.close()
+    with Shell(newcomer, in_process=True) as shell:
+        for step in steps(RUNBOOK):
+            printed = shell.run(step.command)
+            assert matches(printed, step.shown), f"$ {step.command}\n{printed}"

@@ -20,11 +20,10 @@ def test_the_page_shows_what_its_commands_print(newcomer: CommandLine) -> None:
     write_catalogue(newcomer.folder / "tonight", "dawson", "whitehorse")
     moved = town("dawson", properties={"datetime": "2024-06-01T12:00:00Z"})
     (newcomer.folder / "tonight/towns/dawson.json").write_text(json.dumps(moved))
-    shell = Shell(newcomer)
-    for step in steps(PAGE):
-        printed = shell.run(step.command)
-        assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
-    shell.close()
+    with Shell(newcomer) as shell:
+        for step in steps(PAGE):
+            printed = shell.run(step.command)
+            assert matches(printed, step.shown), f"$ {step.command}\n{printed}"
 
 
 def write_catalogue(root: Path, *names: str) -> None:

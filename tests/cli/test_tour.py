@@ -21,9 +21,8 @@ PLACES = {"dawson": (-139.4, 64.1, 2020), "mayo": (-135.9, 63.6, 2019),
 def shell(newcomer: CommandLine) -> Iterator[Shell]:
     del newcomer.environment["MESHNODE_HOME"]
     write_files(newcomer)
-    shell = Shell(newcomer)
-    yield shell
-    shell.close()
+    with Shell(newcomer) as shell:
+        yield shell
 
 
 def test_the_tour_shows_what_its_commands_print(newcomer: CommandLine, shell: Shell) -> None:

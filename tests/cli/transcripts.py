@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tests.cli.command_line import CommandLine
 
@@ -74,7 +75,10 @@ class Shell:
             printed += line_read
         return printed.removesuffix(f"{END}\n")
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End what runs in the background, then the shell."""
         self.run("kill $(jobs -p); wait")
         self._process.communicate("exit\n")
