@@ -12,7 +12,7 @@ from meshnode.runtime.network.inbound import (
     TROUBLES_MAX,
     Handshake,
     Inbound,
-    network_of,
+    origin_of,
 )
 
 ATTACKER, HONEST = "203.0.113.7", "198.51.100.1"
@@ -47,7 +47,7 @@ class Callers:
     ],
 )
 def test_an_ipv6_network_counts_as_one_caller(ip: str, network: str) -> None:
-    assert network_of(ip) == network
+    assert origin_of(ip) == network
 
 
 def test_a_network_has_so_many_unfinished_handshakes_and_others_have_theirs() -> None:

@@ -62,7 +62,7 @@ class Inbound:
 
     def know(self, ip: str) -> None:
         """Remember an address at which this peer reached another: strangers take it no place."""
-        network = network_of(ip)
+        network = origin_of(ip)
         self._known.pop(network, None)
         self._known[network] = None
         if len(self._known) > KNOWN_MAX:
@@ -70,7 +70,7 @@ class Inbound:
 
     def begin(self, ip: str, now: float, give_up: Callable[[], None]) -> Handshake | None:
         """Return the place of one more handshake from there, None if there is none."""
-        network = network_of(ip)
+        network = origin_of(ip)
         if self._connections.get(network, 0) >= self.connections_per_network_max:
             self.counts.connections_refused += 1
             self._turned_away(network)
@@ -145,7 +145,7 @@ class Inbound:
             del self._troubles[next(iter(self._troubles))]
 
 
-def network_of(ip: str) -> str:
+def origin_of(ip: str) -> str:
     """Return what is counted as one: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         address = ipaddress.ip_address(ip.partition("%")[0])
