@@ -126,7 +126,7 @@ def test_the_url_of_an_item_is_read_in_place(who: CommandLine) -> None:
     assert who.call("payload", "url", f"payload:{key[:12]}").out.strip() == url
     status = who.call("status").out
     assert f"  {url.partition('/payload/')[0]} (payloads, read in place)\n" in status
-    assert " kept, no quota, " in status
+    assert " kept in all, no quota, " in status
 
 
 def test_a_url_of_an_asset_is_asked_of_an_item(who: CommandLine) -> None:

@@ -265,7 +265,9 @@ class NodeMachine(RuleBasedStateMachine):
     def unfollow_and_follow_again(self) -> None:
         if not self.full:
             self._handle(ev.Unfollowed(ev.Ticket(1), self.catalogue))
-            self.late, self.asked = [*self.late, *self.asked], []
+            # What is asked about the catalogue ends; comparisons are with peers, and go on.
+            self.late += [ask for ask in self.asked if not isinstance(ask, ev.Comparing)]
+            self.asked = [ask for ask in self.asked if isinstance(ask, ev.Comparing)]
             self._handle(ev.Followed(ev.Ticket(2), self.catalogue))
 
     @rule()

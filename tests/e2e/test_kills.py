@@ -78,14 +78,16 @@ async def after_the_segment_was_stored_the_publisher(pair: Pair, items: Path) ->
 
 
 async def while_the_reader_fetches_the_reader(pair: Pair, items: Path) -> None:
+    came = fetched_by(pair.reader)
     with command(pair.publisher, "publish", str(items)):
-        await pair.reader.until(lambda status: status["backlog"] > 0, POINT_SECONDS_MAX)
+        await until(came)
         pair.reader.kill()
 
 
 async def while_the_reader_fetches_the_publisher(pair: Pair, items: Path) -> None:
+    came = fetched_by(pair.reader)
     with command(pair.publisher, "publish", str(items)):
-        await pair.reader.until(lambda status: status["backlog"] > 0, POINT_SECONDS_MAX)
+        await until(came)
         pair.publisher.kill()
 
 
@@ -224,6 +226,12 @@ def large_file_in(directory: Path) -> Callable[[], bool]:
     """Return what says whether a large file came there since this call."""
     before = large_files(directory)
     return lambda: bool(large_files(directory) - before)
+
+
+def fetched_by(peer: PeerProcess) -> Callable[[], bool]:
+    """Return what says whether a segment is on its way, or came since this call: both are short."""
+    on_its_way, came = (large_file_in(peer.home / folder) for folder in ("incoming", "objects"))
+    return lambda: on_its_way() or came()
 
 
 def large_files(directory: Path) -> set[Path]:

@@ -26,6 +26,7 @@ from simulations.settings import LinkModel, Workload
 from tests.runtime.homes import WITHIN_SECONDS, follow, loopback, made_home, publish, publisher_of
 
 HEADS = 10
+INTERVAL_SECONDS = 1  # between two heads, where polls bring them
 FAST_POLL_SECONDS = 0.2
 SLOW_POLL_SECONDS = 10 * FAST_POLL_SECONDS
 MANY_HEADS = 25  # a follower is told some three times of each
@@ -67,7 +68,7 @@ def simulated_steps(heads: int, node: type[Node] = Node) -> int:
         idle_seconds=0,
         settle_seconds_max=100,
         links=LinkModel(degree=2),
-        workload=Workload(institutions=1, segments_each=heads, interval_seconds=1),
+        workload=Workload(institutions=1, segments_each=heads, interval_seconds=INTERVAL_SECONDS),
     )
     witness, nodes = Witness(), iter((Node, node))
     Simulation(scenario, 1, lambda *given: next(nodes)(*given), watchers=(witness,)).run()
@@ -76,7 +77,9 @@ def simulated_steps(heads: int, node: type[Node] = Node) -> int:
     return len(set(seen))
 
 
-async def real_steps(heads: int, folder: Path, node: type[Node] = Node) -> int:
+async def real_steps(
+    heads: int, folder: Path, node: type[Node] = Node, interval_seconds: float = 0.0
+) -> int:
     """Return the same of two peers on loopback, while heads are published one after the other."""
     home, other = made_home(folder / "home"), made_home(folder / "other")
     institution, publisher = publisher_of(home)
@@ -95,7 +98,9 @@ async def real_steps(heads: int, folder: Path, node: type[Node] = Node) -> int:
                     steps: list[int] = []
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(until_adopted, follower, heads, steps)
+                        began = trio.current_time()
                         for number in range(1, heads):
+                            await trio.sleep_until(began + number * interval_seconds)
                             await publish(publisher, folder, f"item-{number}")
     return len(steps)
 
@@ -126,7 +131,8 @@ async def test_slower_anti_entropy_brings_heads_in_fewer_steps_in_both_worlds(
     for poll_seconds in (FAST_POLL_SECONDS, SLOW_POLL_SECONDS):
         monkeypatch.setattr(syncing, "POLL_SECONDS", poll_seconds)
         simulated.append(simulated_steps(HEADS))
-        real.append(await real_steps(HEADS, tmp_path / f"{poll_seconds:g}"))
+        folder = tmp_path / f"{poll_seconds:g}"
+        real.append(await real_steps(HEADS, folder, interval_seconds=INTERVAL_SECONDS))
 
     assert simulated[0] > simulated[1]
     assert real[0] > real[1]
