@@ -48,6 +48,7 @@ from meshnode.cli import (
     withdraw,
     writer,
 )
+from meshnode.cli.help_texts import reflow_help
 from meshnode.cli.terminal import JsonOption, out, print_error, print_json
 from meshnode.errors import MeshnodeError, StorageError, UsageError
 
@@ -124,6 +125,9 @@ def version(as_json: JsonOption = False) -> None:
         return
     for name, text in versions.items():
         out.print(f"{name:<14}{text}")
+
+
+reflow_help(app)
 
 
 def main() -> None:
