@@ -61,6 +61,19 @@ class CommandLine:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
+    def in_bash(self, *arguments: str) -> Said:
+        """Run a command as a child of bash, whose name it finds among its ancestors."""
+        done = subprocess.run(
+            ["bash", "-c", '"$@"; exit $?', "bash", *MESHNODE, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
     def call(self, *arguments: str, **environment: str) -> Said:
         """Run a command in this process: it says the same, without starting Python again."""
         said = _Stream(), _Stream()
