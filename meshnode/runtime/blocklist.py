@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from meshnode.core.identifiers import PeerId
-from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import refused_by_disk, write_durably
+from meshnode.errors import UsageError
+from meshnode.runtime.files import read_kept, write_durably
 
 BLOCKED_MAX: Final = 10_000  # the whole file is written at each change
 PEER_ID_CHARS_MAX: Final = 64
@@ -65,14 +65,8 @@ class Blocklist:
         self._peers = peers
 
     def _read(self) -> list[PeerId]:
-        try:
-            said = json.loads(self._path.read_bytes())
-            return [parse_peer_id(str(text)) for text in list(said)]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise refused_by_disk(f"cannot read {self._path}", error) from error
-        except (ValueError, TypeError, UsageError) as error:
-            raise StorageError(
-                f"{self._path} is damaged", hint="remove it, and block the peers again"
-            ) from error
+        return read_kept(self._path, _parsed, [], "remove it, and block the peers again")
+
+
+def _parsed(raw: bytes) -> list[PeerId]:
+    return [parse_peer_id(str(text)) for text in list(json.loads(raw))]

@@ -9,8 +9,7 @@ from pathlib import Path
 from meshnode.config import CatalogueSettings
 from meshnode.core.budgets import Budgets
 from meshnode.core.identifiers import CatalogueId, catalogue_text, parse_catalogue
-from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import refused_by_disk, write_durably
+from meshnode.runtime.files import read_kept, write_durably
 
 
 def budgets_of(path: Path, settings: CatalogueSettings) -> Budgets:
@@ -21,20 +20,16 @@ def budgets_of(path: Path, settings: CatalogueSettings) -> Budgets:
 
 def read_budgets(path: Path) -> dict[CatalogueId, int]:
     """Return the budgets in bytes. Raises StorageError."""
-    try:
-        said = json.loads(path.read_bytes())
-        return {parse_catalogue(name): int(size_bytes) for name, size_bytes in said.items()}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise refused_by_disk(f"cannot read {path}", error) from error
-    except (ValueError, TypeError, AttributeError, UsageError) as error:
-        raise StorageError(
-            f"{path} is damaged", hint="remove it, and set the budgets again: follow --budget"
-        ) from error
+    again = "remove it, and set the budgets again: follow --budget"
+    return read_kept(path, _parsed, {}, again)
 
 
 def write_budgets(path: Path, budgets: Mapping[CatalogueId, int]) -> None:
     """Replace the file. Raises StorageError."""
     said = {catalogue_text(name): size_bytes for name, size_bytes in budgets.items()}
     write_durably(path, json.dumps(said, indent=1).encode())
+
+
+def _parsed(raw: bytes) -> dict[CatalogueId, int]:
+    said = json.loads(raw)
+    return {parse_catalogue(name): int(size_bytes) for name, size_bytes in said.items()}

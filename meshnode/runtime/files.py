@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-from meshnode.errors import StorageError
+from meshnode.errors import StorageError, UsageError
+
+Kept = TypeVar("Kept")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -34,6 +38,22 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise refused_by_disk(f"cannot write {path}", error) from error
+
+
+def read_kept(path: Path, read: Callable[[bytes], Kept], missing: Kept, if_damaged: str) -> Kept:
+    """Return what a file of ours says; `missing` if there is none. `if_damaged`: what to do then.
+
+    Raises:
+        StorageError: the disk refuses, or `read` finds what was never written there.
+    """
+    try:
+        return read(path.read_bytes())
+    except FileNotFoundError:
+        return missing
+    except OSError as error:
+        raise refused_by_disk(f"cannot read {path}", error) from error
+    except (ValueError, TypeError, AttributeError, KeyError, UsageError) as error:
+        raise StorageError(f"{path} is damaged", hint=if_damaged) from error
 
 
 def refused_by_disk(doing: str, error: OSError) -> StorageError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +21,9 @@ from meshnode.core.identifiers import CatalogueId, catalogue_text, parse_catalog
 from meshnode.core.limits import SITE_BYTES_MAX
 from meshnode.core.roots import Root
 from meshnode.core.trust import RootChain
-from meshnode.errors import PeerError, StorageError, UsageError
+from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.clock import unix_now
-from meshnode.runtime.files import refused_by_disk, write_durably
+from meshnode.runtime.files import read_kept, write_durably
 
 FRESH_SECONDS: Final = 86_400  # a site is asked once a day
 LASTING_SECONDS: Final = 30 * 86_400  # what a site said stays while it is away for so long
@@ -76,7 +76,9 @@ class DomainBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._domains = dict(self._read())
+        self._domains: dict[CatalogueId, Domain] = read_kept(
+            path, _parsed, {}, "remove it: the sites are asked again"
+        )
 
     def of(self, catalogue: CatalogueId, root: Root | None) -> Domain:
         """Return what is known; a root that names another domain than before makes it unknown."""
@@ -132,19 +134,12 @@ class DomainBook:
                     _log.warning("what a site said could not be kept", reason=str(error))
             await trio.sleep(ROUND_SECONDS * rng.uniform(0.75, 1.25))
 
-    def _read(self) -> Iterator[tuple[CatalogueId, Domain]]:
-        try:
-            for name, said in json.loads(self._path.read_bytes()).items():
-                binding = Binding(said.pop("binding"))
-                yield parse_catalogue(name), Domain(binding=binding, **said)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise refused_by_disk(f"cannot read {self._path}", error) from error
-        except (ValueError, TypeError, AttributeError, KeyError, UsageError) as error:
-            raise StorageError(
-                f"{self._path} is damaged", hint="remove it: the sites are asked again"
-            ) from error
+
+def _parsed(raw: bytes) -> dict[CatalogueId, Domain]:
+    return {
+        parse_catalogue(name): Domain(**{**said, "binding": Binding(said["binding"])})
+        for name, said in json.loads(raw).items()
+    }
 
 
 def _still_stands(before: Domain, found: Domain) -> bool:

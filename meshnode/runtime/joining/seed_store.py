@@ -17,13 +17,14 @@ from meshnode.core.identifiers import CatalogueId, catalogue_text, parse_catalog
 from meshnode.core.seed_files import SeedList, read_seed_list
 from meshnode.core.trust import UntrustedError
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import refused_by_disk, write_durably
+from meshnode.runtime.files import read_kept, refused_by_disk, write_durably
 from meshnode.runtime.joining.validators import Validators
 
 PINS_MAX: Final = 16  # institutions whose lists are kept; each is 2 MiB at most
 SOURCES_MAX: Final = 8  # of one of them
 SOURCES: Final = "sources.json"
 SUFFIX: Final = ".seeds"
+JOIN_AGAIN: Final = "remove it, and join again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class SeedStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lists: dict[CatalogueId, SeedList] = dict(self._read_lists())
-        self._sources = {source.url: source for source in self._read_sources()}
+        self._sources: dict[str, Source] = read_kept(directory / SOURCES, _parsed, {}, JOIN_AGAIN)
 
     @property
     def lists(self) -> tuple[SeedList, ...]:
@@ -124,18 +125,6 @@ class SeedStore:
                 raise _damaged(path)
             yield seeds.catalogue, seeds
 
-    def _read_sources(self) -> Iterator[Source]:
-        path = self._directory / SOURCES
-        try:
-            for each in json.loads(path.read_bytes()):
-                yield _source(each)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise refused_by_disk(f"cannot read {path}", error) from error
-        except (ValueError, TypeError, KeyError, UsageError) as error:
-            raise _damaged(path) from error
-
     def _write_sources(self) -> None:
         said = [_said(source) for source in self.sources]
         write_durably(self._directory / SOURCES, json.dumps(said, indent=1).encode())
@@ -154,6 +143,11 @@ def _said(source: Source) -> dict[str, Any]:
     return {**asdict(source), "catalogue": catalogue_text(source.catalogue)}
 
 
+def _parsed(raw: bytes) -> dict[str, Source]:
+    sources = [_source(each) for each in json.loads(raw)]
+    return {source.url: source for source in sources}
+
+
 def _source(said: dict[str, Any]) -> Source:
     validators = Validators(**said["validators"])
     catalogue = parse_catalogue(said["catalogue"])
@@ -161,4 +155,4 @@ def _source(said: dict[str, Any]) -> Source:
 
 
 def _damaged(path: Path) -> StorageError:
-    return StorageError(f"{path} is damaged", hint="remove it, and join again")
+    return StorageError(f"{path} is damaged", hint=JOIN_AGAIN)
