@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,30 @@ def test_pages_neither_skip_nor_repeat_under_any_order(index, order):
 
     assert paged == whole
     assert len(set(paged)) == 23
+
+
+@pytest.mark.parametrize("order", ["-gsd,+platform,-id", "platform", "-datetime", "created,gsd"])
+def test_pages_backward_are_the_pages_forward(index, order):
+    rows = [
+        row(f"{n:02}", moment=n % 3, gsd=n % 4 or None, platform="ab"[n % 2], created=f"{n % 2}")
+        for n in range(23)
+    ]
+    add(index, ref("s", 1), *rows[::2])
+    add(index, ref("t", 1, catalogue=PROVINCE), *rows[1::2])
+    query = Query(sort=parse_sort(order), limit=100)
+    whole = index.search(query)
+
+    for place, found in enumerate(whole):
+        before = index.search(replace(query, before=found.token, limit=5))
+        assert [each.id for each in before] == [e.id for e in whole[max(0, place - 5) : place]]
+
+
+def test_a_page_is_after_a_place_or_before_one(index):
+    add(index, ref("s", 1), row("a"))
+    [found] = index.search(Query())
+
+    with pytest.raises(UsageError, match="not both"):
+        Query(after=found.token, before=found.token)
 
 
 def test_a_token_of_another_order_is_refused(index):

@@ -39,7 +39,8 @@ class Query:
     `dguids` matches the items of a place, with a vintage or without (then of every one).
     `text` are the words of `words`, `filter` is CQL2 JSON as `cql2.checking` gives it.
     `old` asks for all rows of items, also those that others have replaced or that were withdrawn.
-    `after` is the `token` of the last item of the page before.
+    `after` is the `token` of the last item of the page before; `before` is that of the first item
+    of the page after, and asks for the page that ends there. One of them at most.
 
     Raises:
         UsageError: a value outside its bounds.
@@ -53,6 +54,7 @@ class Query:
     interval: Interval | None = None
     limit: int = LIMIT_DEFAULT
     after: str | None = None
+    before: str | None = None
     intersects: Shape | None = None
     text: str | None = None
     filter: Mapping[str, Any] | bool | None = None
@@ -76,6 +78,8 @@ class Query:
         if self.filter is not None:
             checking.check(self.filter)
             compile_filter(self.filter, require=lambda _name: None)
+        if self.after is not None and self.before is not None:
+            raise UsageError("a page comes after a place or before one, not both")
         check_sort(self.sort)
 
     @property

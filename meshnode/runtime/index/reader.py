@@ -98,7 +98,8 @@ class Reader:
     def page(self, query: Query) -> list[Found]:
         """Return one page: up to `limit` items and PAGE_BYTES_MAX, one at least."""
         plan = self._plan(query)
-        return [] if plan is None else list(self._read(search.page(plan), query))
+        found = [] if plan is None else list(self._read(search.page(plan), query))
+        return found if query.before is None else found[::-1]
 
     def walk(self, catalogue: CatalogueId, collection: str, after: str, limit: int) -> list[Found]:
         """Return a page of a collection in the order of ids, beyond the id `after`."""

@@ -20,7 +20,7 @@ from meshnode.runtime.index.cql2 import spatial
 from meshnode.runtime.index.cql2.compiling import box_of, compile_filter
 from meshnode.runtime.index.query import Query
 from meshnode.runtime.index.shapes import Box, pieces_of, touches
-from meshnode.runtime.index.sorting import Term, beyond, terms_of
+from meshnode.runtime.index.sorting import Term, backward, beyond, terms_of
 from meshnode.runtime.index.times import INT64_MAX
 from meshnode.runtime.index.tokens import read_token
 
@@ -95,15 +95,19 @@ def near(bbox: Box) -> Clause:
 
 
 def page(plan: Plan) -> Clause:
-    """Select one page in order: key, segment, clock, visible, catalogue, name, id, the place."""
-    terms, query = plan.terms, plan.query
+    """Select one page in order: key, segment, clock, visible, catalogue, name, id, the place.
+
+    A page before a place comes backward, its last row first.
+    """
+    query = plan.query
+    terms = plan.terms if query.before is None else backward(plan.terms)
     order = "ORDER BY " + ", ".join(
         f"k{n}{' DESC' if term.is_descending else ''}" for n, term in enumerate(terms)
     )
     columns = ", ".join([_COLUMNS, *(f"{term.sql} AS k{n}" for n, term in enumerate(terms))])
-    after = None
-    if query.after is not None:
-        after = beyond(terms, read_token(query.after, query.sort, old=query.old))
+    token, after = query.after if query.before is None else query.before, None
+    if token is not None:
+        after = beyond(terms, read_token(token, query.sort, old=query.old))
     # What reads the items comes last, after all that is cheap.
     where = all_of([_restrictions(plan), after, _reading(plan)])
     parts = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meshnode.errors import UsageError
@@ -88,6 +88,11 @@ def terms_of(keys: Sequence[SortKey], *, old: bool) -> list[Term]:
         digest = "(SELECT digest FROM segment WHERE segment.key = item.segment)"
         terms += [Term("item.clock", int, is_descending=True), Term(digest, bytes)]
     return terms
+
+
+def backward(terms: Sequence[Term]) -> list[Term]:
+    """Return the terms of the opposite order: what was last comes first."""
+    return [replace(term, is_descending=not term.is_descending) for term in terms]
 
 
 def beyond(terms: Sequence[Term], place: Sequence[Value | None]) -> Clause:
