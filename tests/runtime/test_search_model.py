@@ -168,6 +168,19 @@ def test_what_cannot_be_sorted_by_is_refused_with_what_can(text):
     assert "eo:cloud_cover" in caught.value.hint or "keys" in str(caught.value)
 
 
+def test_collections_of_one_name_are_told_apart_by_their_catalogues(index):
+    for n, (catalogue, name) in enumerate(
+        [(CITY, "ortho"), (CITY, "dem"), (PROVINCE, "ortho"), (PROVINCE, "dem")]
+    ):
+        segment = ref(f"s{n}", 1, catalogue=catalogue, collection=name)
+        add(index, segment, row(f"{n}"))
+
+    assert ids(index, pairs=((CITY, "ortho"), (PROVINCE, "dem"))) == ["0", "3"]
+    assert ids(index, pairs=((CITY, "nothing"),)) == []
+    assert ids(index, pairs=((PROVINCE, "ortho"),), ids=("2", "0")) == ["2"]
+    assert index.count(Query(pairs=((CITY, "ortho"), (PROVINCE, "dem")))) == 2
+
+
 # --- Places ---------------------------------------------------------------------------------------
 def test_a_geometry_is_compared_exactly_and_not_only_its_box(index):
     add(index, ref("s", 1), row("half"))

@@ -22,16 +22,35 @@ item.segment IN (SELECT key FROM segment WHERE live) AND NOT EXISTS (
 
 
 def is_scoped(query: Query) -> bool:
-    return bool(query.catalogues or query.collections)
+    return bool(query.catalogues or query.collections or query.pairs)
+
+
+def names_collections(query: Query) -> Clause:
+    """Say of a row of `collection` that the query names it, or that it names none."""
+    return all_of(
+        [
+            among("catalogue", query.catalogues),
+            among("name", query.collections),
+            _among_pairs(query.pairs),
+        ]
+    )
 
 
 def in_scope(query: Query) -> Clause | None:
     # By id the collections are always named: the index over ids begins with them.
     if not (query.ids or is_scoped(query)):
         return None
-    named = all_of([among("catalogue", query.catalogues), among("name", query.collections)])
+    named = names_collections(query)
     sql = f"item.collection IN (SELECT key FROM collection WHERE {named.sql})"
     return Clause(sql, named.values)
+
+
+def _among_pairs(pairs: Sequence[tuple[bytes, str]]) -> Clause | None:
+    if not pairs:
+        return None
+    places = ", ".join(["(?, ?)"] * len(pairs))
+    values = tuple(value for pair in pairs for value in pair)
+    return Clause(f"(catalogue, name) IN (VALUES {places})", values)
 
 
 def of_places(dguids: Sequence[str]) -> Clause:

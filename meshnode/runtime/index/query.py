@@ -31,6 +31,7 @@ NAMES_MAX = 1_000  # ids, collections or catalogues of one query; SQLite binds 3
 class Query:
     """What to find; an empty field does not restrict.
 
+    `pairs` names collections with their catalogues, where those of one name are told apart.
     `bbox` has west, south, east, north in degrees, west > east across the antimeridian; an item
     matches if its own bbox touches it. With six numbers the third and the sixth are the lowest and
     the highest metre; an item without heights is at every height.
@@ -50,6 +51,7 @@ class Query:
     collections: tuple[str, ...] = ()
     catalogues: tuple[CatalogueId, ...] = ()
     dguids: tuple[str, ...] = ()
+    pairs: tuple[tuple[CatalogueId, str], ...] = ()
     bbox: tuple[float, ...] | None = None
     interval: Interval | None = None
     limit: int = LIMIT_DEFAULT
@@ -64,7 +66,7 @@ class Query:
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= LIMIT_MAX:
             raise UsageError(f"limit {self.limit} is not from 1 to {LIMIT_MAX}")
-        for names in (self.ids, self.collections, self.catalogues, self.dguids):
+        for names in (self.ids, self.collections, self.catalogues, self.dguids, self.pairs):
             if len(names) > NAMES_MAX:
                 raise UsageError(f"more than {NAMES_MAX} ids, collections or catalogues in a query")
         for dguid in self.dguids:

@@ -66,7 +66,7 @@ class Plan:
 
 def scope(query: Query) -> Clause:
     """Select key, items and reach of the collections that the query reaches."""
-    named = all_of([among("catalogue", query.catalogues), among("name", query.collections)])
+    named = conditions.names_collections(query)
     return Clause(f"SELECT key, items, reach_us FROM collection WHERE {named.sql}", named.values)
 
 
