@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -17,17 +16,19 @@ from meshnode.core.identifiers import Digest
 from meshnode.core.limits import STATIC_POINTER_BYTES_MAX, URL_BYTES_MAX
 from meshnode.core.static_mirror import POINTER_NAME, object_path
 from meshnode.runtime.clock import unix_now
+from meshnode.runtime.retry_after import pause_seconds
 from meshnode.runtime.static_mirror.shelves import (
     NotThereError,
     OpenFile,
     UnreachableError,
     folder_url,
 )
-from meshnode.runtime.static_mirror.vetted_network import ForbiddenAddressError, open_pool
+from meshnode.runtime.vetted_network import ForbiddenAddressError, open_pool
 
 SECONDS_MAX: Final = 30.0  # for each wait: connecting, and each part of an answer
 REDIRECTS_MAX: Final = 5
 PAUSE_SECONDS_MAX: Final = 3600.0  # a server that asks for more is asked again then
+_HINT: Final = "set [static_mirrors] allow_local_addresses = true if this is meant"
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TIMEOUT: Final = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS_MAX)
 _CONTENT_RANGE: Final = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<total>\d+)")
@@ -47,7 +48,7 @@ class WebShelf:
         self.url = folder_url(url)
         self._etag = ""
         self._not_before = 0.0  # as the server wishes; in the time of trio's clock
-        self._pool = open_pool(self.url, allow_local=allow_local)
+        self._pool = open_pool(self.url, allow_local=allow_local, hint=_HINT)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -135,7 +136,7 @@ class WebShelf:
             return
         if status in (404, 410, 416):
             raise NotThereError(f"HTTP {status}")
-        pause = min(_seconds(headers.get("retry-after", "")), PAUSE_SECONDS_MAX)
+        pause = min(pause_seconds(headers.get("retry-after", ""), unix_now()), PAUSE_SECONDS_MAX)
         self._not_before = trio.current_time() + pause
         raise UnreachableError(f"HTTP {status}", pause)
 
@@ -182,13 +183,3 @@ def _reason(error: BaseException) -> str:
     while cause is not None and not str(cause):
         cause = cause.__cause__ or cause.__context__
     return str(cause) if cause else type(error).__name__
-
-
-def _seconds(retry_after: str) -> float:
-    """Read the header Retry-After (RFC 9110 section 10.2.3): seconds, or a date."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - unix_now())
-    except (TypeError, ValueError):
-        return 0.0

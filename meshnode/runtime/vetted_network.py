@@ -27,11 +27,12 @@ class ForbiddenAddressError(PeerError):
     """A name leads to an address inside this machine's own network."""
 
 
-def open_pool(url: str, *, allow_local: bool) -> httpcore.AsyncConnectionPool:
+def open_pool(url: str, *, allow_local: bool, hint: str) -> httpcore.AsyncConnectionPool:
     """Return what connects to a mirror, through the proxy that the environment names for it.
 
-    Behind a proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) it is the proxy that resolves names and
-    connects: which addresses it reaches for whom is its operator's to say.
+    `hint` says how the operator allows addresses of his own network. Behind a proxy (HTTPS_PROXY,
+    HTTP_PROXY, NO_PROXY) it is the proxy that resolves names and connects: which addresses it
+    reaches for whom is its operator's to say.
     """
     shared: dict[str, Any] = {
         "ssl_context": ssl.create_default_context(),
@@ -40,7 +41,7 @@ def open_pool(url: str, *, allow_local: bool) -> httpcore.AsyncConnectionPool:
     }
     proxy = _proxy_of(url)
     if proxy is None:
-        network = VettedNetwork(allow_local=allow_local)
+        network = VettedNetwork(allow_local=allow_local, hint=hint)
         return httpcore.AsyncConnectionPool(network_backend=network, **shared)
     parts = urlsplit(proxy)
     address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
@@ -51,8 +52,9 @@ def open_pool(url: str, *, allow_local: bool) -> httpcore.AsyncConnectionPool:
 class VettedNetwork(httpcore.AsyncNetworkBackend):
     """Resolves names by itself and connects to addresses that are allowed."""
 
-    def __init__(self, *, allow_local: bool) -> None:
+    def __init__(self, *, allow_local: bool, hint: str) -> None:
         self._allow_local = allow_local
+        self._hint = hint
         self._network = httpcore.TrioBackend()
 
     async def connect_tcp(
@@ -68,7 +70,7 @@ class VettedNetwork(httpcore.AsyncNetworkBackend):
             if not self._allow_local and is_forbidden(address):
                 raise ForbiddenAddressError(
                     f"{host} is at {address}, inside this machine's own network",
-                    hint="set [static_mirrors] allow_local_addresses = true if this is meant",
+                    hint=self._hint,
                 )
             try:
                 return await self._network.connect_tcp(
