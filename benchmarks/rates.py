@@ -4,8 +4,8 @@ Wall-clock, because the aim is one (docs/sync.md): items a second from STAC-GeoP
 STAC API on loopback beside the rate at which it delivers without us. Items are read, checked and
 written as segments; nothing is signed. CPU-seconds say what it costs whatever else runs.
 
-The API is a few lines over the standard library, or stac-fastapi with `--python`, an interpreter
-that has it: `pip install stac-fastapi-api stac-fastapi-extensions uvicorn`.
+The API is a few lines over the standard library, or with `--server` stac-fastapi over items in its
+memory, or over pgstac: then Debian's PostgreSQL is needed (`postgres`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from benchmarks import samples
+from benchmarks import pgstac, samples
+from benchmarks.environments import STAC_FASTAPI, environment
+from benchmarks.processes import cpu_seconds
 from meshnode.runtime.datasets.collection import minimal_collection
 from meshnode.runtime.maintainer.batches import Batch
 from meshnode.runtime.maintainer.sources.api import PAGE_ITEMS
 from meshnode.runtime.maintainer.sources.opening import opened
+
+Served = tuple[str, list[int]]  # the address of an API, and the processes that serve it
 
 _FASTAPI = Path(__file__).with_name("stac_fastapi_app.py")
 
@@ -40,16 +45,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rates", description=__doc__)
     parser.add_argument("source", choices=("parquet", "api"))
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--python", type=Path, help="an interpreter that has stac-fastapi")
+    parser.add_argument("--turns", type=int, default=3, help="the best of so many counts")
+    parser.add_argument("--server", choices=SERVERS, default="plain", help="what serves the API")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="meshnode-rates-") as text:
         folder = Path(text)
         if asked.source == "parquet":
             figures = _parquet(folder, asked.items)
-        elif asked.python:
-            figures = _api(_stac_fastapi(asked.python, folder, asked.items), folder, asked.items)
         else:
-            figures = _api(_served(asked.items), folder, asked.items)
+            served = SERVERS[asked.server](folder, asked.items)
+            figures = _api(served, folder, asked.items, asked.turns)
     figures |= {
         "items": asked.items,
         "load": os.getloadavg()[0],
@@ -67,30 +72,39 @@ def _parquet(folder: Path, count: int) -> dict[str, float]:
     return figures | _costs(reads, makes, count)
 
 
-def _api(api: AbstractContextManager[str], folder: Path, count: int) -> dict[str, float]:
-    with api as url:
-        started = time.perf_counter()
-        delivered = _drain(url)
-        alone = time.perf_counter() - started
-        assert delivered == count
+def _api(
+    api: AbstractContextManager[Served], folder: Path, count: int, turns: int
+) -> dict[str, float]:
+    """Compare in turns: all items come to a client that only parses, and are published from."""
+    alone, published = [], []
+    with api as (url, processes):
         reads, makes = _cpu_seconds()
-        seconds = _seconds(url, folder, count)
-        costs = _costs(reads, makes, count)
+        served = sum(map(cpu_seconds, processes))
+        drained = 0.0
+        for _ in range(turns):
+            begun, drains = time.perf_counter(), time.process_time()
+            assert _drain(url) == count
+            alone.append(time.perf_counter() - begun)
+            drained += time.process_time() - drains
+            published.append(_seconds(url, folder, count))
+        serving = sum(map(cpu_seconds, processes)) - served
+        costs = _costs(reads + drained, makes, count * turns)
     return {
-        "api_items_per_second": count / alone,
-        "items_per_second": count / seconds,
-        "ratio": alone / seconds,
+        "api_items_per_second": count / min(alone),
+        "items_per_second": count / min(published),
+        "ratio": min(alone) / min(published),
+        "serving_cpu_us": serving / (2 * turns * count) * 1e6,
+        "parsing_cpu_us": drained / (turns * count) * 1e6,
         **costs,
     }
 
 
 def _seconds(source: str, folder: Path, count: int) -> float:
-    staging = folder / "staging"
-    staging.mkdir()
+    staging = Path(tempfile.mkdtemp(dir=folder))
     documents = {samples.COLLECTION: minimal_collection(samples.COLLECTION)}
     started = time.perf_counter()
     batch = Batch(staging, None, documents)
-    with opened(source, (), folder / "sources.db") as reading:
+    with opened(source, (), staging / "sources.db") as reading:
         batch.take(reading.items, lambda number: None)
     seconds = time.perf_counter() - started
     assert (batch.taken, batch.refused_count) == (count, 0), batch.refused[:3]
@@ -117,30 +131,53 @@ def _costs(reads: float, makes: float, count: int) -> dict[str, float]:
 
 
 @contextmanager
-def _stac_fastapi(python: Path, folder: Path, count: int) -> Iterator[str]:
+def _stac_fastapi(folder: Path, count: int) -> Iterator[Served]:
     """Serve item search by stac-fastapi, over items in the memory of a process of its own."""
-    items = folder / "items.ndjson"
-    items.write_bytes(b"".join(raw + b"\n" for raw, _ in samples.items(count)))
-    command = [str(python), "-W", "ignore", str(_FASTAPI), str(items)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
+    python = environment("stac-fastapi", STAC_FASTAPI) / "python"
+    served = folder / "served"
+    served.mkdir()
+    items = b",".join(raw for raw, _ in samples.items(count))
+    (served / "items.json").write_bytes(b"[" + items + b"]")
+    (served / "collections.json").write_text("[]")
+    with subprocess.Popen([python, "-W", "ignore", _FASTAPI, served]) as process:
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            while not (served / "port").exists():
+                assert process.poll() is None, "stac-fastapi ended"
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{(served / 'port').read_text()}", [process.pid]
         finally:
             process.terminate()
 
 
 @contextmanager
-def _served(count: int) -> Iterator[str]:
+def _pgstac(_folder: Path, count: int) -> Iterator[Served]:
+    """Serve item search by stac-fastapi-pgstac: processes of PostgreSQL, and one of Python."""
+    with (
+        pgstac.database(f"towns-{count}", *pgstac.towns(count)) as server,
+        pgstac.api(server) as (url, process),
+    ):
+        yield url, [server.process, process]
+
+
+@contextmanager
+def _served(_folder: Path, count: int) -> Iterator[Served]:
     """Serve item search over ready pages, from a process of its own."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, count))
     process.start()
     try:
-        yield f"http://127.0.0.1:{ours.recv()}"
+        assert process.pid is not None
+        yield f"http://127.0.0.1:{ours.recv()}", [process.pid]
     finally:
         process.terminate()
         process.join()
+
+
+SERVERS: Final[Mapping[str, Callable[[Path, int], AbstractContextManager[Served]]]] = {
+    "plain": _served,
+    "stac-fastapi": _stac_fastapi,
+    "pgstac": _pgstac,
+}
 
 
 def _serve(ready: Connection, count: int) -> None:
@@ -194,7 +231,8 @@ def _drain(url: str) -> int:
         connection.request("GET", target)
         page = json.loads(connection.getresponse().read())
         number += len(page["features"])
-        following = [urlsplit(link["href"]) for link in page["links"]]
+        links = [link["href"] for link in page["links"] if link["rel"] == "next"]
+        following = [urlsplit(href) for href in links]
         target = f"{following[0].path}?{following[0].query}" if following else ""
     return number
 

@@ -1,6 +1,7 @@
-"""A STAC API by stac-fastapi over items in memory: `python stac_fastapi_app.py ITEMS.ndjson`.
+"""A STAC API by stac-fastapi over files: `python stac_fastapi_app.py FOLDER [PAGE_ITEMS_MAX]`.
 
-Run by an interpreter that has stac-fastapi. Writes the port that it listens on to standard output.
+FOLDER/items.json and FOLDER/collections.json are read again when they have changed. Run by an
+interpreter that has stac-fastapi. Writes the port that it listens on into FOLDER/port.
 """
 
 import json
@@ -17,14 +18,34 @@ from stac_fastapi.types.config import ApiSettings
 from stac_fastapi.types.core import BaseCoreClient
 from starlette.requests import Request
 
-ITEMS = [json.loads(line) for line in Path(sys.argv[1]).read_bytes().splitlines()]
+FOLDER = Path(sys.argv[1])
+PAGE_ITEMS_MAX = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
 TOKENS = TokenPaginationExtension()
 Answer = dict[str, Any]
 
 
+class Values:
+    """The list in a file, as it was when the file last changed."""
+
+    def __init__(self, name: str) -> None:
+        self._path = FOLDER / name
+        self._version: tuple[int, int] | None = None
+        self._values: list[Answer] = []
+
+    def now(self) -> list[Answer]:
+        stat = self._path.stat()
+        version = stat.st_mtime_ns, stat.st_ino
+        if version != self._version:
+            self._values, self._version = json.loads(self._path.read_bytes()), version
+        return self._values
+
+
+ITEMS, COLLECTIONS = Values("items.json"), Values("collections.json")
+
+
 class Client(BaseCoreClient):  # type: ignore[misc]
     def all_collections(self, **kwargs: object) -> Answer:
-        return {"collections": [], "links": []}
+        return {"collections": COLLECTIONS.now(), "links": []}
 
     def get_collection(self, collection_id: object, **kwargs: object) -> Answer:
         raise NotImplementedError
@@ -39,15 +60,29 @@ class Client(BaseCoreClient):  # type: ignore[misc]
         raise NotImplementedError
 
     def get_search(
-        self, limit: int = 10, token: str | None = None, *, request: Request, **kwargs: object
+        self,
+        collections: list[str] | None = None,
+        limit: int = 10,
+        token: str | None = None,
+        *,
+        request: Request,
+        **kwargs: object,
     ) -> Answer:
+        found = ITEMS.now()
+        if collections:
+            found = [each for each in found if each["collection"] in collections]
         start = int(token or 0)
-        end = start + limit
+        end = start + min(limit, PAGE_ITEMS_MAX)
         links = []
-        if end < len(ITEMS):
+        if end < len(found):
             href = f"{request.base_url}search?limit={limit}&token={end}"
             links.append({"rel": "next", "type": "application/geo+json", "href": href})
-        return {"type": "FeatureCollection", "features": ITEMS[start:end], "links": links}
+        return {
+            "type": "FeatureCollection",
+            "features": found[start:end],
+            "links": links,
+            "numberMatched": len(found),
+        }
 
 
 def main() -> None:
@@ -60,8 +95,9 @@ def main() -> None:
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(api.app, log_level="warning"))
-    sys.stdout.write(f"{listener.getsockname()[1]}\n")
-    sys.stdout.flush()
+    part = FOLDER / "port.part"
+    part.write_text(str(listener.getsockname()[1]))
+    part.rename(FOLDER / "port")
     server.run(sockets=[listener])
 
 

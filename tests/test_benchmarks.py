@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
 from benchmarks import parts
 from benchmarks.cases import CASES
 from benchmarks.limits import Limits
 from benchmarks.measuring import Case, Figures, Result, Sample, sample
+from benchmarks.processes import cpu_seconds
 
 
 def figures(side: str, *seconds: float, units: int = 10) -> Figures:
@@ -60,3 +66,18 @@ def test_the_parts_of_an_entry_are_told_beside_its_hash(
     parts.main()
     told = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
     assert (told[0], told[-1]) == ("SHA-256 of the bytes, the floor", "all that is verified")
+
+
+def test_what_the_children_of_a_process_cost_is_counted_while_they_live_and_after() -> None:
+    burn = "import sys, time\nwhile time.process_time() < 0.3: pass\nprint(); sys.stdin.read()"
+    before, own = cpu_seconds(os.getpid()), time.process_time()
+    with subprocess.Popen(
+        [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        living = cpu_seconds(os.getpid()) - before
+    ended = cpu_seconds(os.getpid()) - before
+    ours = time.process_time() - own
+    assert living >= 0.25
+    assert 0.25 <= ended <= ours + 1.0

@@ -27,10 +27,10 @@ def python_with(module: str, requirements: Sequence[str], folder: Path) -> str:
 
 
 @contextmanager
-def server(python: str, app: Path, folder: Path) -> Iterator[int]:
+def server(python: str, app: Path, folder: Path, *arguments: str) -> Iterator[int]:
     """Run a server that writes its port into the folder; give the port."""
     folder.mkdir()
-    process = subprocess.Popen([python, app, folder], env={"PYTHONWARNINGS": "ignore"})
+    process = subprocess.Popen([python, app, folder, *arguments], env={"PYTHONWARNINGS": "ignore"})
     try:
         while not (folder / "port").exists():
             assert process.poll() is None, f"{app.name} ended"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.environments import STAC_FASTAPI
 from meshnode.runtime.segments.json_text import written
 from tests.cli.command_line import CommandLine
 from tests.e2e.environments import python_with, server
@@ -23,8 +24,8 @@ from tests.runtime.web import Answer, StacApi, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-APP = Path(__file__).with_name("stac_fastapi_app.py")
-STAC_FASTAPI = ("stac-fastapi-api==7.0.0", "stac-fastapi-extensions==7.0.0", "uvicorn==0.54.0")
+APP = Path(__file__).parents[2] / "benchmarks/stac_fastapi_app.py"
+PAGE_ITEMS_MAX = "64"  # fewer than are asked for
 NIGHTS = 10
 ITEMS = 200
 SIZE_RATIO_MAX = 2.0  # of segments to the JSON of the items in them
@@ -102,7 +103,7 @@ def an_api(tmp_path: Path) -> Iterator[Api]:
 
 @dataclass
 class StacFastapi:
-    """stac-fastapi in a process of its own, over files that it reads at each request."""
+    """stac-fastapi in a process of its own, over files that it reads when they change."""
 
     folder: Path
     source: str
@@ -123,7 +124,7 @@ def a_stac_fastapi(tmp_path: Path) -> Iterator[StacFastapi]:
     python = python_with("stac_fastapi", STAC_FASTAPI, tmp_path / "environment")
     folder = tmp_path / "api"
     with (
-        server(python, APP, folder) as port,
+        server(python, APP, folder, PAGE_ITEMS_MAX) as port,
         socket.create_connection(("127.0.0.1", port), timeout=60),
     ):
         yield StacFastapi(folder, f"http://127.0.0.1:{port}/")
