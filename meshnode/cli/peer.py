@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meshnode import config as configuration
-from meshnode.cli.terminal import (
-    ENV_HOME,
-    HomeOption,
-    JsonOption,
-    default_home,
-    out,
-    print_json,
-    run_async,
-)
+from meshnode.cli.terminal import HomeOption, JsonOption, out, print_json, run_async
+from meshnode.default_home import ENV_HOME, default_home
 
 if TYPE_CHECKING:
     from meshnode.core.identifiers import PeerId

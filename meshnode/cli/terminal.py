@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import platformdirs
 import trio
 import typer
 from rich.console import Console, ConsoleRenderable, RenderHook
@@ -17,9 +16,9 @@ from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 from rich.text import Text
 
+from meshnode.default_home import ENV_HOME, default_home
 from meshnode.errors import MeshnodeError, first_of
 
-ENV_HOME = "MESHNODE_HOME"
 # C0 and C1 controls but for tab and line feed, and marks that change the direction of writing.
 STEERING = dict.fromkeys(
     {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
@@ -29,10 +28,6 @@ FIELD_WIDTH = 12  # columns of a field's name
 PIPE_WIDTH = 10_000  # columns: wider than any row, and a bound on what a hostile title costs
 
 Result = TypeVar("Result")
-
-
-def default_home() -> Path:
-    return Path(platformdirs.user_data_dir("meshnode"))
 
 
 HomeOption = Annotated[

@@ -80,6 +80,11 @@ class Home:
 
     def check(self) -> None:
         """Raise StorageError unless this is a data directory that this version can use."""
+        self.check_format()
+        self._make_directories()
+
+    def check_format(self) -> None:
+        """Do what `check` does, and write nothing."""
         if not self.is_made:
             raise StorageError(
                 f"{self.root} is not a meshnode data directory",
@@ -91,7 +96,6 @@ class Home:
                 f"{self.root} has format {number}; this version knows formats up to {FORMAT}",
                 hint="install a newer meshnode",
             )
-        self._make_directories()
 
     def _format_number(self) -> int:
         text = self.format.read_text(encoding="utf-8", errors="replace").strip()

@@ -50,16 +50,23 @@ _ALL_ENTRIES = f"SELECT position, raw FROM entries WHERE {_BRANCH} ORDER BY posi
 
 
 class Store:
-    """One connection, used by one thread at a time. Opened under the home's lock."""
+    """One connection, used by one thread at a time. Opened under the home's lock.
 
-    def __init__(self, home: Home) -> None:
+    `snapshot`: a connection to the log that only reads, without the lock; nothing is written then.
+
+    Raises:
+        StorageError: the log is of a newer format or damaged, or its `snapshot` of an older one.
+    """
+
+    def __init__(self, home: Home, snapshot: apsw.Connection | None = None) -> None:
         self._home = home
         self._mutex = threading.Lock()
         with _errors(f"cannot open {home.log}"):
-            self._database = apsw.Connection(str(home.log))
-            self._database.pragma("journal_mode", "wal")
-            self._database.pragma("synchronous", "full")
-            self._prepare()
+            self._database = snapshot or apsw.Connection(str(home.log))
+            if snapshot is None:
+                self._database.pragma("journal_mode", "wal")
+                self._database.pragma("synchronous", "full")
+            self._prepare(is_snapshot=snapshot is not None)
 
     def close(self) -> None:
         with self._mutex:
@@ -265,12 +272,17 @@ class Store:
                 yield Digest(bytes.fromhex(path.name))
 
     # --- The database -----------------------------------------------------------------------------
-    def _prepare(self) -> None:
+    def _prepare(self, *, is_snapshot: bool) -> None:
         version = self._database.pragma("user_version")
         if version > SCHEMA_VERSION:
             raise StorageError(
                 f"{self._home.log} has format {version}, this version knows {SCHEMA_VERSION}",
                 hint="install a newer meshnode",
+            )
+        if version < SCHEMA_VERSION and is_snapshot:
+            raise StorageError(
+                f"{self._home.log} has format {version}, this version reads {SCHEMA_VERSION}",
+                hint=f"start the peer once: meshnode run --home {self._home.root}",
             )
         if version < SCHEMA_VERSION:
             with transaction(self._database):

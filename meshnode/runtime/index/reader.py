@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import apsw
@@ -22,7 +21,6 @@ from meshnode.runtime.index.documents import Documents
 from meshnode.runtime.index.query import Found, Query
 from meshnode.runtime.index.queryables import COLUMNS
 from meshnode.runtime.index.rows import number, select
-from meshnode.runtime.index.schema import open_reader
 from meshnode.runtime.index.search import Plan, Scope
 from meshnode.runtime.index.sorting import NEWEST_FIRST
 
@@ -60,9 +58,9 @@ class Facets:
 class Reader:
     """A connection and the functions that its statements call. One thread uses it at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self.database = open_reader(path)
-        self._documents = Documents(self.database)
+    def __init__(self, database: apsw.Connection) -> None:
+        self.database = database
+        self._documents = Documents(database)
 
     @contextmanager
     def within(self, budget: Budget) -> Iterator[None]:

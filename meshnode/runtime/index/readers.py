@@ -11,6 +11,7 @@ import apsw
 
 from meshnode.errors import StorageError
 from meshnode.runtime.index.reader import Budget, Reader
+from meshnode.runtime.index.schema import open_reader
 
 
 class Readers:
@@ -28,7 +29,7 @@ class Readers:
         with self._mutex:
             if self._is_closed:
                 raise StorageError(f"{self._path} is closed: the peer is ending")
-            reader = self._idle.pop() if self._idle else Reader(self._path)
+            reader = self._idle.pop() if self._idle else Reader(open_reader(self._path))
             self._busy.append(reader)
         try:
             with reader.within(budget):

@@ -12,6 +12,7 @@ from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.errors import UsageError
 from meshnode.runtime.datasets.collection import DOCUMENT_BYTES_MAX, CollectionDocument, understood
+from meshnode.runtime.holdings import Holdings
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.peer import Peer
 
@@ -35,7 +36,7 @@ class Document(Arguments):
 async def collections(peer: Peer, arguments: Collections) -> AsyncGenerator[Message, None]:
     """Return each collection with what its document says, ordered by catalogue and name."""
     counts = await trio.to_thread.run_sync(peer.index.counts)
-    said = await trio.to_thread.run_sync(_described, peer, arguments)
+    said = await trio.to_thread.run_sync(described, peer, arguments.catalogues)
     yield {
         "result": {
             "collections": [
@@ -70,7 +71,7 @@ async def collection(peer: Peer, arguments: Document) -> AsyncGenerator[Message,
     yield {"result": {**_said(held, wanted, document), "document": raw.decode(errors="replace")}}
 
 
-def followed(peer: Peer, catalogues: Iterable[CatalogueId] = ()) -> Iterator[HeldCatalogue]:
+def followed(peer: Holdings, catalogues: Iterable[CatalogueId] = ()) -> Iterator[HeldCatalogue]:
     """Yield the followed catalogues, of these if any are named."""
     named = dict.fromkeys(catalogues)
     for held in list(peer.node.catalogues.values()):
@@ -78,7 +79,7 @@ def followed(peer: Peer, catalogues: Iterable[CatalogueId] = ()) -> Iterator[Hel
             yield held
 
 
-def document_of(peer: Peer, held: HeldCatalogue, collection: str) -> CollectionDocument:
+def document_of(peer: Holdings, held: HeldCatalogue, collection: str) -> CollectionDocument:
     """Return what a collection's document says; nothing while it is not here, or is too large.
 
     Reads the disk: use a worker thread.
@@ -94,10 +95,16 @@ def title_of(held: HeldCatalogue) -> str:
     return str(held.chain.current.meta.get("title", "")) if held.chain else ""
 
 
-def _described(peer: Peer, arguments: Collections) -> list[tuple[CollectionName, Message]]:
+def described(
+    peer: Holdings, catalogues: Iterable[CatalogueId]
+) -> list[tuple[CollectionName, Message]]:
+    """Return what the documents of all collections say, by catalogue and name.
+
+    Reads the disk: use a worker thread.
+    """
     return [
         ((held.id, name), _said(held, name, document_of(peer, held, name)))
-        for held in sorted(followed(peer, arguments.catalogues), key=lambda held: held.id)
+        for held in sorted(followed(peer, catalogues), key=lambda held: held.id)
         for name in sorted(held.contents.collections)
     ]
 

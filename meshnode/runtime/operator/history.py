@@ -96,15 +96,25 @@ async def evidence(peer: Peer, arguments: Evidence) -> AsyncGenerator[Message, N
             f"no item {arguments.item!r} of {arguments.collection!r} is shown here",
             hint="it may be withdrawn: meshnode log CATALOGUE --collection COLLECTION",
         )
-    proof = await trio.to_thread.run_sync(_proof, peer.store, held, found[0])
-    yield {
-        "result": {
-            "item": found[0].item.decode(),
-            "segment": object_text(found[0].segment),
-            "path": str(peer.store.object_path(found[0].segment)),
-            "roots": [raw.hex() for raw in chain.raws],
-            **proof,
-        }
+    yield {"result": await trio.to_thread.run_sync(evidence_of, peer.store, held, chain, found[0])}
+
+
+def evidence_of(
+    store: Store, held: HeldCatalogue, chain: RootChain, found: Found
+) -> dict[str, Any]:
+    """Return an item and the signed bytes that lead from it to the root of its catalogue.
+
+    Reads the disk: use a worker thread.
+
+    Raises:
+        UsageError: this peer does not hold the way.
+    """
+    return {
+        "item": found.item.decode(),
+        "segment": object_text(found.segment),
+        "path": str(store.object_path(found.segment)),
+        "roots": [raw.hex() for raw in chain.raws],
+        **_proof(store, held, found),
     }
 
 

@@ -13,6 +13,7 @@ from meshnode.core.identifiers import CatalogueId, catalogue_text
 from meshnode.core.seed_files import SeedList
 from meshnode.errors import UsageError
 from meshnode.runtime.clock import unix_now
+from meshnode.runtime.holdings import Holdings
 from meshnode.runtime.joining.contact_addresses import address_texts
 from meshnode.runtime.joining.domain_book import Domain
 from meshnode.runtime.joining.first_contacts import read_seeds
@@ -115,7 +116,7 @@ def said_of(peer: Peer, seeds: SeedList) -> dict[str, Any]:
     }
 
 
-def domain_said(peer: Peer, held: HeldCatalogue) -> dict[str, Any]:
+def domain_said(peer: Holdings, held: HeldCatalogue) -> dict[str, Any]:
     """Return what is known of the domain that a catalogue's root names."""
     root = held.chain.current if held.chain else None
     domain = peer.domains.of(held.id, root)

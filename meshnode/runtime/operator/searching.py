@@ -15,6 +15,7 @@ from meshnode.core.domains import Binding
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.errors import UsageError
+from meshnode.runtime.holdings import Holdings
 from meshnode.runtime.index.fields import Fields
 from meshnode.runtime.index.query import Found, Query
 from meshnode.runtime.index.queryables import COLUMNS, parse_item
@@ -36,8 +37,8 @@ async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]
     of the result: segments that are here but not searchable yet.
     """
     query, sent, fields = await _query(peer, arguments), 0, arguments.wanted_fields()
-    if overdue := _overdue(peer, query):
-        yield {"event": {"overdue": overdue}}
+    if doubtful := overdue(peer, query):
+        yield {"event": {"overdue": doubtful}}
     async with aclosing(rebuilding(peer)) as steps:
         async for step in steps:
             yield step
@@ -90,8 +91,8 @@ async def _counted(
     peer: Peer, arguments: Search, counting: Callable[[Peer, Query], Message]
 ) -> AsyncGenerator[Message, None]:
     query = await _query(peer, arguments)
-    if overdue := _overdue(peer, query):
-        yield {"event": {"overdue": overdue}}
+    if doubtful := overdue(peer, query):
+        yield {"event": {"overdue": doubtful}}
     async with aclosing(rebuilding(peer)) as steps:
         async for step in steps:
             yield step
@@ -139,11 +140,34 @@ async def _query(peer: Peer, arguments: Search) -> Query:
     """
     query = arguments.query()
     if arguments.current:
-        query = replace(query, catalogues=_current(peer, query))
-    known = {name for held in followed(peer) for name in held.contents.collections}
-    if known.issuperset(query.collections):
+        query = current_only(peer, query)
+    if _named(peer).issuperset(query.collections):
         return query
-    titled = await trio.to_thread.run_sync(_titled, peer, query.catalogues)
+    return await trio.to_thread.run_sync(by_ids, peer, query)
+
+
+def current_only(peer: Holdings, query: Query) -> Query:
+    """Return the query of those of its catalogues that are up to date and not forked.
+
+    Raises:
+        UsageError: none of them is.
+    """
+    left_out = {said["id"] for said in overdue(peer, query)}
+    held = [each.id for each in followed(peer, query.catalogues)]
+    found = tuple(each for each in held if catalogue_text(each) not in left_out)
+    if not found:
+        raise UsageError(
+            "no catalogue that was asked for is up to date", hint="meshnode status says why"
+        )
+    return replace(query, catalogues=found)
+
+
+def by_ids(peer: Holdings, query: Query) -> Query:
+    """Return the query with the ids of the collections that it names by their titles.
+
+    Reads the disk: use a worker thread.
+    """
+    known, titled = _named(peer), _titled(peer, query.catalogues)
     found = (
         id_
         for name in query.collections
@@ -152,18 +176,11 @@ async def _query(peer: Peer, arguments: Search) -> Query:
     return replace(query, collections=tuple(dict.fromkeys(found)))
 
 
-def _current(peer: Peer, query: Query) -> tuple[CatalogueId, ...]:
-    overdue = {said["id"] for said in _overdue(peer, query)}
-    held = [each.id for each in followed(peer, query.catalogues)]
-    found = tuple(each for each in held if catalogue_text(each) not in overdue)
-    if not found:
-        raise UsageError(
-            "no catalogue that was asked for is up to date", hint="meshnode status says why"
-        )
-    return found
+def _named(peer: Holdings) -> set[str]:
+    return {name for held in followed(peer) for name in held.contents.collections}
 
 
-def _titled(peer: Peer, catalogues: Sequence[CatalogueId]) -> dict[str, list[str]]:
+def _titled(peer: Holdings, catalogues: Sequence[CatalogueId]) -> dict[str, list[str]]:
     """Return the ids of the collections that have each title, in small letters."""
     titled: dict[str, list[str]] = {}
     for held in followed(peer, catalogues):
@@ -173,7 +190,7 @@ def _titled(peer: Peer, catalogues: Sequence[CatalogueId]) -> dict[str, list[str
     return titled
 
 
-def _overdue(peer: Peer, query: Query) -> list[dict[str, Any]]:
+def overdue(peer: Holdings, query: Query) -> list[dict[str, Any]]:
     """Return what is stale, possibly frozen, forked or contradicted by its domain of the catalogues
     that a query reaches.
     """
@@ -202,6 +219,17 @@ async def rebuilding(peer: Peer) -> AsyncGenerator[Message, None]:
 
 
 def _said(peer: Peer, page: Sequence[Found], fields: Fields | None) -> list[dict[str, Any]]:
+    return [
+        {**said, "item": each.item.decode() if fields is None else _reduced(each.item, fields)}
+        for each, said in zip(page, provenance(peer, page), strict=True)
+    ]
+
+
+def provenance(peer: Holdings, page: Sequence[Found]) -> list[dict[str, Any]]:
+    """Return of each item whose it is, who signed it, and the state of its catalogue.
+
+    Reads the disk: use a worker thread.
+    """
     collections = dict.fromkeys((found.catalogue, found.collection) for found in page)
     titles = {name: _titles(peer, *name) for name in collections}
     states = {each: _state(peer, each) for each in dict.fromkeys(name[0] for name in collections)}
@@ -209,13 +237,12 @@ def _said(peer: Peer, page: Sequence[Found], fields: Fields | None) -> list[dict
         {
             **_said_of(peer, each, titles[each.catalogue, each.collection]),
             "state": states[each.catalogue],
-            "item": each.item.decode() if fields is None else _reduced(each.item, fields),
         }
         for each in page
     ]
 
 
-def _state(peer: Peer, catalogue: CatalogueId) -> list[str]:
+def _state(peer: Holdings, catalogue: CatalogueId) -> list[str]:
     """Return what is overdue in a catalogue, or that it is current, and that its root is forked."""
     said = currency(peer.node.catalogues[catalogue])
     return [*said["freshness"], *(["forked roots"] if said["rivals"] else [])]
@@ -225,11 +252,11 @@ def _reduced(item: bytes, fields: Fields) -> str:
     return json.dumps(fields.of(parse_item(item)), ensure_ascii=False)
 
 
-def _titles(peer: Peer, catalogue: CatalogueId, collection: str) -> dict[str, str]:
+def _titles(peer: Holdings, catalogue: CatalogueId, collection: str) -> dict[str, str]:
     return dict(document_of(peer, peer.node.catalogues[catalogue], collection).titles)
 
 
-def _said_of(peer: Peer, found: Found, titles: dict[str, str]) -> dict[str, Any]:
+def _said_of(peer: Holdings, found: Found, titles: dict[str, str]) -> dict[str, Any]:
     catalogue = peer.node.catalogues[found.catalogue]
     assert catalogue.chain is not None  # nothing is indexed before its root is known
     writer = catalogue.chain.writer(found.writer)

@@ -1,0 +1,7 @@
+"""What programs and notebooks import: a peer's data directory, searched without asking the peer."""
+
+from meshnode.library.catalogue import Catalogue
+from meshnode.library.search import Facets, Search
+from meshnode.library.signed_items import Proof, SignedItem
+
+__all__ = ["Catalogue", "Facets", "Proof", "Search", "SignedItem"]
