@@ -8,3 +8,8 @@ import time
 def unix_now() -> int:
     """Return whole seconds since 1970-01-01T00:00Z."""
     return int(time.time())  # noqa: TID251 - the one place that reads this clock
+
+
+def unix_milliseconds() -> int:
+    """Return whole milliseconds since 1970-01-01T00:00Z."""
+    return time.time_ns() // 1_000_000

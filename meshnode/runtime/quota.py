@@ -56,10 +56,13 @@ class Quota:
         self._unmeasured = 0
         self._reserved: dict[Hashable, int] = {}
         self._asking = trio.Lock()
-        self._evict: list[Callable[[], Awaitable[bool]]] = []
+        self._evict: list[Callable[[int], Awaitable[bool]]] = []
 
-    def on_need(self, evict: Callable[[], Awaitable[bool]]) -> None:
-        """Have this called when there is no room: it removes something, or says that it cannot."""
+    def on_need(self, evict: Callable[[int], Awaitable[bool]]) -> None:
+        """Have this called with the bytes that are wanted when there is no room for them.
+
+        It removes something, at best so much, or says that it cannot.
+        """
         self._evict.append(evict)
 
     @property
@@ -107,14 +110,14 @@ class Quota:
         if self._limit:
             await self.measure()
         while not self._fits(size_bytes, is_payload=is_payload):
-            if not await self._evicts():
+            if not await self._evicts(size_bytes):
                 return False
             await self.measure()
         return True
 
-    async def _evicts(self) -> bool:
+    async def _evicts(self, size_bytes: int) -> bool:
         for evict in self._evict:
-            if await evict():
+            if await evict(size_bytes):
                 return True
         return False
 

@@ -183,7 +183,7 @@ async def test_when_the_reader_goes_away_nothing_more_is_fetched(
         while transfer.is_used:
             await slow.http.head(slow.path)
         assert list(transfer.priorities.wanted()) == []
-        assert not any(transfer.handle.get_piece_priorities())
+        assert not any(transfer.handle.current.get_piece_priorities())
 
 
 async def test_a_reader_whose_source_stalls_is_told_so_in_bounded_time(

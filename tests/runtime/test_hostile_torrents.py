@@ -157,7 +157,7 @@ async def test_a_harmless_torrent_names_nobody_and_writes_below_its_own_folder(
         transfer = await torrents.open(checked)
         await transfer.checked.wait()
         assert transfer.failure is None
-        assert (transfer.handle.trackers(), transfer.handle.url_seeds()) == ([], [])
+        assert (transfer.handle.current.trackers(), transfer.handle.url_seeds()) == ([], [])
         await transfer.save()
     own = tmp_path / "payloads" / checked.key.hex()
     written = await trio.to_thread.run_sync(files_below, tmp_path)

@@ -178,7 +178,7 @@ def build_network(
     )
 
     def provider(key: bytes) -> int | None:
-        served = torrents.holds(Digest(key)) and not node.withholds(Digest(key))
+        served = torrents.serves(Digest(key)) and not node.withholds(Digest(key))
         return torrents.port or None if served else None
 
     async def withholds(digest: Digest) -> bool:

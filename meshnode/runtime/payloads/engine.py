@@ -19,6 +19,7 @@ from meshnode.errors import ConfigError, PeerError
 from meshnode.runtime.payloads.torrent_session import TorrentSettings, open_session
 
 _LISTEN_SECONDS_MAX: Final = 10
+_REMOVE_SECONDS_MAX: Final = 30  # to stop what a torrent has in work
 
 
 class Engine:
@@ -30,6 +31,7 @@ class Engine:
         self.port = 0
         self._is_listening = False
         self._listen_error = ""
+        self._removed: dict[lt.torrent_handle, trio.Event] = {}
         self.session: lt.session
 
     @asynccontextmanager
@@ -67,7 +69,14 @@ class Engine:
             raise PeerError(f"torrent: {error}") from error
 
     async def remove(self, handle: lt.torrent_handle) -> None:
-        await trio.to_thread.run_sync(self.session.remove_torrent, handle)
+        """Remove a torrent; its files are closed when this returns."""
+        removed = self._removed[handle] = trio.Event()
+        try:
+            await trio.to_thread.run_sync(self.session.remove_torrent, handle)
+            with trio.move_on_after(_REMOVE_SECONDS_MAX):
+                await removed.wait()
+        finally:
+            del self._removed[handle]
 
     async def _take_alerts(self) -> None:
         await trio.lowlevel.wait_readable(self._read_end)
@@ -83,6 +92,9 @@ class Engine:
             case lt.listen_failed_alert():
                 self._listen_error = str(alert.error.message())
                 self._is_listening = True
+            case lt.torrent_removed_alert():
+                if (removed := self._removed.get(alert.handle)) is not None:
+                    removed.set()
             case lt.torrent_alert():
                 self._hear(alert)
             case _:

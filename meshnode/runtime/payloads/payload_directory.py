@@ -2,10 +2,11 @@
 
     <hex key>/torrent   the checked torrent    <hex key>/files   the file list record
     <hex key>/state     what is held           <hex key>/data/N  file N of the list
-    <hex key>/cached    nobody asked for it to be kept; its time is when it was read last
+    <hex key>/kept      the pieces that somebody asked to keep; the others go when room is needed
+    <hex key>/read      when each piece was read last: it may be lost
 
-Pieces are recorded after their bytes were fsynced: after a crash the record may name fewer pieces
-than the disk holds, never more.
+Pieces are recorded after their bytes were fsynced, and forgotten before their blocks are freed:
+after a crash the record may name fewer pieces than the disk holds, never more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from meshnode.core.filelist import decode_file_list, encode_file_list
 from meshnode.core.identifiers import Digest
 from meshnode.errors import MeshnodeError, StorageError
 from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
+from meshnode.runtime.payloads.bitmaps import packed, unpacked
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
 
 _FORMAT: Final = 1
@@ -36,7 +39,7 @@ class HeldState:
     (bytes, mtime in ns) of each verified file: a file that was touched is checked again.
     """
 
-    pieces: tuple[bool, ...]
+    pieces: tuple[int, ...]
     verified: tuple[int, ...] = ()
     content: Path | None = None
     stamps: tuple[tuple[int, int], ...] = ()
@@ -52,7 +55,7 @@ class PayloadDirectory:
     def __init__(self, root: Path, key: Digest) -> None:
         self.path = root / key.hex()
         self.data = self.path / "data"
-        self._cached = self.path / "cached"
+        self._cached = self.path / "cached"  # what earlier versions wrote instead of `kept`
 
     @property
     def is_made(self) -> bool:
@@ -71,24 +74,44 @@ class PayloadDirectory:
             return
         try:
             self.data.mkdir(parents=True, exist_ok=True)
-            if cached:
-                self._cached.touch()
         except OSError as error:
             raise StorageError(f"cannot make {self.data}: {error.strerror}") from error
+        self.keep(bytes(torrent.piece_count) if cached else b"\1" * torrent.piece_count)
         write_durably(self.path / "files", encode_file_list(torrent.files))
         write_durably(self.path / "torrent", torrent.raw)
 
-    def keep(self) -> None:
-        """Let it not go by itself any more: somebody asked for it."""
+    def kept(self, torrent: CheckedTorrent) -> bytearray:
+        """Return a flag a piece: somebody asked to keep it. Where nothing is said, all are kept."""
         try:
-            self._cached.unlink(missing_ok=True)
-        except OSError as error:
-            raise refused_by_disk(f"cannot change {self.path}", error) from error
+            said = json.loads((self.path / "kept").read_bytes())
+            assert said["format"] == _FORMAT
+            return unpacked(bytes.fromhex(said["pieces"]), torrent.piece_count)
+        except FileNotFoundError:
+            return bytearray([not self._cached.exists()]) * torrent.piece_count
+        except (OSError, ValueError, KeyError, TypeError, AssertionError):
+            return bytearray(b"\1") * torrent.piece_count
 
-    def note_read(self) -> None:
-        """Take note that it was read now, if it is one that may go."""
-        with suppress(FileNotFoundError):
-            os.utime(self._cached)
+    def keep(self, pieces: Sequence[int]) -> None:
+        """Write down which pieces are kept, by a flag a piece."""
+        said = {"format": _FORMAT, "pieces": packed(pieces).hex()}
+        write_durably(self.path / "kept", json.dumps(said).encode())
+
+    def read_times(self, torrent: CheckedTorrent) -> array[int]:
+        """Return for each piece when it was read last, in unix milliseconds; 0: not known."""
+        times = array("Q", bytes(8 * torrent.piece_count))
+        with suppress(OSError):
+            raw = (self.path / "read").read_bytes()
+            if len(raw) == 8 * torrent.piece_count:
+                times = array("Q", raw)
+        return times
+
+    def note_read_times(self, times: array[int]) -> None:
+        try:
+            temporary = self.path / ".read"
+            temporary.write_bytes(times.tobytes())
+            temporary.rename(self.path / "read")
+        except OSError as error:
+            raise refused_by_disk(f"cannot write {self.path / 'read'}", error) from error
 
     def erase(self) -> None:
         """Remove the directory with all that is in it; there may be none."""
@@ -114,35 +137,22 @@ class PayloadDirectory:
         try:
             said = json.loads((self.path / "state").read_bytes())
             assert said["format"] == _FORMAT
-            bits = bytes.fromhex(said["pieces"])
-            pieces = tuple(bool(bits[i >> 3] >> (i & 7) & 1) for i in range(torrent.piece_count))
+            pieces = tuple(unpacked(bytes.fromhex(said["pieces"]), torrent.piece_count))
             content = Path(said["content"]) if said["content"] else None
             stamps = tuple((int(size), int(mtime)) for size, mtime in said["stamps"])
             return HeldState(pieces, tuple(map(int, said["verified"])), content, stamps)
         except (OSError, ValueError, KeyError, IndexError, TypeError, AssertionError):
-            return HeldState((False,) * torrent.piece_count)
+            return HeldState((0,) * torrent.piece_count)
 
     def save(self, state: HeldState) -> None:
-        bits = bytearray((len(state.pieces) + 7) // 8)
-        for i, held in enumerate(state.pieces):
-            bits[i >> 3] |= held << (i & 7)
         said = {
             "format": _FORMAT,
-            "pieces": bits.hex(),
+            "pieces": packed(state.pieces).hex(),
             "verified": state.verified,
             "content": str(state.content) if state.content else "",
             "stamps": state.stamps,
         }
         write_durably(self.path / "state", json.dumps(said).encode())
-
-
-def cached_keys(root: Path) -> list[Digest]:
-    """Return the payloads that may go, the one that was not read for the longest time first."""
-    found = []
-    for mark in root.glob("*/cached"):
-        with suppress(FileNotFoundError):
-            found.append((mark.stat().st_mtime_ns, Digest(bytes.fromhex(mark.parent.name))))
-    return [key for _, key in sorted(found)]
 
 
 def stamps_of(locations: Iterable[Path]) -> tuple[tuple[int, int], ...] | None:

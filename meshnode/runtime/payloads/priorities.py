@@ -1,30 +1,29 @@
-"""Which pieces of a torrent are fetched, and which first: the one place that says so.
+"""Which pieces of a torrent are fetched, and which first: the one place that tells the engine.
 
-Downloads and readers each claim the pieces they need. The engine is told the union, so that none
-of them can take away what another one waits for.
+Downloads, readers and holds each claim the pieces they need. The engine is told the union
+(`wants.priority`), so that none of them can take away what another one waits for.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import libtorrent as lt
+from meshnode.runtime.payloads.attachment import Attachment
+from meshnode.runtime.payloads.wants import Want, priority
 
-_UNWANTED: Final = 0
-_NORMAL: Final = 4
-_URGENT: Final = 7
 _STEP_MILLISECONDS: Final = 500  # between the deadlines of pieces that are read one after another
 
 
 class Priorities:
     """Invariant: the engine wants a piece exactly while somebody claims it."""
 
-    def __init__(self, handle: lt.torrent_handle, piece_count: int) -> None:
+    def __init__(self, handle: Attachment, piece_count: int) -> None:
         self._handle = handle
         self._downloads = array("H", bytes(2 * piece_count))  # claims of each piece
+        self._holds = array("H", bytes(2 * piece_count))
         self._readers: dict[int, int] = {}
         self._is_closed = False
 
@@ -33,40 +32,55 @@ class Priorities:
         self._is_closed = True
 
     @contextmanager
-    def downloading(self, pieces: Iterable[int]) -> Iterator[None]:
+    def claiming(self, want: Want, pieces: Iterable[int]) -> Iterator[None]:
         """Have these pieces fetched, in whatever order, while the block runs."""
+        claims = self._holds if want is Want.HOLD else self._downloads
         claimed = sorted(set(pieces))
-        self._count(claimed, 1)
+        self._count(claims, claimed, 1)
         try:
             yield
         finally:
-            self._count(claimed, -1)
+            self._count(claims, claimed, -1)
 
     @contextmanager
-    def reading(self) -> Iterator[Window]:
-        """Have the pieces of a window that moves fetched first, in their order."""
-        window = Window(self)
+    def reading(self, is_here: Callable[[int], bool]) -> Iterator[Window]:
+        """Have the pieces of a window that moves fetched first, in their order.
+
+        Those that are here stay while they are in the window.
+        """
+        window = Window(self, is_here)
         try:
             yield window
         finally:
             window.move(())
 
     def is_wanted(self, piece: int) -> bool:
-        return bool(self._downloads[piece]) or piece in self._readers
+        return bool(self._downloads[piece] or self._holds[piece]) or piece in self._readers
 
     def wanted(self) -> Iterator[int]:
         """Yield every piece that somebody claims, each once."""
         return (piece for piece in range(len(self._downloads)) if self.is_wanted(piece))
 
-    def _count(self, pieces: list[int], change: int) -> None:
+    def all(self) -> list[int]:
+        """Return the priority of every piece, for a torrent that comes back into the engine."""
+        return [self._priority(piece) for piece in range(len(self._downloads))]
+
+    def tell_deadlines(self) -> None:
+        """Tell the deadlines again, to an engine that has the priorities."""
+        for place, piece in enumerate(sorted(self._readers)):
+            if not self._is_closed and not self._handle.have_piece(piece):
+                self._handle.set_piece_deadline(piece, place * _STEP_MILLISECONDS)
+
+    def _count(self, claims: array[int], pieces: list[int], change: int) -> None:
         for piece in pieces:
-            self._downloads[piece] += change
+            claims[piece] += change
         self._tell(pieces)
 
-    def _add_reader(self, piece: int, milliseconds: int) -> None:
+    def _add_reader(self, piece: int, milliseconds: int | None) -> None:
+        """Claim a piece for a reader; without a deadline if it is here."""
         self._readers[piece] = self._readers.get(piece, 0) + 1
-        self._tell([piece])
-        if not self._is_closed:
+        if milliseconds is not None and not self._is_closed:
+            self._tell([piece])
             self._handle.set_piece_deadline(piece, milliseconds)
 
     def _drop_reader(self, piece: int) -> None:
@@ -82,16 +96,19 @@ class Priorities:
             self._handle.prioritize_pieces([(piece, self._priority(piece)) for piece in pieces])
 
     def _priority(self, piece: int) -> int:
-        if piece in self._readers:
-            return _URGENT
-        return _NORMAL if self._downloads[piece] else _UNWANTED
+        return priority(
+            readers=self._readers.get(piece, 0),
+            downloads=self._downloads[piece],
+            holds=self._holds[piece],
+        )
 
 
 class Window:
     """The pieces that one reader needs now, and those that it needs next."""
 
-    def __init__(self, priorities: Priorities) -> None:
+    def __init__(self, priorities: Priorities, is_here: Callable[[int], bool]) -> None:
         self._priorities = priorities
+        self._is_here = is_here
         self._pieces: Sequence[int] = ()
 
     def move(self, pieces: Sequence[int]) -> None:
@@ -99,7 +116,17 @@ class Window:
         before, self._pieces = self._pieces, pieces
         for place, piece in enumerate(pieces):
             if piece not in before:
-                self._priorities._add_reader(piece, place * _STEP_MILLISECONDS)  # noqa: SLF001
+                due = None if self._is_here(piece) else place * _STEP_MILLISECONDS
+                self._priorities._add_reader(piece, due)  # noqa: SLF001
         for piece in before:
             if piece not in pieces:
                 self._priorities._drop_reader(piece)  # noqa: SLF001
+
+    def pass_to(self, piece: int) -> None:
+        """Claim none of the pieces before this one any more."""
+        self.move([each for each in self._pieces if each >= piece])
+
+    def ask(self, piece: int) -> None:
+        """Have a piece of the window fetched that was here and is not any more."""
+        self._priorities._tell([piece])  # noqa: SLF001
+        self._priorities._handle.set_piece_deadline(piece, 0)  # noqa: SLF001

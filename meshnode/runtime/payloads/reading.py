@@ -1,31 +1,45 @@
-"""Reading a payload in place: any bytes of a file, fetched and verified before they are given."""
+"""Reading a payload in place: any bytes of a file, fetched and verified before they are given.
+
+A piece is compared with its hash each time that it is read from the disk: what rotted since it came
+is not given, but fetched again.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
 import trio
 
 from meshnode.errors import StorageError
+from meshnode.runtime.clock import unix_milliseconds
+from meshnode.runtime.payloads.checked_pieces import CheckedPieces
 from meshnode.runtime.payloads.patience import Patience, StalledSourcesError
 from meshnode.runtime.payloads.transfers import Transfer
+from meshnode.runtime.quota import QuotaError
 
 AHEAD_BYTES: Final = 32 << 20  # fetched before they are read: what hides the delay of a mirror
 PIECE_SECONDS_MAX: Final = 600.0  # others' bytes may come all the while that this piece does not
-_PART_BYTES: Final = 1 << 20  # in memory for each reader
+_PART_BYTES: Final = 1 << 20  # given at once
 _LOOK_SECONDS: Final = 0.2
+_ROTS_MAX: Final = 3  # of one piece, while one reader waits for it: the disk itself is bad then
+
+Lose = Callable[[Transfer, list[int]], Awaitable[object]]
 
 
 async def read(
-    transfer: Transfer, index: int, span: range, *, stall_seconds: float
+    transfer: Transfer,
+    index: int,
+    span: range,
+    *,
+    stall_seconds: float,
+    pieces_of: CheckedPieces,
+    lose: Lose,
 ) -> AsyncGenerator[bytes, None]:
     """Yield these bytes of file `index` in order; leaving early fetches nothing more for them.
 
     The first piece is asked for alone, since what is asked for at the same time comes in any order;
-    then, as TCP does in its slow start, twice as many after each.
+    then, as TCP does in its slow start, twice as many after each. `lose` gives up rotten pieces.
 
     Raises:
         PeerError: sources send nothing for `stall_seconds`, or nothing true.
@@ -34,21 +48,48 @@ async def read(
     """
     torrent = transfer.torrent
     pieces = torrent.pieces(index, span)
-    ahead_max = max(AHEAD_BYTES // torrent.claim.piece_size_bytes, 1)
+    ahead_max = max(transfer.room.part_of(AHEAD_BYTES) // torrent.claim.piece_size_bytes, 1)
     ahead = 0
-    with transfer.priorities.reading() as window:
+    with transfer.priorities.reading(transfer.is_written) as window:
         for piece in pieces:
             following = range(piece, min(piece + 1 + ahead, pieces.stop))
             ahead = min(2 * ahead + 1, ahead_max)
-            await transfer.room.cover(following)
-            window.move([each for each in following if not transfer.is_written(each)])
-            await _until_written(transfer, piece, stall_seconds)
-            part = torrent.part(index, piece)
-            for start in range(max(part.start, span.start), min(part.stop, span.stop), _PART_BYTES):
-                count = min(_PART_BYTES, part.stop - start, span.stop - start)
-                yield await trio.to_thread.run_sync(
-                    _bytes_at, transfer.locations[index], start, count
+            window.pass_to(piece)
+            if not await _has_room(transfer, following):
+                following, ahead = range(piece, piece + 1), 0
+                await transfer.room.cover(following)
+            window.move(following)
+            transfer.holdings.note_read([piece], unix_milliseconds())
+            for _ in range(_ROTS_MAX):
+                await _until_written(transfer, piece, stall_seconds)
+                raw = await pieces_of.part(transfer, index, piece)
+                if raw is not None:
+                    break
+                await lose(transfer, [piece])
+                await transfer.room.cover([piece])
+                window.ask(piece)
+            else:
+                raise StorageError(
+                    f"{transfer.locations[index]} gives other bytes than were written to it",
+                    hint="check the disk",
                 )
+            part = torrent.part(index, piece)
+            first, last = max(part.start, span.start), min(part.stop, span.stop)
+            for start in range(first - part.start, last - part.start, _PART_BYTES):
+                if transfer.failure:  # it was denied meanwhile
+                    raise transfer.failure
+                yield raw[start : min(start + _PART_BYTES, last - part.start)]
+
+
+async def _has_room(transfer: Transfer, pieces: range) -> bool:
+    """Reserve room for these pieces; False if there is none for what is only read ahead."""
+    try:
+        await transfer.room.cover(pieces)
+    except QuotaError:
+        if len(pieces) == 1:
+            raise
+        return False
+    return True
 
 
 async def _until_written(transfer: Transfer, piece: int, stall_seconds: float) -> None:
@@ -69,14 +110,3 @@ async def _until_written(transfer: Transfer, piece: int, stall_seconds: float) -
         f" {transfer.sources.describe()}",
         hint="what came is kept; try again later",
     )
-
-
-def _bytes_at(path: Path, start: int, count: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            found = os.pread(file.fileno(), count, start)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    if len(found) != count:
-        raise StorageError(f"{path} is shorter than what was verified of it")
-    return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meshnode.runtime.quota import Quota
 
 if TYPE_CHECKING:
     from meshnode.runtime.payloads.transfers import Transfer
+
+_PARTS: Final = 8  # of a quota: no reader takes more of it ahead
 
 
 class Room:
@@ -18,11 +20,20 @@ class Room:
         self._quota = quota
         self._transfer = transfer
         self._covered: set[int] = set()
+        self._asked: list[set[int]] = []  # of the quota, by those who claim them next
+        self.strays: set[int] = (
+            set()
+        )  # perhaps parts of them are on the disk, and nobody wants them
 
     @property
     def is_needed(self) -> bool:
         """Say whether bytes are still to come for which room was reserved."""
         return bool(self._covered)
+
+    def part_of(self, size_bytes: int) -> int:
+        """Return so many bytes, or fewer where the quota is small against them."""
+        limit = self._quota.known().limit_bytes
+        return min(size_bytes, limit // _PARTS) if limit else size_bytes
 
     async def cover(self, pieces: Iterable[int]) -> None:
         """Reserve room for these pieces before they are claimed; raises StorageError."""
@@ -30,21 +41,26 @@ class Room:
         if not new:
             return
         self._covered |= new
+        self._asked.append(new)
         try:
             await self._quota.reserve(self._transfer, self._size(new))
         except BaseException:
             self._covered -= new
             raise
+        finally:
+            self._asked.remove(new)
+        self.strays -= new
 
     def shrink(self) -> None:
         """Give back the room of pieces that are written by now, or that nobody claims."""
         transfer = self._transfer
+        missing = {piece for piece in self._covered if not transfer.is_written(piece)}
+        asked = set().union(*self._asked)
         self._covered = {
-            piece
-            for piece in self._covered
-            if transfer.priorities.is_wanted(piece) and not transfer.is_written(piece)
+            piece for piece in missing if piece in asked or transfer.priorities.is_wanted(piece)
         }
-        self._quota.keep(transfer, self._size(self._covered))
+        self.strays |= missing - self._covered
+        self._quota.keep(transfer, self._size(self._covered - asked))
 
     def close(self) -> None:
         """Give all back: the transfer ends."""

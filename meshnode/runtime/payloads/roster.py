@@ -5,8 +5,9 @@ What is added wants nothing yet. Names and addresses of a torrent are never used
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,25 +16,20 @@ import libtorrent as lt
 import trio
 
 from meshnode.core.identifiers import Digest
-from meshnode.errors import StorageError
+from meshnode.errors import PeerError, StorageError
+from meshnode.runtime.payloads.attachment import Snapshot
 from meshnode.runtime.payloads.engine import Engine
+from meshnode.runtime.payloads.holdings import Holdings
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
-from meshnode.runtime.payloads.payload_directory import HeldState, PayloadDirectory, stamps_of
+from meshnode.runtime.payloads.payload_directory import PayloadDirectory
 from meshnode.runtime.payloads.torrent_alerts import tell
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
-from meshnode.runtime.payloads.torrent_session import TorrentSettings
+from meshnode.runtime.payloads.torrent_session import TorrentSettings, parameters_of
 from meshnode.runtime.payloads.transfers import CHECK_SECONDS_MAX, Transfer
 from meshnode.runtime.quota import Quota
 
 _RECORD_BYTES: Final = 1024  # of a file list, for each file
 _RECORDS_BYTES: Final = 64 << 10  # the other records of a payload, with the ends of their blocks
-_UNSCHEDULED: Final = lt.torrent_flags.auto_managed | lt.torrent_flags.paused
-_UNDISCOVERED: Final = (
-    lt.torrent_flags.disable_dht
-    | lt.torrent_flags.disable_lsd
-    | lt.torrent_flags.disable_pex
-    | lt.torrent_flags.apply_ip_filter
-)
 
 
 class Roster:
@@ -49,9 +45,13 @@ class Roster:
         self._transfers: dict[Digest, Transfer] = {}
         self._by_handle: dict[lt.torrent_handle, Transfer] = {}
         self._adding = trio.Lock()
+        self.punches = True  # the file system can free parts of files
 
     def find(self, key: Digest) -> Transfer | None:
         return self._transfers.get(key)
+
+    def transfers(self) -> list[Transfer]:
+        return list(self._transfers.values())
 
     def directory_of(self, key: Digest) -> PayloadDirectory:
         return PayloadDirectory(self._directory, key)
@@ -77,17 +77,17 @@ class Roster:
         """
         held = self._transfers.get(torrent.key)
         if held is not None and not held.is_broken:
-            if not held.is_stale:
+            if not held.is_stale and not held.is_given_up:
                 return held
             await held.save()
         if held is not None and self._transfers.get(torrent.key) is held:  # nobody was faster
             await self.drop(torrent.key)
         directory = self.directory_of(torrent.key)
         await self._record(directory, torrent, cached=cached)
-        state = await trio.to_thread.run_sync(directory.state, torrent)
-        if state.content is not None:
-            state = HeldState((False,) * torrent.piece_count)
-        return await self._add(torrent, directory, state, state.pieces)
+        holdings = await trio.to_thread.run_sync(Holdings.of, torrent, directory)
+        if holdings.is_own:
+            holdings = await trio.to_thread.run_sync(Holdings.empty, torrent, directory)
+        return await self._add(holdings, bytes(holdings.written))
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
         """Serve the publisher's own file or folder from where it lies; nothing is written there.
@@ -104,8 +104,8 @@ class Roster:
         await self._record(directory, torrent, cached=False)
         await self.drop(torrent.key)
         own = Path(await trio.Path(content).absolute())
-        nothing = HeldState((False,) * torrent.piece_count, content=own)
-        await self._recheck(torrent, directory, nothing)
+        nothing = await trio.to_thread.run_sync(Holdings.empty, torrent, directory, own)
+        await self._recheck(nothing)
         if not self._holds(torrent.key):
             await self.drop(torrent.key)
             raise StorageError(
@@ -146,62 +146,126 @@ class Roster:
         transfer = self._transfers.get(key)
         return transfer is not None and transfer.is_whole
 
-    async def _add(
-        self,
-        torrent: CheckedTorrent,
-        directory: PayloadDirectory,
-        state: HeldState,
-        known: Sequence[bool],
-    ) -> Transfer:
+    async def _add(self, holdings: Holdings, known: Sequence[int]) -> Transfer:
         """Add a torrent that wants nothing yet; with `known` empty the engine hashes the files."""
+        torrent = holdings.torrent
         async with self._adding:
             if torrent.key in self._transfers:
                 return self._transfers[torrent.key]
-            locations = directory.locations(torrent, state.content)
-            parameters = torrent.parameters(directory.data, locations)
+            parameters = parameters_of(holdings, known)
             parameters.piece_priorities = [0] * torrent.piece_count
-            parameters.have_pieces = list(known)
-            flags = int(parameters.flags) & ~int(_UNSCHEDULED) | int(_UNDISCOVERED)
-            parameters.flags = flags
             handle = await self.engine.add(parameters)
-            transfer = Transfer(
-                torrent, directory, state, handle, self._quota, self._record_of_mirrors
-            )
+            transfer = Transfer(holdings, handle, self._quota, self._record_of_mirrors)
             self._by_handle[handle] = transfer
             transfer.catch_up()  # alerts that came before the line above had nobody to go to
             self._transfers[torrent.key] = transfer
         return transfer
 
-    async def _recheck(
-        self, torrent: CheckedTorrent, directory: PayloadDirectory, state: HeldState
-    ) -> None:
+    async def _recheck(self, holdings: Holdings) -> None:
         """Have the engine hash files that should be whole; they are held if all of it is right."""
-        transfer = await self._add(torrent, directory, state, ())
+        transfer = await self._add(holdings, ())
         with trio.fail_after(CHECK_SECONDS_MAX):
             await transfer.checked.wait()
         if transfer.failure is None and all(transfer.held_pieces()):
-            transfer.verified.update(range(len(torrent.files.files)))
+            transfer.verified.update(range(len(holdings.torrent.files.files)))
             await transfer.save()
 
     async def drop(self, key: Digest) -> None:
         transfer = self._transfers.pop(key, None)
         if transfer is not None:
-            del self._by_handle[transfer.handle]
             transfer.priorities.close()
             transfer.room.close()
-            await self.engine.remove(transfer.handle)
+            async with transfer.leaving():
+                handle = transfer.handle.detach()
+                del self._by_handle[handle]
+                await self.engine.remove(handle)
+
+    async def erase(self, key: Digest) -> None:
+        """Drop a payload and remove its directory, but no file of a publisher's own."""
+        await self.drop(key)
+        await trio.to_thread.run_sync(self.directory_of(key).erase)
+
+    async def lose(
+        self,
+        transfer: Transfer,
+        choose: Callable[[], Collection[int]],
+        *,
+        is_rotten: bool = False,
+    ) -> set[int]:
+        """Give up the pieces of a transfer that `choose` returns; free their blocks.
+
+        It is asked when all is at rest: what somebody wants by then need not be among them. The
+        torrent is out of the engine for a moment. It is recorded first that the pieces are gone:
+        a crash leaves blocks that nobody counts on, never a piece that is not there. If they are
+        rotten they go also where their blocks cannot.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        with trio.CancelScope(shield=True):  # half of it would be a torrent that is nowhere
+            async with transfer.at_rest() as snapshot:
+                holdings, strays = transfer.holdings, transfer.room.strays
+                pieces = set(choose())
+                if not is_rotten:
+                    freeable = partial(holdings.freeable, pieces, punches=self.punches)
+                    pieces = await trio.to_thread.run_sync(freeable)
+                    pieces &= set(choose())
+                if self._transfers.get(transfer.torrent.key) is not transfer:
+                    return set()
+                if not pieces and not strays:
+                    return set()
+                handle = transfer.handle.detach()
+                del self._by_handle[handle]
+                unfinished = {
+                    piece: blocks
+                    for piece, blocks in snapshot.unfinished.items()
+                    if transfer.priorities.is_wanted(piece)
+                }
+                try:
+                    await self.engine.remove(handle)
+                    await trio.to_thread.run_sync(holdings.forget, pieces)
+                    transfer.note_lost(pieces)
+                    free = partial(holdings.free, pieces | strays, punches=self.punches)
+                    await trio.to_thread.run_sync(free)
+                    strays.clear()
+                finally:
+                    await self._put_back(transfer, replace(snapshot, unfinished=unfinished))
+        return pieces
+
+    async def _put_back(self, transfer: Transfer, snapshot: Snapshot) -> None:
+        parameters = parameters_of(transfer.holdings, transfer.holdings.written)
+        parameters.piece_priorities = transfer.priorities.all()
+        parameters.unfinished_pieces = snapshot.unfinished
+        parameters.peers = list(snapshot.peers)
+        transfer.checked = trio.Event()
+        try:
+            handle = await self.engine.add(parameters)
+        except PeerError as error:
+            transfer.note_failure(error)
+            return
+        self._by_handle[handle] = transfer
+        transfer.handle.attach(handle)
+        transfer.catch_up()
+        await transfer.checked.wait()
+        transfer.priorities.tell_deadlines()
 
     async def _resume(self, torrent: CheckedTorrent, directory: PayloadDirectory) -> None:
-        state = await trio.to_thread.run_sync(directory.state, torrent)
-        locations = directory.locations(torrent, state.content)
-        stamps = stamps_of(locations[i] for i in state.verified)
-        if not state.verified or stamps is None:
+        """Serve what is here. What was not recorded before a crash is freed: nobody counts on it.
+
+        Pieces of files that somebody touched are compared with their hashes first.
+        """
+        holdings = await trio.to_thread.run_sync(Holdings.of, torrent, directory)
+        touched = await trio.to_thread.run_sync(holdings.touched)
+        if holdings.is_own and touched:
+            nothing = partial(Holdings.empty, torrent, directory, holdings.content)
+            await self._recheck(await trio.to_thread.run_sync(nothing))
             return
-        if stamps == state.stamps:
-            await self._add(torrent, directory, state, state.pieces)
-        else:
-            nothing = HeldState((False,) * torrent.piece_count, content=state.content)
-            await self._recheck(torrent, directory, nothing)
+        if touched:
+            await trio.to_thread.run_sync(holdings.drop_rotten, touched)
+        free = partial(holdings.free_unrecorded, punches=self.punches)
+        await trio.to_thread.run_sync(free)
+        if any(holdings.written):
+            await self._add(holdings, bytes(holdings.written))
 
     def _hear(self, alert: lt.torrent_alert) -> None:
         if alert.handle in self._by_handle:

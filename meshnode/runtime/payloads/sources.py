@@ -17,6 +17,7 @@ from meshnode.runtime.payloads.address_filter import (
     Mirror,
     vet_mirror,
 )
+from meshnode.runtime.payloads.attachment import Attachment
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX
 
@@ -29,7 +30,7 @@ _SAMPLE_SECONDS_MAX: Final = 2.0
 class Sources:
     """Invariant: each connection counts under the name of the source that it belongs to."""
 
-    def __init__(self, handle: lt.torrent_handle, record: MirrorRecord) -> None:
+    def __init__(self, handle: Attachment, record: MirrorRecord) -> None:
         self._handle = handle
         self._record = record
         self._sampled_at = trio.current_time()

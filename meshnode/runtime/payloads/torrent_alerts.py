@@ -15,6 +15,8 @@ def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
             transfer.note_checked()
         case lt.cache_flushed_alert():
             transfer.note_flushed()
+        case lt.save_resume_data_alert():
+            transfer.note_peers(tuple((str(ip), int(port)) for ip, port in alert.params.peers))
         case lt.piece_finished_alert():
             transfer.note_piece(int(alert.piece_index))
         case lt.torrent_finished_alert():

@@ -6,6 +6,7 @@ are compared with the file list, and all that names an address is left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +66,14 @@ class CheckedTorrent:
     def piece_bytes(self, piece: int) -> int:
         """Return how many bytes of a disk a piece may fill, padding included."""
         return self.claim.piece_size_bytes
+
+    def sizes(self, indices: Iterable[int]) -> dict[int, int]:
+        """Return for each piece of these files how many of their bytes lie in it."""
+        sizes: dict[int, int] = {}
+        for index in indices:
+            for piece in self.spans[index]:
+                sizes[piece] = sizes.get(piece, 0) + len(self.part(index, piece))
+        return sizes
 
     def part(self, index: int, piece: int) -> range:
         """Return the bytes of file `index` that lie in a piece, as offsets in the file."""

@@ -6,12 +6,14 @@ trackers, to the DHT or to the local network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import libtorrent as lt
 
 from meshnode.runtime.payloads.address_filter import forbidden_ranges
+from meshnode.runtime.payloads.holdings import Holdings
 
 MIRRORS_MAX: Final = 16  # protocol/04-log-and-trust.md, limits
 _ALERTS_MAX: Final = 20_000
@@ -23,6 +25,13 @@ _ALERTS: Final = (
     | lt.alert.category_t.piece_progress_notification
 )
 _BLOCKED: Final = 1  # the flag of a forbidden range in an ip_filter
+_UNSCHEDULED: Final = lt.torrent_flags.auto_managed | lt.torrent_flags.paused
+_UNDISCOVERED: Final = (
+    lt.torrent_flags.disable_dht
+    | lt.torrent_flags.disable_lsd
+    | lt.torrent_flags.disable_pex
+    | lt.torrent_flags.apply_ip_filter
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,14 @@ def open_session(settings: TorrentSettings) -> lt.session:
             forbidden.add_rule(first, last, _BLOCKED)
         session.set_ip_filter(forbidden)
     return session
+
+
+def parameters_of(holdings: Holdings, pieces: Sequence[int]) -> lt.add_torrent_params:
+    """Return a torrent's parameters; these pieces are held, by a flag each."""
+    parameters = holdings.torrent.parameters(holdings.folder, holdings.locations)
+    parameters.have_pieces = list(map(bool, pieces))
+    parameters.flags = int(parameters.flags) & ~int(_UNSCHEDULED) | int(_UNDISCOVERED)
+    return parameters
 
 
 def _session_settings(settings: TorrentSettings) -> dict[str, object]:

@@ -7,31 +7,33 @@ discovery, no peer exchange (the mesh does that).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from meshnode.core.identifiers import Digest
-from meshnode.errors import MeshnodeError, StorageError, UsageError
+from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.clock import unix_now
-from meshnode.runtime.payloads.account import Progress, State
+from meshnode.runtime.payloads.account import Progress
 from meshnode.runtime.payloads.address_filter import Endpoint
+from meshnode.runtime.payloads.checked_pieces import CheckedPieces
+from meshnode.runtime.payloads.downloading import Order, carry_out
+from meshnode.runtime.payloads.eviction import Eviction
+from meshnode.runtime.payloads.holes import can_punch
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
-from meshnode.runtime.payloads.patience import Patience
-from meshnode.runtime.payloads.payload_directory import cached_keys
 from meshnode.runtime.payloads.reading import read
 from meshnode.runtime.payloads.roster import Roster
+from meshnode.runtime.payloads.tending import Tending
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.transfers import Transfer
-from meshnode.runtime.quota import Quota, QuotaError
+from meshnode.runtime.payloads.wants import Want
+from meshnode.runtime.quota import Quota
 
-SAMPLE_SECONDS: Final = 0.2  # an open connection's bytes are counted this often
-SAVE_SECONDS: Final = 2.0  # at most so much of a transfer is fetched again after a crash
 SETTLE_SECONDS_MAX: Final = 5.0  # what is not recorded by then is fetched again
-LINGER_SECONDS: Final = 60.0  # a reader's next request finds the mirrors still connected
 
 
 class Torrents:
@@ -47,10 +49,12 @@ class Torrents:
         self._settings = settings
         self._directory = directory
         self._quota = quota or Quota(directory)
-        self._quota.on_need(self._evict)
         self.mirrors = record or MirrorRecord(None, unix_now)
         self._roster = Roster(settings, directory, self._quota, self.mirrors)
-        self._tended: dict[Digest, float] = {}  # used of late, and when last, on trio's clock
+        self._eviction = Eviction(self._roster, self._quota)
+        self._quota.on_need(self._eviction.make_room)
+        self._checked = CheckedPieces()
+        self._tending = Tending(self._roster, self._quota, self.mirrors)
 
     @property
     def port(self) -> int:
@@ -61,6 +65,11 @@ class Torrents:
         """Say whether every file of the payload is here, verified, and served."""
         transfer = self._roster.find(key)
         return transfer is not None and transfer.is_whole
+
+    def serves(self, key: Digest) -> bool:
+        """Say whether some of the payload is here, verified, and served."""
+        transfer = self._roster.find(key)
+        return transfer is not None and any(transfer.holdings.written)
 
     def locate(self, key: Digest, index: int) -> Path | None:
         """Return where file `index` of the payload's list lies, None unless it was verified."""
@@ -80,8 +89,9 @@ class Torrents:
             with self._roster.emptied_at_the_end():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(engine.listen_to_alerts)
+                    self._roster.punches = await trio.to_thread.run_sync(can_punch, self._directory)
                     await self._roster.resume_all()
-                    nursery.start_soon(self._tend)
+                    nursery.start_soon(self._tending.run)
                     task_status.started()
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
@@ -104,45 +114,83 @@ class Torrents:
         peers: Sequence[Endpoint] = (),
         only: Sequence[int] | None = None,
     ) -> AsyncGenerator[Progress, None]:
-        """Fetch the files (`only`: indices in the list) from all sources at once.
+        """Fetch the files (`only`: indices in the list) from all sources at once, and keep them.
 
         Ends after a Progress that is DONE: every byte is on disk and every SHA-256 agrees; the
         payload is seeded from then on. Leaving earlier keeps what came (use `aclosing`), and the
         next call goes on from there. A refused source is left out and named if all fail.
 
         Raises:
-            PeerError: every source sent corrupt bytes, none sends any, or the torrent is not
-                what its file list says.
-            StorageError: the disk refused, or the quota, before anything was fetched.
+            PeerError, StorageError: as `downloading.carry_out`.
             UsageError: there is no such file.
         """
         transfer = await self.open(torrent)
         wanted = transfer.choose(only)
+        order = Order(Want.DOWNLOAD, torrent.sizes(wanted), wanted, mirrors, peers)
+        async with contextlib.aclosing(self._carry_out(transfer, order)) as steps:
+            async for step in steps:
+                yield step
+
+    async def hold(
+        self,
+        torrent: CheckedTorrent,
+        pieces: Collection[int] | None = None,
+        *,
+        mirrors: Sequence[str] = (),
+        peers: Sequence[Endpoint] = (),
+    ) -> AsyncGenerator[Progress, None]:
+        """Keep these pieces, None for all, and fetch those that are missing, after all others.
+
+        They are kept from the first step on, also if they could not be fetched. Else as `download`.
+        """
+        transfer = await self.open(torrent, cached=True)
+        sizes = torrent.sizes(range(len(torrent.files.files)))
+        if pieces is not None:
+            sizes = {piece: sizes[piece] for piece in sorted(pieces) if piece in sizes}
+        whole = [i for i, span in enumerate(torrent.spans) if all(each in sizes for each in span)]
+        order = Order(Want.HOLD, sizes, whole, mirrors, peers)
+        async with contextlib.aclosing(self._carry_out(transfer, order)) as steps:
+            async for step in steps:
+                yield step
+
+    async def release(self, key: Digest, pieces: Collection[int] | None = None) -> int:
+        """Keep these pieces, None for all, no longer, and free them; return how many were freed.
+
+        Raises:
+            StorageError: the disk refused.
+            UsageError: nothing of the payload is here, or its files are the publisher's own.
+        """
+        transfer = self._roster.find(key)
+        if transfer is None:
+            raise UsageError("nothing of this payload is here", hint="meshnode payload list")
+        holdings = transfer.holdings
+        if holdings.is_own:
+            raise UsageError("its files are the publisher's own: they stay where they lie")
+        chosen = set(range(transfer.torrent.piece_count) if pieces is None else pieces)
+        before = sum(holdings.written)
+        await trio.to_thread.run_sync(partial(holdings.keep, chosen, is_kept=False))
+        await self._eviction.free(transfer, chosen)
+        return before - sum(holdings.written)
+
+    async def _carry_out(self, transfer: Transfer, order: Order) -> AsyncGenerator[Progress, None]:
+        key = transfer.torrent.key
+        steps = carry_out(
+            transfer,
+            order,
+            allow_local=self._allows_local,
+            stall_seconds=self._settings.stall_seconds,
+        )
         with transfer.in_use():
             try:
-                self._tended[torrent.key] = trio.current_time()
-                await trio.to_thread.run_sync(self._roster.directory_of(torrent.key).keep)
-                if not set(wanted) <= transfer.verified:
-                    pieces = transfer.pieces_of(wanted)
-                    await transfer.room.cover(pieces)
-                    with transfer.priorities.downloading(pieces):
-                        allow_local = self._allows_local
-                        refused = await transfer.sources.add(
-                            mirrors, peers, allow_local=allow_local
-                        )
-                        if refused and len(refused) == len(mirrors) and not peers:
-                            raise refused[0]
-                        async with contextlib.aclosing(self._fetch(transfer, wanted)) as steps:
-                            async for progress in steps:
-                                yield progress
-                    yield transfer.progress(wanted, State.VERIFYING)
-                    await transfer.flush()
-                    await trio.to_thread.run_sync(transfer.verify, wanted, abandon_on_cancel=True)
-                    transfer.sources.note_whole()
-                yield transfer.progress(wanted, State.DONE)
+                self._tending.note_use(key)
+                keep = partial(transfer.holdings.keep, order.sizes, is_kept=True)
+                await trio.to_thread.run_sync(keep)
+                async with contextlib.aclosing(steps):
+                    async for step in steps:
+                        yield step
             finally:
                 with trio.move_on_after(SETTLE_SECONDS_MAX, shield=True):
-                    await self._settle(transfer)
+                    await self._tending.settle(transfer)
 
     async def read(
         self, torrent: CheckedTorrent, index: int, span: range, *, mirrors: Sequence[str] = ()
@@ -154,22 +202,22 @@ class Torrents:
         Raises:
             PeerError: every source sent corrupt bytes, or none sends any for
                 `read_stall_seconds`.
-            StorageError: the disk refused, or the quota, or the file was changed since it was
-                verified.
+            StorageError: the disk refused, or the quota, or a publisher's own file was changed.
         """
         transfer = await self.open(torrent, cached=True)
         with transfer.in_use():
-            self._tended[torrent.key] = trio.current_time()
-            await trio.to_thread.run_sync(self._roster.directory_of(torrent.key).note_read)
-            if not await trio.to_thread.run_sync(transfer.is_untouched, index):
-                raise StorageError(
-                    f"{transfer.locations[index]} was changed since it was verified",
-                    hint="start the peer again: it then looks at the file anew",
-                )
+            self._tending.note_use(torrent.key)
             if not all(map(transfer.is_written, torrent.pieces(index, span))):
                 await transfer.sources.add(mirrors, (), allow_local=self._allows_local)
             stall_seconds = self._settings.read_stall_seconds
-            parts = read(transfer, index, span, stall_seconds=stall_seconds)
+            parts = read(
+                transfer,
+                index,
+                span,
+                stall_seconds=stall_seconds,
+                pieces_of=self._checked,
+                lose=self.lose,
+            )
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     yield part
@@ -195,75 +243,26 @@ class Torrents:
         """
         if (transfer := self._roster.find(key)) is not None:
             transfer.note_failure(UsageError("this payload was withdrawn or denied meanwhile"))
-        await self._roster.drop(key)
+        self._checked.forget(key)
         if erase:
-            await trio.to_thread.run_sync(self._roster.directory_of(key).erase)
+            await self._roster.erase(key)
+        else:
+            await self._roster.drop(key)
 
-    # --- downloading ------------------------------------------------------------------------------
-    async def _fetch(
-        self, transfer: Transfer, wanted: Sequence[int]
-    ) -> AsyncGenerator[Progress, None]:
-        """Yield progress until every wanted byte is verified; record the pieces on the way."""
-        patience = Patience(transfer.sources, self._settings.stall_seconds)
-        saved_at = trio.current_time()
-        while True:
-            progress = transfer.progress(wanted, State.TRANSFERRING)
-            yield progress
-            if progress.done_bytes == progress.total_bytes:
-                return
-            if transfer.failure:
-                raise transfer.failure
-            patience.look()
-            if trio.current_time() - saved_at >= SAVE_SECONDS:
-                await transfer.save()
-                saved_at = trio.current_time()
-            await transfer.wait(SAMPLE_SECONDS)
+    async def lose(self, transfer: Transfer, pieces: Collection[int]) -> None:
+        """Give up pieces whose bytes are not right any more: they are served to nobody.
 
-    async def _settle(self, transfer: Transfer) -> None:
-        """Record what is held when a download ends, done or not; mirrors go when nobody reads."""
-        if self._roster.find(transfer.torrent.key) is not transfer:
-            return  # it was stopped meanwhile
-        with contextlib.suppress(MeshnodeError):
-            await transfer.save()
-        self._tended[transfer.torrent.key] = trio.current_time()
-
-    async def _evict(self) -> bool:
-        """Erase the cached payload that nobody reads and that was not read for the longest time."""
-        for key in await trio.to_thread.run_sync(cached_keys, self._directory):
-            transfer = self._roster.find(key)
-            if transfer is None or not transfer.is_used:
-                await self.stop(key, erase=True)
-                return True
-        return False
+        Raises:
+            StorageError: the disk refused, or they are in a publisher's own files.
+        """
+        self._checked.forget(transfer.torrent.key)
+        await self._roster.lose(transfer, lambda: pieces, is_rotten=True)
+        if transfer.holdings.is_own:
+            raise StorageError(
+                f"{transfer.holdings.content} was changed since it was published",
+                hint="publish it again, or put back what was there and start the peer again",
+            )
 
     @property
     def _allows_local(self) -> bool:
         return self._settings.allow_local_addresses
-
-    async def _tend(self) -> None:
-        """Look after what is read: record what came, and let the mirrors go some time later."""
-        while True:
-            await trio.sleep(SAVE_SECONDS)
-            with contextlib.suppress(StorageError):
-                await trio.to_thread.run_sync(self.mirrors.save)
-            for key, used_at in list(self._tended.items()):
-                transfer = self._roster.find(key)
-                if transfer is None or transfer.is_broken:
-                    del self._tended[key]
-                    continue
-                if not transfer.is_saved:
-                    with contextlib.suppress(MeshnodeError):
-                        await transfer.save()
-                transfer.room.shrink()
-                if transfer.room.is_needed and self._quota.is_disk_full:
-                    transfer.note_failure(
-                        QuotaError(
-                            "the disk is filled up to what is to stay free on it",
-                            hint="free disk space, then ask again: what came is kept",
-                        )
-                    )
-                if transfer.is_used:
-                    self._tended[key] = trio.current_time()
-                elif trio.current_time() - used_at >= LINGER_SECONDS:
-                    transfer.sources.drop_mirrors()
-                    del self._tended[key]

@@ -1,42 +1,32 @@
-"""One torrent in the engine: what it holds, what is wanted of it, and what went wrong.
+"""One torrent in the engine: what is wanted of it, what came, and what went wrong.
 
 The engine's alerts are told to a transfer as plain values; it never sees an alert object.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
 import libtorrent as lt
 import trio
 
-from meshnode.errors import MeshnodeError, PeerError, StorageError, UsageError
+from meshnode.errors import MeshnodeError, StorageError, UsageError
 from meshnode.runtime.payloads.account import Progress, State
+from meshnode.runtime.payloads.address_filter import Endpoint
+from meshnode.runtime.payloads.attachment import Attachment, Snapshot, unfinished_blocks
+from meshnode.runtime.payloads.holdings import Holdings
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
-from meshnode.runtime.payloads.payload_directory import (
-    HeldState,
-    PayloadDirectory,
-    stamps_of,
-    sync_files,
-)
 from meshnode.runtime.payloads.priorities import Priorities
 from meshnode.runtime.payloads.room import Room
 from meshnode.runtime.payloads.sources import Sources
-from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 from meshnode.runtime.quota import Quota
 
 FLUSH_SECONDS_MAX: Final = 60  # a disk that takes longer to write its cache is reported
 CHECK_SECONDS_MAX: Final = 6 * 3600  # hashing a large payload of a publisher's once
-_READ_BYTES: Final = 1 << 20
-
-_CHECKING: Final = (
-    lt.torrent_status.states.checking_files,
-    lt.torrent_status.states.checking_resume_data,
-)
+_PEERS_SECONDS_MAX: Final = 5.0  # to say whom it knows; they come back by themselves else
 
 
 class Transfer:
@@ -46,38 +36,40 @@ class Transfer:
     """
 
     def __init__(
-        self,
-        torrent: CheckedTorrent,
-        directory: PayloadDirectory,
-        state: HeldState,
-        handle: lt.torrent_handle,
-        quota: Quota,
-        record: MirrorRecord,
+        self, holdings: Holdings, handle: lt.torrent_handle, quota: Quota, record: MirrorRecord
     ) -> None:
-        self.torrent = torrent
-        self.handle = handle
-        self.locations = directory.locations(torrent, state.content)
-        self.sources = Sources(handle, record)
-        self.priorities = Priorities(handle, torrent.piece_count)
+        self.torrent = holdings.torrent
+        self.holdings = holdings
+        self.handle = Attachment(handle, holdings.torrent.piece_count)
+        self.sources = Sources(self.handle, record)
+        self.priorities = Priorities(self.handle, holdings.torrent.piece_count)
         self.room = Room(quota, self)
         self.checked = trio.Event()
-        self.verified = set(state.verified)
         self.failure: MeshnodeError | None = None
-        self.is_saved = True
-        self._written = bytearray(state.pieces)
-        self._stamps = dict(zip(state.verified, state.stamps, strict=False))
-        self._directory = directory
-        self._content = state.content
         self._news = trio.Event()
         self._finished: set[int] = set()  # verified, perhaps not written yet
         self._flushed = trio.Event()
         self._flushing = trio.Lock()
         self._saving = trio.Lock()
+        self._known = trio.Event()
+        self._peers: tuple[Endpoint, ...] = ()
         self._users = 0
 
     @property
+    def locations(self) -> tuple[Path, ...]:
+        return self.holdings.locations
+
+    @property
+    def verified(self) -> set[int]:
+        return self.holdings.verified
+
+    @property
     def is_whole(self) -> bool:
-        return len(self.verified) == len(self.torrent.files.files)
+        return self.holdings.is_whole
+
+    @property
+    def is_saved(self) -> bool:
+        return self.holdings.is_saved
 
     @property
     def is_used(self) -> bool:
@@ -94,6 +86,11 @@ class Transfer:
         """True when nobody uses it and the engine would not ask a source again that it banned."""
         return self.sources.is_spoilt and not self.is_used
 
+    @property
+    def is_given_up(self) -> bool:
+        """True when nobody uses it and a publisher's own files are not what they were."""
+        return self.holdings.is_own and not self.is_used and not all(self.holdings.written)
+
     @contextmanager
     def in_use(self) -> Iterator[None]:
         self._users += 1
@@ -105,10 +102,9 @@ class Transfer:
     # --- what the engine's alerts say -------------------------------------------------------------
     def catch_up(self) -> None:
         """Take note of what the engine did before its alerts found their way here."""
-        status = self.handle.status(0)
-        if status.errc.value():
-            self.note_failure(StorageError(f"payload: {status.errc.message()}"))
-        elif status.state not in _CHECKING:
+        if fault := self.handle.fault():
+            self.note_failure(StorageError(f"payload: {fault}"))
+        elif self.handle.is_checked():
             self.note_checked()
 
     def note_checked(self) -> None:
@@ -116,16 +112,22 @@ class Transfer:
 
     def note_piece(self, piece: int) -> None:
         self._finished.add(piece)
-        self.is_saved = False
+        self.holdings.is_saved = False
         self.wake()
 
     def note_flushed(self) -> None:
         self._flushed.set()
 
+    def note_peers(self, peers: tuple[Endpoint, ...]) -> None:
+        """Learn where the peers listen that the engine knows."""
+        self._peers = peers
+        self._known.set()
+
     def note_failure(self, failure: MeshnodeError) -> None:
         self.failure = failure
         self.checked.set()
         self._flushed.set()
+        self._known.set()
         self.wake()
 
     def wake(self) -> None:
@@ -147,36 +149,40 @@ class Transfer:
             raise UsageError(f"files {wanted}: the payload has {count} files")
         return wanted
 
-    def pieces_of(self, wanted: Sequence[int]) -> list[int]:
-        return [piece for index in wanted for piece in self.torrent.spans[index]]
+    def progress(self, wanted: Mapping[int, int], state: State) -> Progress:
+        """Of so many bytes in each wanted piece, say how many are here.
 
-    def progress(self, wanted: Sequence[int], state: State) -> Progress:
-        """Read the engine's counters; raises what went wrong meanwhile."""
+        Raises:
+            MeshnodeError: what went wrong meanwhile.
+        """
         if self.failure:
             raise self.failure
         by_source = self.sources.sent_bytes()
         held = self.held_pieces()
-        files = self.torrent.files.files
-        total = sum(files[i].size_bytes for i in wanted)
-        missing = sum(
-            len(self.torrent.part(index, piece))
-            for index in wanted
-            for piece in self.torrent.spans[index]
-            if not held[piece]
-        )
-        return Progress(total - missing, total, by_source, state)
+        done = sum(size for piece, size in wanted.items() if held[piece])
+        return Progress(done, sum(wanted.values()), by_source, state)
 
     def held_pieces(self) -> tuple[bool, ...]:
-        """Return a flag a piece: verified, perhaps not written yet. The engine pads to bytes."""
-        pieces = self.handle.status(lt.torrent_handle.query_pieces).pieces
-        held = tuple(bool(piece) for piece in pieces)[: self.torrent.piece_count]
-        return held or (False,) * self.torrent.piece_count
+        """Return a flag a piece: verified, perhaps not written yet."""
+        return self.handle.pieces()
 
     def is_written(self, piece: int) -> bool:
-        return bool(self._written[piece])
+        return bool(self.holdings.written[piece])
 
     def is_verified(self, piece: int) -> bool:
         return self.is_written(piece) or piece in self._finished
+
+    def spare_pieces(self) -> list[int]:
+        """Return the pieces that are here, and that nobody keeps, fetches or reads now."""
+        holdings = self.holdings
+        if holdings.is_own:
+            return []
+        flags = enumerate(zip(holdings.written, holdings.kept, strict=True))
+        return [
+            piece
+            for piece, (is_here, is_kept) in flags
+            if is_here and not is_kept and not self.priorities.is_wanted(piece)
+        ]
 
     # --- the disk ---------------------------------------------------------------------------------
     async def flush(self) -> None:
@@ -189,14 +195,17 @@ class Transfer:
             StorageError: not within FLUSH_SECONDS_MAX, or the disk refused.
         """
         async with self._flushing:
-            finished = tuple(self._finished)
-            await self._flush_once()
-            await self._flush_once()
-            if self.failure:
-                raise self.failure
-            for piece in finished:
-                self._written[piece] = True
-            self._finished.difference_update(finished)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        finished = tuple(self._finished)
+        await self._flush_once()
+        await self._flush_once()
+        if self.failure:
+            raise self.failure
+        for piece in finished:
+            self.holdings.written[piece] = True
+        self._finished.difference_update(finished)
 
     async def _flush_once(self) -> None:
         self._flushed = trio.Event()
@@ -212,52 +221,37 @@ class Transfer:
         Raises:
             StorageError: the disk refused.
         """
-        async with self._saving:
-            pieces = self.held_pieces()
-            self.is_saved = True
-            await self.flush()
-            await trio.to_thread.run_sync(self._save, pieces)
-            self._written = bytearray(map(max, self._written, pieces))
+        async with self._saving, self._flushing:
+            await self._save()
 
-    def _save(self, pieces: tuple[bool, ...]) -> None:
-        verified = tuple(sorted(self.verified))
-        if self._content is None:
-            sync_files(self.locations)
-        stamps = stamps_of(self.locations[i] for i in verified) or ()
-        self._stamps = dict(zip(verified, stamps, strict=False))
-        self._directory.save(HeldState(pieces, verified, self._content, stamps))
+    async def _save(self) -> None:
+        pieces = self.held_pieces()
+        self.holdings.is_saved = True
+        await self._flush()
+        await trio.to_thread.run_sync(self.holdings.save, pieces)
 
-    def is_untouched(self, index: int) -> bool:
-        """Say whether nobody wrote to a file since it was verified. Blocks."""
-        stamp = self._stamps.get(index)
-        return stamp is None or stamps_of([self.locations[index]]) == (stamp,)
-
-    # --- verification -----------------------------------------------------------------------------
-    def verify(self, wanted: Sequence[int]) -> None:
-        """Compare files with the list's SHA-256. Blocks.
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[Snapshot]:
+        """Enter with all that came on the disk and recorded; nothing is recorded in the block.
 
         Raises:
-            PeerError: the torrent passed its own hashes, but the file is not what was signed.
-            StorageError: a file cannot be read.
+            StorageError: the disk refused.
         """
-        for index in wanted:
-            file = self.torrent.files.files[index]
-            if file.sha256 is not None and _sha256_of(self.locations[index]) != file.sha256:
-                raise PeerError(
-                    f"{file.path!r} matches the publisher's torrent, not its SHA-256",
-                    hint="the publisher must publish this payload again",
-                )
-            self.verified.add(index)
+        async with self._saving, self._flushing:
+            await self._save()
+            self._known = trio.Event()
+            self.handle.current.save_resume_data()
+            with trio.move_on_after(_PEERS_SECONDS_MAX):
+                await self._known.wait()
+            self.sources.sent_bytes()  # the connections that end now are counted
+            yield Snapshot(unfinished_blocks(self.handle.current), self._peers)
 
+    @asynccontextmanager
+    async def leaving(self) -> AsyncIterator[None]:
+        """Wait until the torrent is in the engine, for who takes it out for good."""
+        async with self._saving, self._flushing:
+            yield
 
-def _sha256_of(path: Path) -> bytes:
-    whole = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while part := file.read(_READ_BYTES):
-                whole.update(part)
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
-    return whole.digest()
+    def note_lost(self, pieces: Iterable[int]) -> None:
+        """These pieces are given up."""
+        self._finished.difference_update(pieces)
