@@ -23,6 +23,9 @@ ANSWER_HEADS_MAX = 256
 SNAPSHOT_ENTRIES = 6  # place of the entries in a snapshot (protocol/records.cddl)
 
 
+Numbered = tuple[int, bytes]  # a signed head with its seq, a root or purge with its version
+
+
 @dataclass(slots=True)
 class LogFile:
     """One branch of a log as synced: its signed heads with their seq, its entries from `first`.
@@ -32,7 +35,7 @@ class LogFile:
 
     first: int = 0
     beginning: bytes = b""
-    heads: list[tuple[int, bytes]] = field(default_factory=list)
+    heads: list[Numbered] = field(default_factory=list)
     entries: list[bytes] = field(default_factory=list)
 
     @property
@@ -51,12 +54,12 @@ class LogFile:
 
 @dataclass(slots=True)
 class Shared:
-    """What the disks of a world hold and keep in memory once: the bytes of entries, numbered heads,
-    and what those objects say that are snapshots.
+    """What the disks of a world hold and keep in memory once: the bytes of entries, heads and roots
+    with their numbers, and what those objects say that are snapshots.
     """
 
     entries: dict[bytes, bytes] = field(default_factory=dict)
-    heads: dict[tuple[int, bytes], tuple[int, bytes]] = field(default_factory=dict)
+    numbered: dict[Numbered, Numbered] = field(default_factory=dict)
     snapshots: dict[Digest, bytes] = field(default_factory=dict)
 
 
@@ -66,7 +69,7 @@ class Disk:
 
     shared: Shared = field(default_factory=Shared, repr=False)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
-    roots: dict[CatalogueId, dict[tuple[int, bytes], None]] = field(default_factory=dict)
+    roots: dict[CatalogueId, tuple[Numbered, ...]] = field(default_factory=dict)  # by version
     logs: dict[LogId, LogFile] = field(default_factory=dict)  # the first branch of each log
     branches: dict[LogId, list[LogFile]] = field(default_factory=dict)  # all, by number
     forks: dict[LogId, bytes] = field(default_factory=dict)
@@ -98,8 +101,7 @@ class Disk:
     def _apply(self, effect: ev.Durable) -> None:
         match effect:
             case ev.AdoptRoot(catalogue, version, raw):
-                self.roots.setdefault(catalogue, {})[version, raw] = None
-                self.bytes_written += len(raw)
+                self._adopt(catalogue, (version, raw))
             case ev.SetFollowed(catalogue, followed):
                 if followed:
                     self.followed[catalogue] = None
@@ -121,6 +123,13 @@ class Disk:
             case _:
                 assert_never(effect)
 
+    def _adopt(self, catalogue: CatalogueId, root: Numbered) -> None:
+        held = self.roots.get(catalogue, ())
+        if root not in held:
+            root = self.shared.numbered.setdefault(root, root)
+            self.roots[catalogue] = tuple(sorted((*held, root)))
+        self.bytes_written += len(root[1])
+
     def _state(self, effect: ev.KeepStatement | ev.DropStatements) -> None:
         if isinstance(effect, ev.KeepStatement):
             self.statements[effect.name] = effect.raw
@@ -137,7 +146,7 @@ class Disk:
             self.logs[effect.log] = branches[0]
         file = branches[effect.branch]
         assert effect.first == file.size, "a log on disk has no gaps and no overwriting"
-        head_of, entry_of = self.shared.heads.setdefault, self.shared.entries.setdefault
+        head_of, entry_of = self.shared.numbered.setdefault, self.shared.entries.setdefault
         file.heads += [head_of(head, head) for head in effect.heads]
         file.entries += [entry_of(raw, raw) for raw in effect.entries]
         self.bytes_written += sum(len(raw) for _, raw in effect.heads)
@@ -188,8 +197,7 @@ class Disk:
 
     def chain(self, catalogue: CatalogueId, after: int = 0) -> tuple[bytes, ...]:
         """Return the roots of a version above `after`, by rising version."""
-        held = sorted(self.roots.get(catalogue, {}))
-        return tuple(raw for version, raw in held if version > after)
+        return tuple(raw for version, raw in self.roots.get(catalogue, ()) if version > after)
 
     def holds_entry(self, log: LogId, index: int, raw: bytes) -> bool:
         """Say whether this entry is at its place on one of the branches."""

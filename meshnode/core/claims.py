@@ -84,10 +84,12 @@ class Claims:
         if dropped:
             yield DropStatements(tuple(dropped))
 
+    def is_due(self, now_unix: int) -> bool:
+        """Say whether any may have expired; while none has, that costs one comparison."""
+        return now_unix >= self._soonest
+
     def expire(self, now_unix: int) -> Iterator[DropStatements]:
         """Drop what is past its time."""
-        if now_unix < self._soonest:
-            return
         gone = [each.name for each in self if each.statement.expires <= now_unix]
         self._remove(gone)
         self._soonest = min((each.statement.expires for each in self), default=FOREVER)

@@ -29,6 +29,7 @@ from meshnode.core.peers import Peers
 from meshnode.core.reconciliation import Reconciler
 
 ROUNDS_MAX: Final = 64  # messages of one comparison; the next begins where what came has led
+STRANGER: Final = Acquaintance(WITHOUT_HELLO)  # who does not say who it is
 LACKED_MAX: Final = 65_536  # records after which one comparison asks for no more names
 
 AskAbout = Callable[[PeerId, Sequence[CatalogueId]], Iterator[AskHeads]]
@@ -91,7 +92,7 @@ class Comparisons:
         self._greeted.pop(event.peer, None)
         self._under_way.pop(event.peer, None)
         if event.greeting is None:
-            self._met[event.peer] = Acquaintance(WITHOUT_HELLO)
+            self._met[event.peer] = STRANGER
         else:
             try:
                 self._met[event.peer] = meet(event.greeting, self._met.get(event.peer))

@@ -43,6 +43,12 @@ def _rank(clock: int, writer: Kid, digest: Digest) -> Rank:
     return clock, writer, digest
 
 
+@lru_cache(REMEMBERED_RANKS)
+def _name(collection: str, segment: Digest) -> SegmentName:
+    """Return the name: one object, however many tables it is in."""
+    return collection, segment
+
+
 @dataclass(slots=True)
 class Additions(Generic[Added]):
     """Every addition and the latest removal of one name.
@@ -111,7 +117,7 @@ class Contents:
                 return self._add_segment(rank, entry)
             case SegmentRemoved():
                 self._note_erasing(rank, entry)
-                name = (entry.collection, entry.segment)
+                name = _name(entry.collection, entry.segment)
                 self._withdrawn[name] = max(entry.clock, self._withdrawn.get(name, 0))
                 return (name, *self._remove_segment(name, entry.clock))
             case PayloadAdded() | PayloadRemoved() | MirrorsChanged() | RiskSet():
@@ -209,13 +215,13 @@ class Contents:
             self.erasing[rank] = entry
 
     def _add_segment(self, rank: Rank, entry: SegmentAdded) -> tuple[SegmentName, ...]:
-        name = (entry.collection, entry.segment)
+        name = _name(entry.collection, entry.segment)
         additions = self._segment(name)
         before = additions.live_rank
         additions.add(rank, entry)
         touched = [name, *self._live.change(name, before, additions.live_rank)]
         for digest in entry.replaces:
-            old = (entry.collection, digest)
+            old = _name(entry.collection, digest)
             touched += (old, *self._remove_segment(old, entry.clock))
             self._heirs.setdefault(old, {})[name] = None
         return tuple(touched)

@@ -69,6 +69,8 @@ class Erasures:
         """Yield what is due."""
         self._next_due = _NEVER
         for catalogue in self.catalogues.values():
+            if not catalogue.contents.erasing and not catalogue.purged:
+                continue
             done = self._done.setdefault(catalogue.id, {})
             for rank, entry in catalogue.contents.erasing.items():
                 due = catalogue.stamps[rank[2]] + ERASED_AFTER_SECONDS

@@ -112,10 +112,13 @@ class Federation:
         """Yield what is due by now."""
         if self.erasures.is_due(now.unix):
             yield from self.erased(self.erasures.start(now.unix))
-        yield from self.claims.expire(now.unix)
-        peers = self.peers.asked()
-        yield from self.sync.start(peers, self.comparisons.start, self._log, now.monotonic)
-        yield from self.replica.start(peers, now.monotonic)
+        if self.claims.is_due(now.unix):
+            yield from self.claims.expire(now.unix)
+        if self.sync.is_due(now.monotonic):
+            peers = self.peers.asked()
+            yield from self.sync.start(peers, self.comparisons.start, self._log, now.monotonic)
+        if self.replica.is_due(now.monotonic):
+            yield from self.replica.start(self.peers.asked(), now.monotonic)
 
     # --- What follows -----------------------------------------------------------------------------
     def learn_roots(

@@ -41,6 +41,7 @@ class Attempts:
     offerer_failures: int = 0  # since it offered
     asked_at: float = 0.0  # monotonic second of the newest attempt
     number: int = 0  # of the newest attempt: no other of the queue has it
+    weight: int = 0  # of that attempt, while it is in flight
     tried: dict[PeerId, None] = field(default_factory=dict)  # in this round
     rounds: int = 0  # how often every peer was tried without success
     retry_at: float = -1.0  # monotonic second at which it is tried again, while it waits
@@ -72,8 +73,8 @@ class FetchQueue(Generic[Goal]):
     # Of a connected peer: 1 if it gave what it was last asked for, else how often it failed since,
     # as a negative number.
     _standing: dict[PeerId, int] = field(default_factory=dict)
-    _loads: dict[PeerId, int] = field(default_factory=dict)  # what is in flight, weighed
-    _weights: dict[Goal, int] = field(default_factory=dict)  # of what is in flight, as it started
+    _load: int = 0  # what is in flight, weighed
+    _loads: dict[PeerId, int] = field(default_factory=dict)  # of that at each peer
 
     def want(self, goal: Goal, offered_by: PeerId | None = None, place: Place = ANYWHERE) -> None:
         """Add a goal at its place; a new offer makes one that waits ready again."""
@@ -87,11 +88,12 @@ class FetchQueue(Generic[Goal]):
 
     def done(self, goal: Goal) -> None:
         """Forget a goal: it is reached, or not wanted any more."""
-        self.wanted.pop(goal, None)
-        self._ready.discard(goal)
-        self._failed.pop(goal, None)
         if (peer := self._landed(goal)) is not None:
             self._standing[peer] = 1
+        self._ready.discard(goal)
+        self._failed.pop(goal, None)
+        if self.wanted.pop(goal, None) is not None and not self.wanted:
+            self._rest()
 
     def attempt(self, goal: Goal) -> int:
         """Return the number of the newest attempt at a wanted goal."""
@@ -138,6 +140,10 @@ class FetchQueue(Generic[Goal]):
             self.failed(goal, peer)
         self._standing.pop(peer, None)
 
+    def is_due(self, now: float) -> bool:
+        """Say whether `start` may have something to ask."""
+        return bool(self._ready) or bool(self._failed) or self.next_retry() <= now
+
     def start(self, peers: Sequence[PeerId], now: float) -> Iterator[tuple[Goal, PeerId]]:
         """Yield what to ask whom now; `now` is monotonic seconds."""
         self._wake(now)
@@ -148,7 +154,7 @@ class FetchQueue(Generic[Goal]):
             self._wait(goal, peers, now)
         self._failed.clear()
         passed_over: list[Goal] = []
-        while self._has_room(peers) and len(passed_over) < PASSED_OVER_MAX:
+        while self._ready and self._has_room(peers) and len(passed_over) < PASSED_OVER_MAX:
             taken = self._ready.take()
             if taken is None:
                 break
@@ -197,9 +203,9 @@ class FetchQueue(Generic[Goal]):
             attempts.tried.pop(peer, None)
 
     def _has_room(self, peers: Sequence[PeerId]) -> bool:
-        return sum(self._loads.values()) < self.in_flight_max and any(
-            self._has_hand_free(peer, len(peers)) for peer in peers
-        )
+        if self._load >= self.in_flight_max:
+            return False
+        return any(self._has_hand_free(peer, len(peers)) for peer in peers)
 
     def _has_hand_free(self, peer: PeerId, peers: int) -> bool:
         if self.peer_max is None or peers == 1:
@@ -230,20 +236,31 @@ class FetchQueue(Generic[Goal]):
         return 1 if self._loads.get(peer) else 0
 
     def _launch(self, goal: Goal, peer: PeerId, now: float) -> None:
+        attempts = self.wanted[goal]
         self.in_flight[goal] = peer
-        self._weights[goal] = weight = self.weigh(goal)
-        self._loads[peer] = self._loads.get(peer, 0) + weight
+        attempts.weight = self.weigh(goal)
+        self._load += attempts.weight
+        self._loads[peer] = self._loads.get(peer, 0) + attempts.weight
         self._attempts += 1
-        self.wanted[goal].asked_at, self.wanted[goal].number = now, self._attempts
+        attempts.asked_at, attempts.number = now, self._attempts
 
     def _landed(self, goal: Goal) -> PeerId | None:
         """Note that a goal is not in flight any more; return who was asked, if it was."""
         peer = self.in_flight.pop(goal, None)
         if peer is not None:
-            self._loads[peer] -= self._weights.pop(goal)
+            weight = self.wanted[goal].weight
+            self._load -= weight
+            self._loads[peer] -= weight
             if not self._loads[peer]:
                 del self._loads[peer]
         return peer
+
+    def _rest(self) -> None:
+        """Give back the memory of all that was wanted: a dict that lost its last key keeps it."""
+        for emptied in (self.wanted, self.in_flight, self._loads, self._failed):
+            emptied.clear()
+        self._waiting.clear()
+        self._ready.clear()
 
     def _wait(self, goal: Goal, peers: Sequence[PeerId], now: float) -> None:
         """Pause, or back off exponentially if all were tried; jittered, so that peers do not retry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -23,6 +24,8 @@ from meshnode.core.limits import (
 WITHOUT_HELLO: Final = 1  # the version of a peer that refuses the question
 VERSIONS: Final = (WITHOUT_HELLO, 2)  # the least and the greatest spoken here: N - 1 and N
 FORMER_MAX: Final = 8  # lists remembered: changes since an older one are told as a whole list
+EMPTY_NAME: Final = sha256(b"")  # of the list without catalogues
+ALIKE_MAX: Final = 64  # acquaintances that are one object for all peers that say the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,13 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Acquaintance:
-    """What is known of a connected peer; `admitted` is by rising id."""
+    """What is known of a connected peer; `admitted` is by rising id, `name` its digest."""
 
     version: int
     message_bytes_max: int = RECONCILIATION_BYTES_MIN
     records_max: int = COMPARED_RECORDS_MAX
     admitted: tuple[CatalogueId, ...] = ()
-
-    @property
-    def name(self) -> Digest:
-        return list_name(self.admitted)
+    name: Digest = EMPTY_NAME
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Admitted:
     """This peer's list, and former ones, so that changes can be told."""
 
     current: tuple[CatalogueId, ...] = ()
-    name: Digest = field(default_factory=lambda: list_name(()))
+    name: Digest = EMPTY_NAME
     _seen: tuple[CatalogueId, ...] = ()
     _former: dict[Digest, tuple[CatalogueId, ...]] = field(default_factory=dict)
 
@@ -107,12 +107,21 @@ def meet(greeting: Greeting, before: Acquaintance | None) -> Acquaintance:
         raise MalformedRecordError(f"versions from {least} to {greatest}")
     if greeting.message_bytes_max < RECONCILIATION_BYTES_MIN or greeting.records_max < 1:
         raise MalformedRecordError("a limit below what every peer takes")
-    return Acquaintance(
-        version=min(greatest, VERSIONS[1]) if least <= VERSIONS[1] else 0,
-        message_bytes_max=min(greeting.message_bytes_max, RECONCILIATION_BYTES_MAX),
-        records_max=min(greeting.records_max, COMPARED_RECORDS_MAX),
-        admitted=_changed(greeting, before),
+    return _alike(
+        Acquaintance(
+            version=min(greatest, VERSIONS[1]) if least <= VERSIONS[1] else 0,
+            message_bytes_max=min(greeting.message_bytes_max, RECONCILIATION_BYTES_MAX),
+            records_max=min(greeting.records_max, COMPARED_RECORDS_MAX),
+            admitted=_changed(greeting, before),
+            name=greeting.admitted,
+        )
     )
+
+
+@lru_cache(ALIKE_MAX)
+def _alike(met: Acquaintance) -> Acquaintance:
+    """Return the first that is equal: most peers admit the same thousand catalogues."""
+    return met
 
 
 def choose(

@@ -45,6 +45,11 @@ class Lanes(Generic[Goal]):
     def discard(self, goal: Goal) -> None:
         self._numbers.pop(goal, None)
 
+    def clear(self) -> None:
+        """Forget all goals, and give back their memory."""
+        self._numbers.clear()
+        self._lanes.clear()
+
     def take(self) -> Goal | None:
         """Remove and return the first of the lane whose turn it is; None if there is nothing."""
         while self._lanes:

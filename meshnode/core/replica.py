@@ -198,8 +198,12 @@ class Replica:
             awaited.catalogues.pop(catalogue, None)
             self._abandon_unwanted(digest)
 
+    def is_due(self, now: float) -> bool:
+        """Say whether `start` may have something to fetch or to index."""
+        return bool(self._to_index) or self.fetches.is_due(now)
+
     def start(self, peers: Sequence[PeerId], now: float) -> Iterator[ev.Effect]:
-        for digest, peer in self.fetches.start(peers, now) if self.fetches.wanted else ():
+        for digest, peer in self.fetches.start(peers, now):
             size_bytes = self._awaited[digest].sizes[0]
             yield ev.FetchObject(peer, digest, size_bytes, self.fetches.attempt(digest))
         while self._to_index and len(self._indexing) < INDEXING_AT_ONCE_MAX:

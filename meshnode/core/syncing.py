@@ -128,6 +128,10 @@ class Sync:
         for start in range(0, len(catalogues), ASKED_CATALOGUES_MAX):
             yield ev.AskHeads(peer, tuple(catalogues[start : start + ASKED_CATALOGUES_MAX]))
 
+    def is_due(self, now: float) -> bool:
+        """Say whether `start` may have something to ask."""
+        return now >= self._next_poll or self.roots.is_due(now) or self.logs.is_due(now)
+
     def start(
         self,
         peers: Sequence[PeerId],
@@ -142,10 +146,10 @@ class Sync:
             self._next_poll = now + POLL_SECONDS * self.rng.uniform(0.75, 1.25)
             if peers:
                 yield from compare(self.rng.choice(peers))
-        for catalogue, peer in self.roots.start(peers, now) if self.roots.wanted else ():
+        for catalogue, peer in self.roots.start(peers, now):
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
             yield ev.AskRoots(peer, catalogue, after, attempt)
-        for log, peer in self.logs.start(peers, now) if self.logs.wanted else ():
+        for log, peer in self.logs.start(peers, now):
             yield self._ask_log(peer, log, held(log))
 
     def _ask_log(self, peer: PeerId, log: LogId, held: Log) -> ev.Effect:

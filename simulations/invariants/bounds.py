@@ -45,7 +45,7 @@ class _Open:
     """What one peer began and what has not ended."""
 
     requests: dict[type, dict[object, PeerId]] = field(default_factory=dict)  # goal -> asked
-    sizes: dict[object, int] = field(default_factory=dict)  # of objects that were asked for, bytes
+    sizes: dict[object, int] = field(default_factory=dict)  # of objects that are asked for, bytes
     indexing: int = 0
 
 
@@ -154,3 +154,5 @@ def _close(opened: _Open, request: type, goal: object) -> None:
     asked = opened.requests.get(request, {})
     if asked.pop(goal, None) is not None and not asked:
         del opened.requests[request]  # thousands of peers would each keep some empty ones
+        if request is ev.FetchObject:
+            opened.sizes.clear()

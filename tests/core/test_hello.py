@@ -48,7 +48,7 @@ def test_a_stranger_is_told_the_whole_list_by_rising_id() -> None:
     assert (greeting.base, greeting.added, greeting.removed) == (None, names(1, 2, 3), ())
     assert greeting.admitted == list_name(names(1, 2, 3))
     assert meet(greeting, None) == Acquaintance(
-        2, RECONCILIATION_BYTES_MAX, COMPARED_RECORDS_MAX, names(1, 2, 3)
+        2, RECONCILIATION_BYTES_MAX, COMPARED_RECORDS_MAX, names(1, 2, 3), greeting.admitted
     )
 
 
