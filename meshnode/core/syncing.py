@@ -39,6 +39,7 @@ class Sync:
     _targets: dict[LogId, dict[HeadName, None]] = field(default_factory=dict)
     _roots_after: dict[CatalogueId, int] = field(default_factory=dict)  # the least version asked
     _next_poll: float = 0.0
+    _turn: list[PeerId] = field(default_factory=list)  # whom to poll, the next one first
 
     def __post_init__(self) -> None:
         self.roots = FetchQueue(self.rng, ASKED_AT_ONCE_MAX)
@@ -145,12 +146,22 @@ class Sync:
         if now >= self._next_poll:
             self._next_poll = now + POLL_SECONDS * self.rng.uniform(0.75, 1.25)
             if peers:
-                yield from compare(self.rng.choice(peers))
+                yield from compare(self._next_polled(peers))
         for catalogue, peer in self.roots.start(peers, now):
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
             yield ev.AskRoots(peer, catalogue, after, attempt)
         for log, peer in self.logs.start(peers, now):
             yield self._ask_log(peer, log, held(log))
+
+    def _next_polled(self, peers: Sequence[PeerId]) -> PeerId:
+        """Return whom to poll: each in turn, so that those who keep something back delay it by no
+        more polls than there are of them (N-95). Newcomers come last, in random order.
+        """
+        waiting = [peer for peer in self._turn if peer in peers]
+        new = [peer for peer in peers if peer not in waiting]
+        waiting += self.rng.sample(new, len(new))
+        self._turn = [*waiting[1:], waiting[0]]
+        return waiting[0]
 
     def _ask_log(self, peer: PeerId, log: LogId, held: Log) -> ev.Effect:
         wanted, attempt = next(iter(self._targets[log])), self.logs.attempt(log)

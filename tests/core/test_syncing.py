@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from meshnode.core import events as ev
 from meshnode.core.events import HeadName, LogId
 from meshnode.core.heads import decode_signed_head
@@ -223,8 +226,35 @@ def test_without_anything_known_roots_are_asked_from_the_first() -> None:
     assert after == 0
 
 
+@dataclass(slots=True)
+class Polls:
+    """One poll after the other, of a peer that nothing else happens to."""
+
+    seed: int
+    sync: Sync = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sync = Sync(random.Random(self.seed))
+
+    def next(self, peers: list[PeerId]) -> PeerId:
+        """Return whom the next poll asks, of those who are connected then."""
+        now = self.sync.next_deadline()
+        polled: list[PeerId] = []
+        list(self.sync.start(peers, self._note(polled), lambda _: Log(), now))
+        [peer] = polled
+        return peer
+
+    @staticmethod
+    def _note(polled: list[PeerId]) -> Callable[[PeerId], Iterator[ev.Effect]]:
+        def compare(peer: PeerId) -> Iterator[ev.Effect]:
+            polled.append(peer)
+            yield from ()
+
+        return compare
+
+
 # --- Heads ----------------------------------------------------------------------------------------
-def test_a_random_peer_is_asked_about_heads_every_poll_with_jitter() -> None:
+def test_a_peer_is_asked_about_heads_every_poll_with_jitter() -> None:
     asking, times = Asking(), [0.0]
     for _ in range(20):
         asking.now = asking.sync.next_deadline()
@@ -237,6 +267,33 @@ def test_a_random_peer_is_asked_about_heads_every_poll_with_jitter() -> None:
     gaps = [after - before for before, after in pairwise(times)]
     assert all(0.75 * POLL_SECONDS <= gap <= 1.25 * POLL_SECONDS for gap in gaps)
     assert len(set(gaps)) > 1
+
+
+@given(st.integers(1, 12), st.integers(0, 2**32))
+def test_n_95_each_connected_peer_is_polled_once_before_any_again(count: int, seed: int) -> None:
+    polls = Polls(seed)
+    peers = [PeerId(f"p{number}") for number in range(count)]
+
+    rounds = [[polls.next(peers) for _ in peers] for _ in range(3)]
+
+    assert sorted(rounds[0]) == sorted(peers)
+    assert rounds[1] == rounds[2] == rounds[0]
+
+
+@given(st.integers(0, 2**32))
+def test_n_95_who_comes_and_goes_holds_up_nobody(seed: int) -> None:
+    polls = Polls(seed)
+
+    polled = [polls.next([A, B, PeerId(f"comes and goes {number}")]) for number in range(4)]
+
+    assert {A, B} <= set(polled)
+    assert {A, B} <= set(polled[1:])
+
+
+def test_n_95_the_order_of_polls_is_a_matter_of_chance() -> None:
+    peers = [PeerId(f"p{number}") for number in range(8)]
+
+    assert len({tuple(Polls(seed).next(peers) for _ in peers) for seed in range(8)}) > 1
 
 
 def test_without_peers_a_poll_asks_nobody() -> None:

@@ -132,6 +132,17 @@ GROWN = Scenario(
     ),
 )
 
+SURROUNDED = Scenario(
+    name="surrounded",
+    title="Twelve peers, ten of them censors; a split that breaks no connection takes news away.",
+    nodes=12,
+    settle_seconds_max=450,  # eleven polls with the longest pauses between them, and the fetching
+    links=LinkModel(degree=24, detect_seconds=60),
+    workload=Workload(institutions=1, segments_each=6, interval_seconds=3),
+    faults=(Split(kind="split", at_seconds=28, for_seconds=25),),
+    adversaries=(Adversary(kind="censor", count=10),),
+)
+
 BAITED = Scenario(
     name="baited",
     title="Eight peers want a payload whose writer names mirrors that lead into their networks.",
