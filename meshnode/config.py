@@ -75,6 +75,11 @@ class NetworkSettings(_Section):
         description="Inbound connections from one IPv4 address, or from one IPv6 /64; raise it if "
         "more peers than that share an address.",
     )
+    provide: bool = Field(
+        default=True,
+        description="Say, signed, which catalogues and payloads others can get here and at which "
+        "address, if it can be called from outside and few others say the same.",
+    )
     ask_domains: bool = Field(
         default=True,
         description="Ask the web sites of followed institutions once a day whether they name their "

@@ -18,6 +18,7 @@ from meshnode.core.exchange import (
 )
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.core.snapshots import encode_snapshot, snapshot_of
+from meshnode.core.statement_bodies import Endpoint
 from simulations.adversaries import Adversaries
 from simulations.answers import answer_from, said_bytes
 from simulations.machine import Machine
@@ -34,6 +35,7 @@ ANSWER_OVERHEAD_BYTES = 350
 WAIT_SECONDS_MAX = 4.0  # of a question for what is on its way to the one asked, as in the runtime
 TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in the runtime
 CHECK_SECONDS = 0.5  # of a snapshot: tens of thousands of entries are read, one after the other
+CALL_SECONDS = 10.0  # until it is known whether a call came through, as in the runtime
 INDEX_SECONDS = 0.02  # a small change of the index
 
 
@@ -81,6 +83,8 @@ class Performer:
                 | AskRecords()
             ):
                 self._ask(machine, effect)
+            case ev.CallHolder():
+                self._call(machine, effect)
             case ev.CheckSnapshot():
                 check = machine.while_alive(_check_snapshot, machine, effect)
                 self._world.after(CHECK_SECONDS, check)
@@ -105,6 +109,25 @@ class Performer:
                 pass  # no payload of this world is named in a log
             case _:
                 assert_never(effect)
+
+    # --- Calls ------------------------------------------------------------------------------------
+    def _call(self, machine: Machine, call: ev.CallHolder) -> None:
+        """Link two peers, if the one that is called is where it states to be; time shows."""
+        target = next((m for m in map(self._at, call.endpoints) if m is not None), None)
+        if target is not None:
+            self._network.link(machine.name, target.name)
+        ended = machine.while_alive(self._called, machine, call, target)
+        self._world.after(CALL_SECONDS, ended)
+
+    def _called(self, machine: Machine, call: ev.CallHolder, target: Machine | None) -> None:
+        up = self._network.peers_of(machine.name)
+        kept_word = target is not None and target.name in up
+        machine.tell(ev.HolderCalled(call.peer, kept_word))
+
+    def _at(self, endpoint: Endpoint) -> Machine | None:
+        number = int.from_bytes(endpoint.address, "big")
+        names = tuple(self._machines)
+        return self._machines[names[number]] if number < len(names) else None
 
     # --- Requests ---------------------------------------------------------------------------------
     def _ask(self, machine: Machine, request: ev.Request) -> None:

@@ -216,6 +216,8 @@ def print_payload(payload: Message) -> None:
     for file in payload["files"] or ():
         bound = ", ".join(f"{item}:{asset}" for item, asset in file["bindings"])
         out.print(Text(f"    {file['path']}{f'  = {bound}' if bound else ''}"))
+    if number := len(payload["stated_by"]):
+        out.print(f"    {counted(number, 'peer states', 'peers state')} to serve it")
     for url in payload["mirrors"]:
         out.print(Text(f"    mirror {url}"))
 

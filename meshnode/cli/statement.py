@@ -142,6 +142,8 @@ def _print(said: Message) -> None:
 
 
 def _words(says: dict[str, Any]) -> str:
+    if "endpoints" in says:
+        return f"served at {', '.join(says['endpoints'])}"
     if "problem" not in says:
         return counted(len(says["hex"]) // 2, "byte")
     item = f" of {'/'.join(says['item'])}" if says["item"] else ""

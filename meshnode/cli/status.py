@@ -209,6 +209,10 @@ def _show_peers(answer: Message, *, as_json: bool) -> None:
         out.print("no peer is connected: [bold]meshnode config set network.seeds ADDRESS[/]")
     for blocked in answer["blocked"]:
         out.print(f"blocked: {blocked}")
+    for each in answer["broken_words"]:
+        times = counted(each["times"], "time")
+        text = f"{short(each['peer'])} had not what it stated, or was not there, {times}"
+        print_labelled("called in vain", text, "yellow", out)
     if answer["inbound"] is not None:
         _print_turned_away(answer["inbound"])
     for blame in answer["blames"]:

@@ -104,7 +104,7 @@ class Answers:
         self.federation.replica.objects[event.beginning.ref.object] = None
         self.federation.sync.snapshot_received(event.log, event.peer, event.beginning)
 
-    def failed(self, event: ev.RequestFailed) -> Iterator[ev.Effect]:
+    def failed(self, event: ev.RequestFailed, now: Now) -> Iterator[ev.Effect]:
         match event.request:
             case ev.AskHeads():
                 pass  # the next poll asks again
@@ -115,7 +115,8 @@ class Answers:
                     self._roots_asked(self.federation.catalogues[catalogue], peer)
             case ev.AskLog(peer, log, attempt=attempt) | ev.AskSnapshot(peer, log, attempt=attempt):
                 self.federation.sync.log_failed(log, peer, attempt)
-            case ev.FetchObject():
+            case ev.FetchObject(peer):
+                self.federation.holders.gave_nothing(peer, now.monotonic)
                 is_at_fault = event.check is not None
                 self.federation.replica.fetch_failed(event.request, at_fault=is_at_fault)
             case _:

@@ -14,10 +14,15 @@ from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.events import Check, DropStatements, KeepStatement, Verdict
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX, Refusal
-from meshnode.core.identifiers import CatalogueId, PublicKey, sha256
+from meshnode.core.identifiers import CatalogueId, Digest, PublicKey, sha256
 from meshnode.core.limits import ISSUER_BYTES_MAX
 from meshnode.core.signing import Verify, is_admissible, signed_bytes
-from meshnode.core.statements import SignedStatement, StatementName, decode_signed_statement
+from meshnode.core.statements import (
+    SignedStatement,
+    Statement,
+    StatementName,
+    decode_signed_statement,
+)
 
 CLAIMS_BYTES_MAX: Final = 16 << 20  # of all issuers: a few ten thousand statements
 CLAIMS_BYTES_LEFT: Final = 15 << 20  # after some had to go: not at each statement anew
@@ -40,6 +45,7 @@ class Claims:
     changed: Callable[[CatalogueId], None]
     _kept: dict[PublicKey, Kept] = field(default_factory=dict)
     _about: dict[CatalogueId, Kept] = field(default_factory=dict)
+    _by_subject: dict[Digest, Kept] = field(default_factory=dict)
     _bytes: int = 0
     _soonest: int = FOREVER  # unix second at which the first may expire
 
@@ -49,6 +55,11 @@ class Claims:
     def about(self, catalogue: CatalogueId) -> Iterable[SignedStatement]:
         """Return those about a catalogue, a segment or a payload of it."""
         return self._about.get(catalogue, {}).values()
+
+    def of_kind(self, kind: str, subject: Digest) -> Iterator[Statement]:
+        """Yield those of one kind about this very subject."""
+        kept = list(self._by_subject.get(subject, {}).items())
+        return (each.statement for name, each in kept if name.kind == kind)
 
     def judge(self, raw: bytes, now_unix: int) -> SignedStatement | Refusal:
         """Say whether a statement is authentic and news: cheap checks first."""
@@ -179,6 +190,7 @@ class Claims:
     def _insert(self, offered: SignedStatement) -> None:
         said = offered.statement
         self._kept.setdefault(said.issuer, {})[offered.name] = offered
+        self._by_subject.setdefault(said.subject, {})[offered.name] = offered
         self._bytes += len(offered.raw)
         self._soonest = min(self._soonest, said.expires)
         for catalogue in self._scope(offered):
@@ -193,6 +205,9 @@ class Claims:
                 continue
             if not of:
                 del self._kept[name.issuer]
+            del self._by_subject[name.subject][name]
+            if not self._by_subject[name.subject]:
+                del self._by_subject[name.subject]
             self._bytes -= len(gone.raw)
             for catalogue, kept in self._about.items():
                 if kept.pop(name, None) is not None:

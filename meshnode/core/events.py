@@ -22,6 +22,7 @@ from meshnode.core.exchange import (
     RecordsReceived,
 )
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId
+from meshnode.core.statement_bodies import Endpoint
 from meshnode.core.statements import StatementName
 
 if TYPE_CHECKING:
@@ -375,6 +376,17 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
+class HolderCalled:
+    """A peer was called at the addresses that it states.
+
+    `kept_word` is False if it does not answer there, or has not what it stated to have.
+    """
+
+    peer: PeerId
+    kept_word: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetsChanged:
     """The operator sets how many bytes each catalogue, all together, and single ones may have.
 
@@ -418,6 +430,7 @@ Event = (
     | Submitted
     | DenyListChanged
     | Stated
+    | HolderCalled
     | BudgetsChanged
     | StorageFailed
 )
@@ -577,6 +590,17 @@ Request = AskHeads | AskRoots | AskLog | AskSnapshot | FetchObject | Comparing
 
 
 @dataclass(frozen=True, slots=True)
+class CallHolder:
+    """Connect to a peer that states to hold what nobody connected gives, at one of its endpoints.
+
+    Ends in HolderCalled, and before it in PeerConnected if the peer answers.
+    """
+
+    peer: PeerId
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSnapshot:
     """Make the snapshot at this frontier from the entries of these stretches; keep it as an object
     if it is the one that `ref` names. Ends in SnapshotChecked.
@@ -718,6 +742,7 @@ class RecallEntries:
 Started = (
     Announce
     | Request
+    | CallHolder
     | CheckSnapshot
     | RecallEntries
     | IndexWork

@@ -24,6 +24,7 @@ from meshnode.core.events import LogId, Now, SegmentKey, SegmentRef
 from meshnode.core.forks import Evidence
 from meshnode.core.gossip import is_due, log_of
 from meshnode.core.heads import SignedHead
+from meshnode.core.holders import Holders
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.log import Extension, Log
 from meshnode.core.newest import NewestRecords
@@ -47,6 +48,7 @@ class Federation:
         self.sync = Sync(rng)
         self.newest = NewestRecords(self.catalogues, lambda name: self.claims.about(name))
         self.claims = Claims(self.catalogues, check_signature, self.newest.changed)
+        self.holders = Holders(self.claims, self.peers, rng)
         self.comparisons = Comparisons(self.followed, self.newest, self.peers, self.sync.ask_heads)
         self.erasures = Erasures(self.catalogues)
         self.snapshots = SnapshotChecks(self.catalogues)
@@ -119,6 +121,7 @@ class Federation:
             yield from self.sync.start(peers, self.comparisons.start, self._log, now.monotonic)
         if self.replica.is_due(now.monotonic):
             yield from self.replica.start(self.peers.asked(), now.monotonic)
+            yield from self.holders.call(self.replica.lacking(), now.monotonic)
 
     # --- What follows -----------------------------------------------------------------------------
     def learn_roots(

@@ -27,6 +27,7 @@ PROMPT_SECONDS = 5.0  # whoever says no within this time is alive, and worth ask
 RETRY_SECONDS_MIN = 2.0  # after the first round
 RETRY_SECONDS_MAX = 60.0  # a holder that comes back unnoticed is found within a minute
 EMPTY_HANDED_AFTER = 8  # failures in a row: its offers are preferred no longer
+IN_VAIN_AFTER = 2  # rounds: news outrun the bytes, so one round in vain is ordinary
 PASSED_OVER_MAX = 64  # goals for which nobody has a hand free, looked at in one go
 
 Goal = TypeVar("Goal", bound=Hashable)
@@ -66,6 +67,7 @@ class FetchQueue(Generic[Goal]):
     in_flight: dict[Goal, PeerId] = field(default_factory=dict)
     _ready: Lanes[Goal] = field(default_factory=Lanes)
     _failed: dict[Goal, PeerId] = field(default_factory=dict)  # since the last start, by whom
+    _in_vain: dict[Goal, None] = field(default_factory=dict)  # since they were last taken
     # By time; an entry counts while its goal still waits for that very time.
     _waiting: list[tuple[float, int, Goal]] = field(default_factory=list)
     _order: int = 0  # breaks ties in the heap by age, never by comparing goals
@@ -88,6 +90,7 @@ class FetchQueue(Generic[Goal]):
 
     def done(self, goal: Goal) -> None:
         """Forget a goal: it is reached, or not wanted any more."""
+        self._in_vain.pop(goal, None)
         if (peer := self._landed(goal)) is not None:
             self._standing[peer] = 1
         self._ready.discard(goal)
@@ -169,6 +172,14 @@ class FetchQueue(Generic[Goal]):
                 passed_over.append(goal)
         for goal in passed_over:
             self._ready.add(goal, self.wanted[goal].place)
+
+    def take_in_vain(self) -> Iterator[Place]:
+        """Yield the places of goals that every peer was asked for in several rounds, once each
+        time.
+        """
+        for goal in self._in_vain:
+            yield self.wanted[goal].place
+        self._in_vain.clear()
 
     def next_retry(self) -> float:
         """Return the monotonic second at which something becomes ready, infinity if nothing."""
@@ -257,7 +268,7 @@ class FetchQueue(Generic[Goal]):
 
     def _rest(self) -> None:
         """Give back the memory of all that was wanted: a dict that lost its last key keeps it."""
-        for emptied in (self.wanted, self.in_flight, self._loads, self._failed):
+        for emptied in (self.wanted, self.in_flight, self._loads, self._failed, self._in_vain):
             emptied.clear()
         self._waiting.clear()
         self._ready.clear()
@@ -274,6 +285,8 @@ class FetchQueue(Generic[Goal]):
             delay = min(RETRY_SECONDS_MIN * 2 ** min(attempts.rounds, 10), RETRY_SECONDS_MAX)
             attempts.rounds += 1
             attempts.is_exhausted = True
+            if attempts.rounds >= IN_VAIN_AFTER:
+                self._in_vain[goal] = None
         attempts.retry_at = now + delay * self.rng.uniform(0.5, 1.0)
         self._order += 1
         heapq.heappush(self._waiting, (attempts.retry_at, self._order, goal))

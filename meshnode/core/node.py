@@ -57,6 +57,7 @@ class Node:
         self.disclosure = Disclosure(federation.followed, federation.newest)
         self.read_only = ""  # why nothing is written any more
         self.claims = federation.claims
+        self.holders = federation.holders
         self._gate = Gate(
             federation.catalogues, check_signature, federation.denies, self.claims.judge
         )
@@ -223,7 +224,7 @@ class Node:
             case ev.EntriesRecalled():
                 yield from self._federation.recalled(event)
             case ev.RequestFailed():
-                yield from self._answers.failed(event)
+                yield from self._answers.failed(event, now)
             case ev.ObjectStored(digest):
                 yield from self._on_stored(digest)
             case ev.ObjectsPurged(digests):
@@ -247,6 +248,8 @@ class Node:
                 yield from self._operator.deny_list_changed(event)
             case ev.Stated():
                 yield from self._operator.stated(event, now)
+            case ev.HolderCalled():
+                self.holders.called(event, now.monotonic)
             case ev.StorageFailed(reason):
                 self.read_only = reason
             case _:
@@ -287,6 +290,8 @@ class Node:
     # --- Objects ----------------------------------------------------------------------------------
     def _on_stored(self, digest: Digest) -> Iterator[ev.Effect]:
         """Take in an object; one that was denied while it came does not stay."""
+        if (giver := self.replica.fetches.in_flight.get(digest)) is not None:
+            self.holders.gave(giver)
         if self.denials.denies(digest) and digest not in self.replica.objects:
             yield ev.PurgeObject(digest)
         else:

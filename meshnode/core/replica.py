@@ -213,6 +213,19 @@ class Replica:
                 self._indexing[key] = True
                 yield ev.IndexSegment(ref)
 
+    def lacking(self) -> list[CatalogueId]:
+        """Return the catalogues of which every connected peer was asked in vain for some bytes."""
+        lanes = dict.fromkeys(place.lane for place in self.fetches.take_in_vain())
+        return [CatalogueId(lane) for lane in lanes if isinstance(lane, bytes)]
+
+    def is_complete(self, catalogue: CatalogueId) -> bool:
+        """Say whether all bytes that a catalogue counts are here."""
+        wanted = any(
+            catalogue in each.catalogues or any(key.catalogue == catalogue for key in each.segments)
+            for each in self._awaited.values()
+        )
+        return not wanted and not any(name == catalogue for name, _ in self.over_budget)
+
     @property
     def backlog(self) -> int:
         """Objects still to fetch and segments still to index."""

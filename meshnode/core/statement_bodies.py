@@ -69,7 +69,9 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Where the issuer serves a payload by BitTorrent."""
+    """Where the issuer serves a payload by BitTorrent, or where it is called as a peer that holds
+    the bytes of a catalogue (R-93).
+    """
 
     endpoints: tuple[Endpoint, ...]
 

@@ -30,6 +30,8 @@ class Network(Protocol):
 
     async def perform(self, request: ev.Request) -> ev.Event: ...
 
+    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled: ...
+
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         """Serve a payload no more; raises StorageError."""
         ...
@@ -50,6 +52,9 @@ class Offline:
 
     async def publish(self, raw: bytes, topic: ev.Topic) -> None:
         pass
+
+    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled:
+        return ev.HolderCalled(call.peer, kept_word=False)
 
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         """Nothing is served; what is due is erased at the next start with a network."""
@@ -100,7 +105,9 @@ class Effects:
                 else:
                     self._perform(effect, nursery)
 
-    def _perform(self, effect: ev.Started, nursery: trio.Nursery) -> None:
+    def _perform(  # noqa: C901 - one branch an effect
+        self, effect: ev.Started, nursery: trio.Nursery
+    ) -> None:
         match effect:
             case ev.Announce(raw, topic):
                 nursery.start_soon(self._publish, raw, topic)
@@ -115,6 +122,8 @@ class Effects:
                 | AskRecords()
             ):
                 nursery.start_soon(self._request, effect)
+            case ev.CallHolder():
+                nursery.start_soon(self._call, effect)
             case ev.CheckSnapshot() | ev.RecallEntries():
                 nursery.start_soon(self._read_log, effect)
             case (
@@ -163,6 +172,14 @@ class Effects:
         except Exception:
             _log.exception("a log could not be read", effect=trace.line(effect))
             return
+        await self._tell(event)
+
+    async def _call(self, call: ev.CallHolder) -> None:
+        try:
+            event = await self._network.call_holder(call)
+        except Exception:
+            _log.exception("a call failed", call=trace.line(call))
+            event = ev.HolderCalled(call.peer, kept_word=False)
         await self._tell(event)
 
     async def _request(self, request: ev.Request) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.entries import PayloadAdded
 from meshnode.core.filelist import FileList, decode_file_list
-from meshnode.core.identifiers import Digest
+from meshnode.core.identifiers import Digest, PeerId
 from meshnode.errors import MeshnodeError, PeerError, UsageError
+from meshnode.runtime.payloads.address_filter import Endpoint
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, check_torrent, claim_of
 from meshnode.runtime.peer import Peer
 
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from meshnode.runtime.network.network import Network
 
 PROVIDERS_ASKED_MAX: Final = 32  # peers asked whether they serve a payload
+CALLED_MAX: Final = 4  # peers called that state to serve it, while nobody connected does
+CALLING_SECONDS_MAX: Final = 15.0  # in which those who are where they state to be have answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +88,61 @@ def torrent_of(peer: Peer, offer: Offer) -> CheckedTorrent:
     return check_torrent(raw, claim_of(offer.payload), offer.files)
 
 
-async def providers(network: Network, key: Digest) -> list[tuple[str, int]]:
-    """Ask the connected peers; each can name only a port at the address where it is seen."""
-    found: list[tuple[str, int]] = []
+async def providers(peer: Peer, network: Network, key: Digest) -> list[Endpoint]:
+    """Return where peers serve a payload by BitTorrent: those that are connected, or else some that
+    state to have it (P-34). A peer can name only a port at the address where it is seen.
+    """
+    connected = [each.peer for each in network.mesh.connections()[:PROVIDERS_ASKED_MAX]]
+    found = await _served_by(network, connected, key)
+    if found or network.calls is None:
+        return found
+    came: list[PeerId] = []
+    with trio.move_on_after(CALLING_SECONDS_MAX):
+        async with trio.open_nursery() as nursery:
+            for call in calls_for(peer, key):
+                nursery.start_soon(_call, peer, network, call, came)
+    return await _served_by(network, came, key, asked_by=peer)
 
-    async def ask(peer_address: str, name: Any) -> None:  # noqa: ANN401 - PeerId
+
+def calls_for(peer: Peer, key: Digest) -> list[ev.CallHolder]:
+    """Return whom to call for a payload: peers that state to have it, and, about a catalogue that
+    names it, where they are called (R-94).
+    """
+    holders, now = peer.node.holders, trio.current_time()
+    having = [holder.peer for holder in holders.to_call(key, now)]
+    named = [Digest(held.id) for held, _ in published(peer, key)]
+    at = {holder.peer: holder.endpoints for name in named for holder in holders.stated(name)}
+    return [ev.CallHolder(each, at[each]) for each in having if each in at][:CALLED_MAX]
+
+
+async def _call(peer: Peer, network: Network, call: ev.CallHolder, came: list[PeerId]) -> None:
+    peer.node.holders.note_call(call.peer, trio.current_time())
+    event = await network.call_holder(call)
+    await peer.tell(event)
+    if event.kept_word:
+        came.append(call.peer)
+
+
+async def _served_by(
+    network: Network, peers: Sequence[PeerId], key: Digest, asked_by: Peer | None = None
+) -> list[Endpoint]:
+    """Ask peers that are connected; one that was called for it and has it not broke its word."""
+    found: list[Endpoint] = []
+
+    async def ask(name: PeerId) -> None:
         try:
             port = await network.requests.ask_provider(name, key)
         except (MeshnodeError, trio.TooSlowError):
-            return
+            port = None
+        ips = [ip for ip in map(_ip_of, network.mesh.seen_at(name)) if ip is not None]
         if port is not None:
-            found.append((peer_address, port))
+            found.extend((ip, port) for ip in ips[:1])
+        elif asked_by is not None:
+            await asked_by.tell(ev.HolderCalled(name, kept_word=False))
 
     async with trio.open_nursery() as nursery:
-        for connection in network.mesh.connections()[:PROVIDERS_ASKED_MAX]:
-            if (address := _ip_of(connection.address)) is not None:
-                nursery.start_soon(ask, address, connection.peer)
+        for name in peers:
+            nursery.start_soon(ask, name)
     return sorted(found)
 
 

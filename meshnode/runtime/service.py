@@ -213,6 +213,7 @@ async def _start(
     await nursery.start(mirrors.run, config.static_mirrors.urls if online else ())
     if online:
         _ask_the_web(peer, config, nursery)
+        _provide(peer, config, nursery)
     return peer, effects
 
 
@@ -240,6 +241,25 @@ def _ask_the_web(peer: Peer, config: Config, nursery: trio.Nursery) -> None:
     if config.network.ask_domains:
         allow_local = config.payload.allow_local_addresses
         nursery.start_soon(partial(peer.domains.run, followed, rng, allow_local=allow_local))
+
+
+def _provide(peer: Peer, config: Config, nursery: trio.Nursery) -> None:
+    """State what others can get here, if they can call this peer."""
+    from meshnode.runtime.providing import Providing
+
+    network = peer.network
+    if network is None or (doorbell := network.doorbell) is None or not config.network.provide:
+        return
+    torrents, announced = network.torrents, config.network.announce
+    rng = random.Random()  # noqa: S311 - jitter
+    providing = Providing(
+        peer,
+        lambda: announced or doorbell.confirmed(),
+        lambda: torrents.port,
+        torrents.holds,
+        rng,
+    )
+    nursery.start_soon(providing.run)
 
 
 def _mirrors(config: Config, node: Node, tell: Tell) -> Mirrors:

@@ -65,11 +65,13 @@ class Attacker:
     async def question(self) -> INetStream:
         return await self.host.new_stream(self.victim, [SYNC_PROTOCOL])
 
-    def message(self, data: bytes, *, is_signed: bool = True) -> rpc_pb2.Message:
+    def message(
+        self, data: bytes, *, is_signed: bool = True, topic: str = HEADS_TOPIC
+    ) -> rpc_pb2.Message:
         """Return a message of gossip by this host; the signature is of nothing otherwise."""
         message = rpc_pb2.Message(
             data=data,
-            topicIDs=[HEADS_TOPIC],
+            topicIDs=[topic],
             from_id=self.host.get_id().to_bytes(),
             seqno=next(self._numbers).to_bytes(8, "big"),
         )

@@ -316,6 +316,8 @@ class Federation:
                     | AskRecords()
                 ):
                     self._queue.append((peer, self._answer(peer, effect)))
+                case ev.CallHolder(name):
+                    self._queue.append((peer, self._call(peer, name)))
                 case ev.CheckSnapshot():
                     self._queue.append((peer, peer.check_snapshot(effect)))
                 case ev.RecallEntries():
@@ -351,6 +353,14 @@ class Federation:
                     if refusal is None:
                         spreading.append(other.name)
                         self._queue.append((other, ev.AnnouncementReceived(sender, raw)))
+
+    def _call(self, caller: Peer, name: PeerId) -> ev.HolderCalled:
+        """Connect two peers, if there is one of this name."""
+        if name in self.peers:
+            self.lines[frozenset((caller.name, name))] = None
+            self._queue.append((caller, ev.PeerConnected(name)))
+            self._queue.append((self.peers[name], ev.PeerConnected(caller.name)))
+        return ev.HolderCalled(name, kept_word=name in self.peers)
 
     def _answer(  # noqa: C901, PLR0911 - one branch a question
         self, asker: Peer, request: ev.Request

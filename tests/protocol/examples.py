@@ -254,6 +254,13 @@ def statement(kind: str) -> Record:
     return ["statement", 1, kind, PEER.public, subject, 1, *times, encode(BODIES[kind])]
 
 
+def statement_about_a_catalogue() -> Record:
+    """Return where a peer is called that holds the bytes of a catalogue (R-93)."""
+    times = [START, START + 2 * 86_400]
+    body = encode([[[bytes([198, 51, 100, 7]), 4001]]])
+    return ["statement", 1, "provider", PEER.public, CATALOGUE, 1, *times, body]
+
+
 def records() -> dict[str, tuple[str, Record]]:
     """Return every example as name -> (rule of records.cddl, record)."""
     found: dict[str, tuple[str, Record]] = {
@@ -284,4 +291,5 @@ def records() -> dict[str, tuple[str, Record]]:
         "payload-identity": ("payload-identity", IDENTITY),
     }
     found |= {f"statement-{kind}": ("statement", statement(kind)) for kind in BODIES}
+    found["statement-provider-of-a-catalogue"] = ("statement", statement_about_a_catalogue())
     return found

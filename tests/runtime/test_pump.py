@@ -254,6 +254,11 @@ class Village:
             raise KeyError(request)
         return ev.RequestFailed(request, "nobody knows")
 
+    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled:
+        if self.is_broken:
+            raise KeyError(call)
+        return ev.HolderCalled(call.peer, kept_word=True)
+
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         pytest.fail(f"nobody asks to stop {key.hex()}, {erase}")
 

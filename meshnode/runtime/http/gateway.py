@@ -64,6 +64,7 @@ class Gateway:
     """An ASGI application. Peers are asked for sources only while `run` runs."""
 
     def __init__(self, peer: Peer, network: Network) -> None:
+        self._peer = peer
         self._library = Library(peer)
         self._network = network
         self._asked: OrderedDict[Digest, float] = OrderedDict()
@@ -163,7 +164,7 @@ class Gateway:
             self._asked.popitem(last=False)
 
     async def _introduce(self, key: Digest) -> None:
-        self._network.torrents.introduce(key, await providers(self._network, key))
+        self._network.torrents.introduce(key, await providers(self._peer, self._network, key))
 
 
 def listing(torrent: CheckedTorrent, folder: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from meshnode.runtime.network.arrivals import Arrivals
 from meshnode.runtime.network.contacts import Contacts
 from meshnode.runtime.network.dialback import Callback, Doorbell
 from meshnode.runtime.network.discovery import Discovery
+from meshnode.runtime.network.holder_calls import HolderCalls
 from meshnode.runtime.network.mesh import Connection, Mesh, MeshSettings
 from meshnode.runtime.network.outreach import Outreach
 from meshnode.runtime.network.peer_file import read_reached, write_reached
@@ -52,6 +53,7 @@ class Network:
     outreach: Outreach | None
     doorbell: Doorbell | None
     discovery: Discovery | None
+    calls: HolderCalls | None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the adapters; they listen when this returns."""
@@ -63,6 +65,11 @@ class Network:
 
     async def publish(self, raw: bytes, topic: ev.Topic) -> None:
         await self.mesh.publish(raw, topic)
+
+    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled:
+        if self.calls is None:
+            return ev.HolderCalled(call.peer, kept_word=False)
+        return await self.calls.call(call)
 
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         await self.torrents.stop(key, erase=erase)
@@ -112,6 +119,9 @@ class NoMesh:
     def connections(self) -> tuple[Connection, ...]:
         return ()
 
+    def seen_at(self, peer: PeerId) -> list[str]:
+        return []
+
 
 def build_https_only(
     home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors, quota: Quota
@@ -119,7 +129,9 @@ def build_https_only(
     """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
     torrents = _engine(home, config, quota, listens=False)
     requests = Requests(mirrors.routed(no_peers), store, list)
-    return Network(NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None, None)
+    return Network(
+        NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None, None, None
+    )
 
 
 def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> Torrents:
@@ -209,4 +221,5 @@ def build_network(
     doorbell = Doorbell(mesh, requests, rng)
     outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))
     discovery = Discovery(mesh, requests, contacts, book) if network.discover else None
-    return Network(mesh, requests, arrivals, torrents, quota, outreach, doorbell, discovery)
+    calls = HolderCalls(mesh)
+    return Network(mesh, requests, arrivals, torrents, quota, outreach, doorbell, discovery, calls)

@@ -48,6 +48,7 @@ def require_followed(peer: Peer, catalogue: Catalogue) -> HeldCatalogue:
 def described(peer: Peer, held: HeldCatalogue, payload: PayloadAdded) -> dict[str, Any]:
     """Return what is known of a live payload. Reads the disk: use a worker thread.
 
+    `stated_by` are peers that state to serve it, connected or not.
     `files` is null while the file list is not here, and `files_held` how many are here, verified.
     """
     contents = held.contents
@@ -69,6 +70,7 @@ def described(peer: Peer, held: HeldCatalogue, payload: PayloadAdded) -> dict[st
         "risk": risk[1].level if risk else payload.risk,
         "file_count": len(files.files) if files else None,
         "files": [_file(each) for each in files.files[:FILES_SAID_MAX]] if files else None,
+        "stated_by": [holder.peer for holder in peer.node.holders.stated(payload.key)],
         "files_held": _files_held(peer, payload.key),
     }
 

@@ -80,7 +80,7 @@ async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:
     offer = await trio.to_thread.run_sync(chosen, peer, arguments)
     require_distinct(offer)
     torrent = await trio.to_thread.run_sync(torrent_of, peer, offer)
-    peers = await providers(network, offer.payload.key)
+    peers = await providers(peer, network, offer.payload.key)
     said: dict[str, Any] = {}
     download = network.torrents.download(
         torrent, mirrors=offer.mirrors, peers=peers, only=offer.wanted

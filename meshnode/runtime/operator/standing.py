@@ -31,6 +31,7 @@ from meshnode.runtime.operator.static_mirrors import described
 from meshnode.runtime.peer import Peer
 
 CONFLICTS_SAID_MAX = 20  # of one catalogue: `versions` names the others
+BROKEN_WORDS_SAID_MAX = 20  # peers; they are called later than others, and forgotten
 MEASURED = ("free_bytes", "quota")  # change all the time, without an event
 WATCH_SECONDS_MIN = 0.1  # a burst of events is shown as one change
 
@@ -85,6 +86,10 @@ async def peers(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
             "reach": reach_said(peer),
             "blocked": list(peer.blocked.peers),
             "gossip": None if heard is None else asdict(heard),
+            "broken_words": [
+                {"peer": name, "times": times}
+                for name, times in peer.node.holders.account()[:BROKEN_WORDS_SAID_MAX]
+            ],
             "inbound": None if inbound is None else inbound.describe(),
             "peers": [
                 {

@@ -1,45 +1,38 @@
 """What peers and people claim: `statements` lists what is kept, `report` states an issue.
 
-Signs with the peer's own key. Which statements are kept and passed on is decided by the node.
+Which statements are kept and passed on is decided by the node.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
-import trio
 from pydantic import Field
 
 from meshnode.control import Message
-from meshnode.core import events as ev
 from meshnode.core.entries import ItemName
-from meshnode.core.identifiers import (
-    CatalogueId,
-    catalogue_text,
-    object_text,
-    peer_id,
-    sha256,
-)
+from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text, peer_id, sha256
 from meshnode.core.limits import NAME_BYTES_MAX
-from meshnode.core.signed import encode_signed
-from meshnode.core.signing import public_key, sign
-from meshnode.core.statement_bodies import NOTE_BYTES_MAX, Issue, Problem, decode_body, encode_body
-from meshnode.core.statements import (
-    SignedStatement,
-    Statement,
-    StatementName,
-    encode_statement,
+from meshnode.core.statement_bodies import (
+    DAY_SECONDS,
+    NOTE_BYTES_MAX,
+    Endpoint,
+    Issue,
+    Problem,
+    Provider,
+    decode_body,
+    encode_body,
 )
+from meshnode.core.statements import SignedStatement, Statement
 from meshnode.errors import UsageError
-from meshnode.runtime.clock import unix_now
-from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.operator.arguments import Action, Arguments, HexDigest
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.peer import Peer
+from meshnode.runtime.statements import state
 
 LISTED_MAX: Final = 1_000  # the latest; a program that wants more asks by subject or kind
-DAY_SECONDS: Final = 86_400
 DAYS_MAX: Final = 366
 
 _KIND: Final = "issue"
@@ -84,30 +77,13 @@ async def report(peer: Peer, asked: Report) -> AsyncGenerator[Message, None]:
     if decode_body(_KIND, body) is None:
         limits = f"a note has at most {NOTE_BYTES_MAX:,} bytes, a name {NAME_BYTES_MAX}"
         raise UsageError(limits, hint="make them shorter")
-    key = await trio.to_thread.run_sync(load_or_create_key, peer.home.identity)
-    now, issuer = unix_now(), public_key(key)
-    stated = Statement(
-        kind=_KIND,
-        issuer=issuer,
-        subject=asked.subject,
-        seq=_next_seq(peer, StatementName(issuer, _KIND, asked.subject), now),
-        issued=now,
-        expires=now + asked.days * DAY_SECONDS,
-        body=body,
-    )
-    signed = sign("statement", encode_statement(stated), [key])
-    raw = encode_signed(signed)
-    if refusal := await peer.tickets.ask(peer.tell, lambda ticket: ev.Stated(ticket, raw)):
+    try:
+        stated = await state(peer, _KIND, asked.subject, body, asked.days * DAY_SECONDS)
+    except UsageError as error:
         if peer.node.read_only:
-            raise refused(peer, refusal)
-        raise UsageError(refusal, hint="meshnode catalogue list: what this peer follows")
-    yield {"result": _shown(peer, SignedStatement(stated, signed, raw))}
-
-
-def _next_seq(peer: Peer, name: StatementName, now: int) -> int:
-    """Return a seq above that of the last one of this name; a peer that lost it goes by time."""
-    last = (each.statement.seq for each in peer.node.claims if each.name == name)
-    return max(now, *(seq + 1 for seq in last), 0)
+            raise refused(peer, str(error)) from error
+        raise
+    yield {"result": _shown(peer, stated)}
 
 
 def _shown(peer: Peer, each: SignedStatement) -> dict[str, Any]:
@@ -137,13 +113,20 @@ def _subject_text(peer: Peer, said: Statement) -> str:
     return f"payload:{said.subject.hex()}" if said.subject in keys else object_text(said.subject)
 
 
-def _said(said: Statement) -> dict[str, Any] | None:
-    """Return what an issue says; other kinds are shown as what they are, CBOR in hex."""
+def _said(said: Statement) -> dict[str, Any]:
+    """Return what a statement says; kinds that are not shown in words are CBOR in hex."""
     body = decode_body(said.kind, said.body)
     if isinstance(body, Issue):
         about = [body.about.collection, body.about.id] if body.about else None
         return {"problem": body.problem.name.lower(), "item": about, "note": body.note}
+    if isinstance(body, Provider):
+        return {"endpoints": [_endpoint_text(each) for each in body.endpoints]}
     return {"hex": said.body.hex()}
+
+
+def _endpoint_text(endpoint: Endpoint) -> str:
+    ip = ip_address(endpoint.address)
+    return f"[{ip}]:{endpoint.port}" if ip.version == 6 else f"{ip}:{endpoint.port}"
 
 
 ACTIONS: dict[str, Action] = {"statements": (Listed, statements), "report": (Report, report)}
