@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command_line import CommandLine
+from tests.cli.yukon import reader, yukon
+
+__all__ = ["reader", "yukon"]
 
 
 @pytest.fixture

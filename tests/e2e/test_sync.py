@@ -140,7 +140,7 @@ def publisher(tmp_path: Path) -> CommandLine:
 
 
 def published(person: CommandLine) -> set[bytes]:
-    assert person.run("export", "--to", "out.ndjson").status == 0
+    assert person.run("export", "--to", "out.ndjson", "--force").status == 0
     return set((person.folder / "out.ndjson").read_bytes().splitlines())
 
 

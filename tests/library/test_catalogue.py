@@ -27,7 +27,7 @@ from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.index import schema
 from tests.cli.command_line import ROOT, CommandLine, tree
 from tests.cli.test_bad_input import write_items
-from tests.library.conftest import TOWNS, town_of
+from tests.cli.yukon import TOWNS, town_of
 from tests.test_documents import FENCE
 
 pytestmark = pytest.mark.slow

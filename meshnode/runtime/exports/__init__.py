@@ -1,0 +1,1 @@
+"""What leaves a peer for other tools: where it is written, and the layout of a static catalogue."""
