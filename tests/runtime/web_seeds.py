@@ -32,11 +32,12 @@ Answer = Callable[[trio.abc.Stream, Request], Awaitable[bool]]
 
 @dataclass
 class WebSeed:
-    """`requests` in order; `sent_bytes` counts bodies."""
+    """`requests` in order, over so many `connections`; `sent_bytes` counts bodies."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     sent_bytes: int = 0
+    connections: int = 0
 
 
 @asynccontextmanager
@@ -48,6 +49,7 @@ async def web_seed(
     respond = answer(seed)
 
     async def serve(stream: trio.SocketStream) -> None:
+        seed.connections += 1
         talk: trio.abc.Stream = stream
         if tls is not None:
             talk = trio.SSLStream(stream, tls, server_side=True, https_compatible=True)

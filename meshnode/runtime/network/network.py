@@ -142,7 +142,8 @@ def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> Torre
         upload_bytes_per_second=payload.upload_bytes_per_second,
         allow_local_addresses=payload.allow_local_addresses,
     )
-    record = MirrorRecord(home.mirrors, unix_now)
+    rng = random.Random()  # noqa: S311 - jitter
+    record = MirrorRecord(home.mirrors, unix_now, rng)
     # The engine would take a relative path for one below a folder of its own.
     return Torrents(settings, home.payloads.absolute(), quota, record)
 

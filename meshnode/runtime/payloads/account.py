@@ -47,6 +47,10 @@ class Account:
                 self._add(self._closed, source, count)
         self._open = now
 
+    def add(self, source: str, count: int) -> None:
+        """Count bytes that came over no connection of the engine's."""
+        self._add(self._closed, source, count)
+
     def totals(self) -> dict[str, int]:
         totals = dict(self._closed)
         for (source, _), count in self._open.items():

@@ -112,6 +112,11 @@ class Attachment:
         else:
             self._handle.connect_peer(peer)
 
+    def add_piece(self, piece: int, data: bytes) -> None:
+        """Hand over a whole piece that came another way."""
+        if self._handle is not None:
+            self._handle.add_piece(piece, data, 0)
+
     def flush_cache(self) -> None:
         if self._handle is not None:
             self._handle.flush_cache()

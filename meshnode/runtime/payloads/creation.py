@@ -146,7 +146,7 @@ def _hash_file(
     read_bytes = 0
     for piece in _pieces(path, piece_size):
         whole.update(piece)
-        row.append(_piece_root(piece, piece_size if size_bytes > piece_size else 0))
+        row.append(piece_root(piece, piece_size if size_bytes > piece_size else 0))
         tail = bytes(piece_size - len(piece)) if padded else b""
         pieces.append(hashlib.sha1(piece + tail, usedforsecurity=False).digest())
         read_bytes += len(piece)
@@ -167,8 +167,10 @@ def _pieces(path: Path, piece_size: int) -> Iterator[bytes]:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _piece_root(piece: bytes, piece_size: int) -> bytes:
-    """Hash a piece's tree; `piece_size` 0: the file is one piece and its tree no wider than it."""
+def piece_root(piece: bytes, piece_size: int) -> bytes:
+    """Hash a piece's tree (BEP 52); `piece_size` 0: the file is one piece, its tree as wide as it
+    needs.
+    """
     starts = range(0, len(piece), BLOCK_BYTES)
     view = memoryview(piece)
     leaves = [hashlib.sha256(view[at : at + BLOCK_BYTES]).digest() for at in starts]

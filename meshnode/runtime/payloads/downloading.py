@@ -11,6 +11,7 @@ import trio
 
 from meshnode.runtime.payloads.account import Progress, State
 from meshnode.runtime.payloads.address_filter import Endpoint
+from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
 from meshnode.runtime.payloads.patience import Patience
 from meshnode.runtime.payloads.transfers import Transfer
 from meshnode.runtime.payloads.wants import Want
@@ -34,7 +35,12 @@ class Order:
 
 
 async def carry_out(
-    transfer: Transfer, order: Order, *, allow_local: bool, stall_seconds: float
+    transfer: Transfer,
+    order: Order,
+    enrolments: Enrolments,
+    *,
+    allow_local: bool,
+    stall_seconds: float,
 ) -> AsyncGenerator[Progress, None]:
     """Fetch; the last Progress is DONE: every byte is on disk and every SHA-256 agrees.
 
@@ -49,9 +55,8 @@ async def carry_out(
     if not is_here or not set(order.files) <= transfer.verified:
         await transfer.room.cover(order.sizes)
         with transfer.priorities.claiming(order.want, order.sizes):
-            refused = await transfer.sources.add(
-                order.mirrors, order.peers, allow_local=allow_local
-            )
+            transfer.sources.add_peers(order.peers, allow_local=allow_local)
+            refused = await enrolments.enrol(transfer, order.mirrors, is_reading=False)
             if refused and len(refused) == len(order.mirrors) and not order.peers and not is_here:
                 raise refused[0]
             async with contextlib.aclosing(_fetch(transfer, order, stall_seconds)) as steps:

@@ -27,6 +27,10 @@ class Priorities:
         self._readers: dict[int, int] = {}
         self._is_closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
     def close(self) -> None:
         """Tell the engine nothing more: it is about to forget the torrent."""
         self._is_closed = True
@@ -70,6 +74,10 @@ class Priorities:
         for place, piece in enumerate(sorted(self._readers)):
             if not self._is_closed and not self._handle.have_piece(piece):
                 self._handle.set_piece_deadline(piece, place * _STEP_MILLISECONDS)
+
+    def urgent(self) -> list[int]:
+        """Return what readers wait for, in the order in which they came to need it."""
+        return list(self._readers)
 
     def _count(self, claims: array[int], pieces: list[int], change: int) -> None:
         for piece in pieces:

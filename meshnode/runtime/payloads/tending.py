@@ -11,6 +11,7 @@ from meshnode.core.identifiers import Digest
 from meshnode.errors import MeshnodeError, StorageError
 from meshnode.runtime.payloads.downloading import SAVE_SECONDS
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
+from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
 from meshnode.runtime.payloads.roster import Roster
 from meshnode.runtime.payloads.transfers import Transfer
 from meshnode.runtime.quota import Quota, QuotaError
@@ -21,10 +22,13 @@ LINGER_SECONDS: Final = 60.0  # a reader's next request finds the mirrors still 
 class Tending:
     """Knows which payloads were used of late."""
 
-    def __init__(self, roster: Roster, quota: Quota, mirrors: MirrorRecord) -> None:
+    def __init__(
+        self, roster: Roster, quota: Quota, mirrors: MirrorRecord, enrolments: Enrolments
+    ) -> None:
         self._roster = roster
         self._quota = quota
         self._mirrors = mirrors
+        self._enrolments = enrolments
         self._used: dict[Digest, float] = {}  # when last, on trio's clock
 
     def note_use(self, key: Digest) -> None:
@@ -53,6 +57,7 @@ class Tending:
                     self.note_use(key)
                 elif trio.current_time() - used_at >= LINGER_SECONDS:
                     transfer.sources.drop_mirrors()
+                    self._enrolments.leave(transfer)
                     del self._used[key]
 
     async def _look_after(self, transfer: Transfer) -> None:

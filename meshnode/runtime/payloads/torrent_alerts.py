@@ -21,6 +21,19 @@ def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
             transfer.note_piece(int(alert.piece_index))
         case lt.torrent_finished_alert():
             transfer.wake()
+        case lt.file_error_alert():
+            transfer.note_failure(_disk_error(alert))
+        case lt.torrent_error_alert() if transfer.failure is None:  # else it says the same again
+            transfer.note_failure(PeerError(f"torrent: {alert.message()}"))
+        case _:
+            _tell_fault(transfer, alert)
+
+
+def _tell_fault(transfer: Transfer, alert: lt.torrent_alert) -> None:
+    """Tell what a source did wrong."""
+    match alert:
+        case lt.hash_failed_alert():
+            transfer.sources.note_bad_piece(int(alert.piece_index))
         case lt.peer_ban_alert():
             address, port = alert.endpoint
             transfer.sources.note_ban((str(address), int(port)))
@@ -28,12 +41,6 @@ def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
         case lt.url_seed_alert():
             # The alert's own text says "Success" for an HTTP error, and its code is not usable.
             transfer.sources.note_fault(str(alert.server_url()))
-        case lt.file_error_alert():
-            transfer.note_failure(_disk_error(alert))
-        case lt.torrent_error_alert():
-            transfer.note_failure(PeerError(f"torrent: {alert.message()}"))
-        case _:
-            pass
 
 
 def _disk_error(alert: lt.file_error_alert) -> StorageError:

@@ -88,6 +88,12 @@ class CheckedTorrent:
             return range(0)
         return range((offset + span.start) // size, (offset + span.stop - 1) // size + 1)
 
+    def info(self) -> lt.torrent_info:
+        """Return the torrent as the engine reads it: its hashes, and the size of each piece."""
+        info = _load(self.raw).ti
+        assert info is not None  # it was checked with its info dictionary
+        return info
+
     def parameters(self, folder: Path, locations: tuple[Path, ...]) -> lt.add_torrent_params:
         """Return fresh parameters that put file i at `locations[i]`, whatever its name is."""
         parameters = _load(self.raw)

@@ -16,6 +16,9 @@ from meshnode.runtime.payloads.address_filter import forbidden_ranges
 from meshnode.runtime.payloads.holdings import Holdings
 
 MIRRORS_MAX: Final = 16  # protocol/04-log-and-trust.md, limits
+# What a slow mirror has begun nobody else fetches, and each request costs a server work: at most 70
+# for a GiB, of which some are cut short where others have pieces already.
+REQUEST_BYTES_MAX: Final = 32 << 20
 _ALERTS_MAX: Final = 20_000
 _ALERTS: Final = (
     lt.alert.category_t.error_notification
@@ -97,8 +100,7 @@ def _session_settings(settings: TorrentSettings) -> dict[str, object]:
         "ssrf_mitigation": not settings.allow_local_addresses,
         "validate_https_trackers": True,  # web seeds too
         "max_web_seed_connections": MIRRORS_MAX,
-        # What a slow mirror has begun, nobody else fetches: small requests let all finish together.
-        "urlseed_max_request_bytes": 4 << 20,
+        "urlseed_max_request_bytes": REQUEST_BYTES_MAX,
         "urlseed_timeout": 8,
         "urlseed_wait_retry": 10,
         "min_reconnect_time": 5,

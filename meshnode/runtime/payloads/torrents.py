@@ -7,6 +7,7 @@ discovery, no peer exchange (the mesh does that).
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import AsyncGenerator, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from meshnode.runtime.payloads.downloading import Order, carry_out
 from meshnode.runtime.payloads.eviction import Eviction
 from meshnode.runtime.payloads.holes import can_punch
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
+from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
 from meshnode.runtime.payloads.reading import read
 from meshnode.runtime.payloads.roster import Roster
 from meshnode.runtime.payloads.tending import Tending
@@ -54,7 +56,9 @@ class Torrents:
         self._eviction = Eviction(self._roster, self._quota)
         self._quota.on_need(self._eviction.make_room)
         self._checked = CheckedPieces()
-        self._tending = Tending(self._roster, self._quota, self.mirrors)
+        rng = random.Random()  # noqa: S311 - jitter, and which piece a mirror is asked for
+        self._enrolments = Enrolments(self.mirrors, settings, rng)
+        self._tending = Tending(self._roster, self._quota, self.mirrors, self._enrolments)
 
     @property
     def port(self) -> int:
@@ -92,6 +96,7 @@ class Torrents:
                     self._roster.punches = await trio.to_thread.run_sync(can_punch, self._directory)
                     await self._roster.resume_all()
                     nursery.start_soon(self._tending.run)
+                    nursery.start_soon(self._enrolments.run)
                     task_status.started()
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
@@ -177,6 +182,7 @@ class Torrents:
         steps = carry_out(
             transfer,
             order,
+            self._enrolments,
             allow_local=self._allows_local,
             stall_seconds=self._settings.stall_seconds,
         )
@@ -208,7 +214,7 @@ class Torrents:
         with transfer.in_use():
             self._tending.note_use(torrent.key)
             if not all(map(transfer.is_written, torrent.pieces(index, span))):
-                await transfer.sources.add(mirrors, (), allow_local=self._allows_local)
+                await self._enrolments.enrol(transfer, mirrors, is_reading=True)
             stall_seconds = self._settings.read_stall_seconds
             parts = read(
                 transfer,

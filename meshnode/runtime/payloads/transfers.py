@@ -41,7 +41,7 @@ class Transfer:
         self.torrent = holdings.torrent
         self.holdings = holdings
         self.handle = Attachment(handle, holdings.torrent.piece_count)
-        self.sources = Sources(self.handle, record)
+        self.sources = Sources(self.torrent.key, self.handle, record)
         self.priorities = Priorities(self.handle, holdings.torrent.piece_count)
         self.room = Room(quota, self)
         self.checked = trio.Event()

@@ -24,6 +24,7 @@ from meshnode.runtime.static_mirror.shelves import (
     folder_url,
 )
 from meshnode.runtime.vetted_network import ForbiddenAddressError, open_pool
+from meshnode.runtime.web_answers import body_of, headers_of, reason_of
 
 SECONDS_MAX: Final = 30.0  # for each wait: connecting, and each part of an answer
 REDIRECTS_MAX: Final = 5
@@ -102,11 +103,11 @@ class WebShelf:
                 async with self._pool.stream(
                     "GET", url, headers=sent, extensions={"timeout": _TIMEOUT}
                 ) as response:
-                    said = _headers(response)
+                    said = headers_of(response)
                     if response.status not in _REDIRECTS:
                         if said.get("content-encoding", "identity") != "identity":
                             raise UnreachableError("it sends its files in another encoding")
-                        async with aclosing(_chunks(response)) as chunks:
+                        async with aclosing(body_of(response)) as chunks:
                             yield response.status, said, chunks
                         return
                     url = self._redirected(url, said.get("location", ""))
@@ -121,7 +122,7 @@ class WebShelf:
             httpcore.UnsupportedProtocol,
             OSError,
         ) as error:
-            raise UnreachableError(_reason(error)) from error
+            raise UnreachableError(reason_of(error)) from error
 
     def _redirected(self, url: str, location: str) -> str:
         """Return where a redirect leads; never from https to http."""
@@ -141,26 +142,6 @@ class WebShelf:
         raise UnreachableError(f"HTTP {status}", pause)
 
 
-async def _chunks(response: httpcore.Response) -> AsyncGenerator[bytes, None]:
-    """Yield the body; who stops before its end gives the connection up.
-
-    httpcore reads through generators in generators, of which an early end closes the outermost
-    alone. Cancelled where it waits for more, each of them ends in order.
-    """
-    stream = response.aiter_stream()
-    is_read = False
-    try:
-        async for chunk in stream:
-            yield chunk
-        is_read = True
-    finally:
-        if not is_read:
-            with trio.CancelScope() as scope:
-                scope.cancel()
-                async for _ in stream:
-                    pass
-
-
 async def _without_first(
     chunks: AsyncGenerator[bytes, None], offset: int
 ) -> AsyncGenerator[bytes, None]:
@@ -169,17 +150,3 @@ async def _without_first(
         if offset < len(chunk):
             yield chunk[offset:]
         offset = max(0, offset - len(chunk))
-
-
-def _headers(response: httpcore.Response) -> Headers:
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-    }
-
-
-def _reason(error: BaseException) -> str:
-    """Return what an error says, or what caused it."""
-    cause: BaseException | None = error
-    while cause is not None and not str(cause):
-        cause = cause.__cause__ or cause.__context__
-    return str(cause) if cause else type(error).__name__

@@ -1,0 +1,308 @@
+"""Which mirrors the engine fetches from: each proves itself first, and leaves when it fails.
+
+A mirror that is not proven gives one wanted piece past the engine (protocol/06-payloads.md, P-32):
+it is hashed here and handed to the engine, so that no byte is wasted. A mirror that the engine
+cannot use, or that has a piece which was wrong, goes on giving piece by piece in this way. One that
+failed is asked again later, at growing distances.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import trio
+
+from meshnode.errors import PeerError
+from meshnode.runtime.clock import unix_now
+from meshnode.runtime.payloads.address_filter import Mirror, vet_mirror
+from meshnode.runtime.payloads.mirror_record import MirrorRecord
+from meshnode.runtime.payloads.mirrors.proofs import Proof, fetch_piece
+from meshnode.runtime.payloads.mirrors.range_client import Fault, MirrorError, RangeClient
+from meshnode.runtime.payloads.mirrors.whole_files import WholeFile, wanted_files
+from meshnode.runtime.payloads.piece_hashes import PieceHashes
+from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings
+from meshnode.runtime.payloads.transfers import Transfer
+
+AT_ONCE: Final = 8  # pieces that are fetched past the engine: each is in memory, 16 MiB at most
+LOOK_SECONDS: Final = 0.5  # between two looks at who may be asked now
+RETRY_SECONDS_MIN: Final = 10.0  # after a failure within one transfer; doubled by the next one
+RETRY_SECONDS_MAX: Final = 600.0
+JITTER: Final = 0.25  # so much longer at most, as a part
+ENGINE_FAULTS_MAX: Final = 3  # of one mirror in one transfer: then it gives piece by piece
+PIECES_IN_A_ROW: Final = 16  # over one connection
+TAKEN_SECONDS_MAX: Final = 60.0  # until the engine has hashed and written a piece
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A mirror of one transfer. `due` is on trio's clock; `tries` are those that failed, `faults`
+    those of the engine after which it gave a piece.
+    """
+
+    transfer: Transfer
+    mirror: Mirror
+    due: float = 0.0
+    tries: int = 0
+    faults: int = 0
+    is_busy: bool = False
+
+
+class Enrolments:
+    """The mirrors of all transfers. Nothing is asked before `run` has started.
+
+    Invariant: no piece is fetched here by two mirrors at a time.
+    """
+
+    def __init__(self, record: MirrorRecord, settings: TorrentSettings, rng: random.Random) -> None:
+        self._record = record
+        self._settings = settings
+        self._rng = rng
+        self._candidates: dict[tuple[int, str], _Candidate] = {}
+        self._claimed: dict[int, set[int]] = {}
+        self._hashes: dict[int, PieceHashes] = {}
+        self._limit = trio.CapacityLimiter(AT_ONCE)
+        self._news = trio.Event()
+
+    async def run(self) -> None:
+        """Ask mirrors as they are due, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._news = trio.Event()
+                for each in self._due():
+                    each.is_busy = True
+                    nursery.start_soon(self._serve, each)
+                with trio.move_on_after(LOOK_SECONDS):
+                    await self._news.wait()
+
+    async def enrol(
+        self, transfer: Transfer, urls: Sequence[str], *, is_reading: bool
+    ) -> list[PeerError]:
+        """Fetch from these too as soon as they are proven; return why some are left out.
+
+        A reader's first piece is asked for alone, and is proof enough for a mirror that never sent
+        wrong bytes. Left out is one that may not be called, or that failed and rests.
+        """
+        found: dict[str, Mirror | PeerError] = {}
+        sources = transfer.sources
+        chosen = [url for url in urls[:MIRRORS_MAX] if not sources.is_attached(url)]
+        async with trio.open_nursery() as nursery:
+            for url in chosen:
+                nursery.start_soon(self._vet, url, found)
+        refused = []
+        for url in chosen:
+            mirror = found[url]
+            sources.name_mirror(url)
+            if isinstance(mirror, PeerError):
+                sources.note_reason(url, "is left out")
+                refused.append(mirror)
+                continue
+            self._admit(transfer, mirror)
+            if is_reading and self._may_be_read(url):
+                sources.attach(mirror)
+        self._news.set()
+        return refused
+
+    def _admit(self, transfer: Transfer, mirror: Mirror) -> None:
+        """Ask a mirror now, also one that failed a moment ago: a person wants it."""
+        name = id(transfer), mirror.url
+        held = self._candidates.get(name)
+        if held is None:
+            held = self._candidates[name] = _Candidate(transfer, mirror)
+        held.due, held.tries = trio.current_time(), 0
+
+    def _may_be_read(self, url: str) -> bool:
+        health = self._record.of(url)
+        return health.gives_ranges and not health.quarantine and not (health.wrong and health.owed)
+
+    def leave(self, transfer: Transfer) -> None:
+        """Ask nobody for this transfer any more."""
+        for name in [name for name in self._candidates if name[0] == id(transfer)]:
+            del self._candidates[name]
+        self._claimed.pop(id(transfer), None)
+        self._hashes.pop(id(transfer), None)
+
+    async def _vet(self, url: str, found: dict[str, Mirror | PeerError]) -> None:
+        try:
+            self._require_rested(url)
+            found[url] = await vet_mirror(url, allow_local=self._settings.allow_local_addresses)
+        except PeerError as error:
+            found[url] = error
+
+    def _require_rested(self, url: str) -> None:
+        health = self._record.rests(url)
+        if health is not None:
+            until = datetime.fromtimestamp(health.rests_until, UTC).strftime("%H:%M:%SZ")
+            raise PeerError(
+                f"mirror {url} {health.reason}: it is left alone until {until}",
+                hint="meshnode mirrors says how each one does; try again later",
+            )
+
+    # --- who is asked -----------------------------------------------------------------------------
+    def _due(self) -> Iterable[_Candidate]:
+        now = trio.current_time()
+        for each in list(self._candidates.values()):
+            transfer, url = each.transfer, each.mirror.url
+            if transfer.priorities.is_closed:
+                self.leave(transfer)
+            elif (
+                transfer.is_used
+                and transfer.failure is None
+                and not each.is_busy
+                and each.due <= now
+                and not transfer.sources.is_attached(url)
+                and self._record.rests(url) is None
+            ):
+                yield each
+
+    async def _serve(self, candidate: _Candidate) -> None:
+        """Let a mirror give pieces until the engine may have it, or until it fails."""
+        transfer, url = candidate.transfer, candidate.mirror.url
+        try:
+            if self._attach(candidate):
+                return
+            async with self._limit:
+                hashes = await self._hashes_of(transfer)
+                client = RangeClient(url, allow_local=self._settings.allow_local_addresses)
+                async with aclosing(client):
+                    await self._give(candidate, client, hashes)
+            candidate.tries = 0
+            candidate.due = trio.current_time()
+        except MirrorError as error:
+            self._failed(candidate, error)
+        finally:
+            candidate.is_busy = False
+            self._news.set()
+
+    def _attach(self, candidate: _Candidate) -> bool:
+        """Hand a proven mirror over to the engine, if the engine can use it."""
+        transfer, url = candidate.transfer, candidate.mirror.url
+        health = self._record.of(url)
+        if not health.gives_ranges or not health.is_proven(unix_now()):
+            return False
+        faults = transfer.sources.faults(url)
+        if faults > candidate.faults or faults >= ENGINE_FAULTS_MAX:
+            return False
+        if any(
+            self._is_lacking(transfer, piece) for piece in health.quarantined(transfer.torrent.key)
+        ):
+            return False
+        transfer.sources.attach(candidate.mirror)
+        return True
+
+    async def _hashes_of(self, transfer: Transfer) -> PieceHashes:
+        if id(transfer) not in self._hashes:
+            made = await trio.to_thread.run_sync(PieceHashes, transfer.torrent)
+            self._hashes[id(transfer)] = made
+        return self._hashes[id(transfer)]
+
+    # --- giving -----------------------------------------------------------------------------------
+    async def _give(self, candidate: _Candidate, client: RangeClient, hashes: PieceHashes) -> None:
+        transfer, url = candidate.transfer, candidate.mirror.url
+        if not self._record.of(url).gives_ranges:
+            await self._give_files(candidate, client, hashes)
+            return
+        for _ in range(PIECES_IN_A_ROW):
+            piece = self._choose(candidate)
+            if piece is None:
+                await transfer.wait(LOOK_SECONDS)
+                return
+            if not hashes.can_tell(piece):
+                transfer.sources.attach(candidate.mirror)  # only the engine can, at the end
+                return
+            with _Claim(self._claimed.setdefault(id(transfer), set()), piece):
+                proof = await fetch_piece(client, url, transfer.torrent, hashes, piece)
+                await self._take(candidate, proof)
+            candidate.faults = transfer.sources.faults(url)
+            if self._attach(candidate):
+                return
+
+    async def _give_files(
+        self, candidate: _Candidate, client: RangeClient, hashes: PieceHashes
+    ) -> None:
+        """Take whole files, where whole files are wanted."""
+        transfer, url = candidate.transfer, candidate.mirror.url
+        for index in wanted_files(transfer):
+            file = WholeFile(client, url, transfer.torrent, hashes, index)
+            async with aclosing(file.pieces(transfer.is_verified)) as proofs:
+                async for proof in proofs:
+                    await self._take(candidate, proof)
+        await transfer.wait(LOOK_SECONDS)
+
+    async def _take(self, candidate: _Candidate, proof: Proof) -> None:
+        """Hand a right piece over to the engine, and wait until it has it."""
+        transfer, url = candidate.transfer, candidate.mirror.url
+        key = transfer.torrent.key
+        self._record.note_proof(
+            url, key, proof.piece, proof.count, proof.delay_seconds, proof.seconds
+        )
+        transfer.sources.note_fetched(url, proof.count)
+        if transfer.priorities.is_closed:
+            return
+        transfer.handle.add_piece(proof.piece, proof.whole)
+        with trio.move_on_after(TAKEN_SECONDS_MAX):
+            while not transfer.is_verified(proof.piece) and not transfer.priorities.is_closed:
+                if transfer.failure is not None:
+                    return
+                await transfer.wait(LOOK_SECONDS)
+        rate = self._settings.download_bytes_per_second
+        if rate:
+            await trio.sleep(proof.count / rate)
+
+    def _choose(self, candidate: _Candidate) -> int | None:
+        """Choose a piece that is wanted: what a reader waits for first, else any, at random."""
+        transfer = candidate.transfer
+        key, url = transfer.torrent.key, candidate.mirror.url
+        claimed = self._claimed.get(id(transfer), set())
+        avoided = self._record.of(url).quarantined(key)
+        if not transfer.sources.has_mirrors:
+            for piece in transfer.priorities.urgent():
+                if piece not in claimed | avoided and self._is_lacking(transfer, piece):
+                    return piece
+        lacking = [
+            piece
+            for piece in transfer.priorities.wanted()
+            if piece not in claimed and not transfer.is_verified(piece)
+        ]
+        trusted = [piece for piece in lacking if piece not in avoided]
+        choice = trusted or lacking  # after its rest, a piece that was wrong may be right
+        return self._rng.choice(choice) if choice else None
+
+    def _is_lacking(self, transfer: Transfer, piece: int) -> bool:
+        return transfer.priorities.is_wanted(piece) and not transfer.is_verified(piece)
+
+    # --- failing ----------------------------------------------------------------------------------
+    def _failed(self, candidate: _Candidate, error: MirrorError) -> None:
+        sources, url = candidate.transfer.sources, candidate.mirror.url
+        candidate.tries += 1
+        again = RETRY_SECONDS_MIN * 2 ** min(candidate.tries - 1, 16)
+        again = max(min(again, RETRY_SECONDS_MAX), error.pause_seconds)
+        candidate.due = trio.current_time() + again * (1 + JITTER * self._rng.random())
+        sources.note_reason(url, str(error))
+        match error.fault:
+            case Fault.NO_RANGES:
+                self._record.note_ranges(url, given=False)
+                candidate.due = trio.current_time()
+            case Fault.WRONG:
+                sources.note_wrong(url)
+                self._record.note_corruption(url)
+            case _:
+                self._record.note_error(url, str(error), error.pause_seconds)
+
+
+class _Claim:
+    """Keeps other mirrors from fetching the same piece meanwhile."""
+
+    def __init__(self, claimed: set[int], piece: int) -> None:
+        self._claimed = claimed
+        self._piece = piece
+
+    def __enter__(self) -> None:
+        self._claimed.add(self._piece)
+
+    def __exit__(self, *exc: object) -> None:
+        self._claimed.discard(self._piece)
