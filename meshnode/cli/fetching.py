@@ -19,10 +19,16 @@ SOURCES_SHOWN_MAX: Final = 6  # of one payload, those that sent most
 
 
 class Fetching:
-    """Asks the peer for payloads; `deliver` is called in a thread as each is there."""
+    """Asks the peer for payloads; `deliver` is called in a thread as each is there.
 
-    def __init__(self, control: Control, deliver: Callable[[Message], None]) -> None:
+    `action` is what the peer is asked: to fetch files, or to hold pieces.
+    """
+
+    def __init__(
+        self, control: Control, deliver: Callable[[Message], None], action: str = "get"
+    ) -> None:
         self._control = control
+        self._action = action
         self._deliver = deliver
         self._limit = trio.CapacityLimiter(AT_ONCE)
 
@@ -50,7 +56,7 @@ class Fetching:
         ]
 
     async def _fetch(self, arguments: Message, lines: Lines) -> Message:
-        async with aclosing(self._control.follow("get", **arguments)) as messages:
+        async with aclosing(self._control.follow(self._action, **arguments)) as messages:
             async for message in messages:
                 if "result" in message:
                     lines.end()

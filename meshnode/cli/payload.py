@@ -17,8 +17,10 @@ from meshnode.cli.naming import PayloadArgument, payload_named
 from meshnode.cli.offering import Offer, publish, rebind, require_assets
 from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.payload_drop import drop
+from meshnode.cli.payload_hold import hold, release
+from meshnode.cli.payload_show import show
+from meshnode.cli.payload_text import print_payload
 from meshnode.cli.payload_url import url
-from meshnode.cli.release import print_payload
 from meshnode.cli.signing import (
     CatalogueOption,
     DryRunOption,
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from meshnode.runtime.maintainer.binding import Bound
     from meshnode.runtime.payloads.creation import PayloadFiles
 
-app = typer.Typer(help="Publish dataset files as payloads.", no_args_is_help=True)
+app = typer.Typer(help="Publish and hold dataset files as payloads.", no_args_is_help=True)
 
 BindOption = Annotated[
     list[str] | None,
@@ -60,7 +62,7 @@ BindOption = Annotated[
 
 @app.callback()
 def payload() -> None:
-    """Publish dataset files as payloads."""
+    """Publish and hold dataset files as payloads."""
 
 
 @app.command()
@@ -235,7 +237,10 @@ def list_(
         out.print("no payload is known here")
 
 
+app.command()(show)
 app.command()(url)
+app.command()(hold)
+app.command()(release)
 app.command()(drop)
 
 

@@ -13,6 +13,7 @@ from meshnode.cli.access import reach
 from meshnode.cli.collection import title_in
 from meshnode.cli.naming import payload_named
 from meshnode.cli.passphrase import PassphraseFileOption
+from meshnode.cli.payload_text import print_payload
 from meshnode.cli.signing import (
     CatalogueOption,
     DryRunOption,
@@ -198,28 +199,6 @@ def print_release(found: Message) -> None:
         print_payload(payload)
     if not found["payloads"]:
         out.print("  none: it is a version of the items alone")
-
-
-def print_payload(payload: Message) -> None:
-    """Show one payload: its files, where they are to be had, and how much of them is here."""
-    out.print(Text(f"  {payload['key']}"))
-    if not payload.get("is_live", True):
-        out.print("    withdrawn, or not here yet")
-        return
-    kib = payload["piece_size_bytes"] >> 10
-    pieces = f"pieces of {kib} KiB" if kib < 1 << 10 else f"pieces of {kib >> 10} MiB"
-    here = "its file list is not here yet"
-    if payload["files"] is not None:
-        total = counted(payload["file_count"], "file")
-        here = f"{total}, {payload['files_held']} of them here"
-    out.print(Text(f"    {size_text(payload['size_bytes'])}, {pieces}; {here}"))
-    for file in payload["files"] or ():
-        bound = ", ".join(f"{item}:{asset}" for item, asset in file["bindings"])
-        out.print(Text(f"    {file['path']}{f'  = {bound}' if bound else ''}"))
-    if number := len(payload["stated_by"]):
-        out.print(f"    {counted(number, 'peer states', 'peers state')} to serve it")
-    for url in payload["mirrors"]:
-        out.print(Text(f"    mirror {url}"))
 
 
 def version_line(release: Message) -> str:

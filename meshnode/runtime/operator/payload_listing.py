@@ -16,6 +16,7 @@ from meshnode.errors import UsageError
 from meshnode.runtime.offers import file_list_of
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.operator.collections import followed
+from meshnode.runtime.payloads.footprint import Footprint, footprint
 from meshnode.runtime.payloads.payload_directory import PayloadDirectory
 from meshnode.runtime.peer import Peer
 
@@ -50,9 +51,11 @@ def described(peer: Peer, held: HeldCatalogue, payload: PayloadAdded) -> dict[st
 
     `stated_by` are peers that state to serve it, connected or not.
     `files` is null while the file list is not here, and `files_held` how many are here, verified.
+    `held` is null while nothing of it is here.
     """
     contents = held.contents
     name = payload.collection, payload.key
+    held_here = _held(peer, payload.key)
     risk, files = contents.risks.get(name), file_list_of(peer, payload)
     infohash = payload.infohash
     return {
@@ -71,7 +74,8 @@ def described(peer: Peer, held: HeldCatalogue, payload: PayloadAdded) -> dict[st
         "file_count": len(files.files) if files else None,
         "files": [_file(each) for each in files.files[:FILES_SAID_MAX]] if files else None,
         "stated_by": [holder.peer for holder in peer.node.holders.stated(payload.key)],
-        "files_held": _files_held(peer, payload.key),
+        "files_held": held_here.files if held_here else 0,
+        "held": held_here.said() if held_here else None,
     }
 
 
@@ -93,10 +97,10 @@ def _file(file: PayloadFile) -> dict[str, Any]:
     }
 
 
-def _files_held(peer: Peer, key: Digest) -> int:
+def _held(peer: Peer, key: Digest) -> Footprint | None:
     directory = PayloadDirectory(peer.home.payloads, key)
     torrent = directory.load()
-    return len(directory.state(torrent).verified) if torrent else 0
+    return footprint(directory, torrent) if torrent else None
 
 
 ACTIONS: dict[str, Action] = {"payloads": (Payloads, payloads)}

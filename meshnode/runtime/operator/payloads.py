@@ -60,7 +60,7 @@ class Urls(PayloadChoice):
 
 
 async def seed(peer: Peer, arguments: Seed) -> AsyncGenerator[Message, None]:
-    network = _network(peer)
+    network = network_of(peer)
     found = [
         offer
         for offer in await trio.to_thread.run_sync(offers, peer)
@@ -76,7 +76,7 @@ async def seed(peer: Peer, arguments: Seed) -> AsyncGenerator[Message, None]:
 
 async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:
     """Yield {"progress": …} while the files come; the result says where each lies, verified."""
-    network = _network(peer)
+    network = network_of(peer)
     offer = await trio.to_thread.run_sync(chosen, peer, arguments)
     require_distinct(offer)
     torrent = await trio.to_thread.run_sync(torrent_of, peer, offer)
@@ -90,7 +90,7 @@ async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:
             peer.journal.progressed(
                 PayloadProgress(offer.payload.key, progress.done_bytes, progress.total_bytes)
             )
-            said = _said(progress)
+            said = progress_said(progress)
             yield {"event": {"progress": said}}
     yield {
         "result": {
@@ -104,7 +104,7 @@ async def get(peer: Peer, arguments: Get) -> AsyncGenerator[Message, None]:
 
 async def urls(peer: Peer, arguments: Urls) -> AsyncGenerator[Message, None]:
     """Return {"files": [{"path", "url", "size_bytes", "sha256"}, …]}; nothing is fetched."""
-    _network(peer)
+    network_of(peer)
     if peer.http is None or peer.http.url is None:
         raise UsageError(
             "this peer serves no HTTP" + (f": {peer.http.failure}" if peer.http else ""),
@@ -126,13 +126,13 @@ async def urls(peer: Peer, arguments: Urls) -> AsyncGenerator[Message, None]:
 
 async def mirrors(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     """Return what this peer saw of each mirror, the one that it heard of last first."""
-    known = reversed(_network(peer).torrents.mirrors.known())
+    known = reversed(network_of(peer).torrents.mirrors.known())
     yield {"result": {"mirrors": [asdict(each) for each in known], "now": unix_now()}}
 
 
 async def drop(peer: Peer, arguments: Drop) -> AsyncGenerator[Message, None]:
     """Erase what is here of a payload; a publisher's own files stay where they lie."""
-    torrents = _network(peer).torrents
+    torrents = network_of(peer).torrents
     await torrents.stop(arguments.payload, erase=True)
     yield {"result": {}}
 
@@ -149,7 +149,7 @@ def _located(network: Network, offer: Offer, index: int) -> dict[str, Any]:
     }
 
 
-def _said(progress: Progress) -> dict[str, Any]:
+def progress_said(progress: Progress) -> dict[str, Any]:
     return {
         "done_bytes": progress.done_bytes,
         "total_bytes": progress.total_bytes,
@@ -158,7 +158,8 @@ def _said(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _network(peer: Peer) -> Network:
+def network_of(peer: Peer) -> Network:
+    """Return what a peer that runs has; raises UsageError if it works offline."""
     if peer.network is None:
         raise UsageError(
             "payloads travel only while the peer runs", hint="start it with: meshnode run"

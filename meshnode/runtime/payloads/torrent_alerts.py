@@ -41,6 +41,8 @@ def _tell_fault(transfer: Transfer, alert: lt.torrent_alert) -> None:
         case lt.url_seed_alert():
             # The alert's own text says "Success" for an HTTP error, and its code is not usable.
             transfer.sources.note_fault(str(alert.server_url()))
+        case _:
+            pass
 
 
 def _disk_error(alert: lt.file_error_alert) -> StorageError:
