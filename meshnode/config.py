@@ -39,6 +39,7 @@ HostPortOrOff = Annotated[
 ]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+$", max_length=300)]
+ApiOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.:\[\]-]+)$", max_length=300)]
 Size = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Rate = Annotated[int, Field(ge=0, le=10**11)]
 
@@ -156,6 +157,29 @@ class HttpSettings(_Section):
     )
 
 
+class ApiSettings(_Section):
+    """The STAC API at /stac/ of the HTTP server: searching what this peer holds."""
+
+    serve: Literal["local", "always", "off"] = Field(
+        default="local",
+        description="local: while http.listen is an address that only this machine reaches; "
+        "always: also to others; off: never.",
+    )
+    origins: tuple[ApiOrigin, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Web sites whose pages may search in a browser, beside http.origins, as "
+        "https://host; * allows all.",
+    )
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://[!-~]+[^/])?$",
+        max_length=300,
+        description="Where others call it, without a slash at the end, for the links in answers: "
+        "set it behind a web server. Empty: as each request calls it.",
+    )
+
+
 class CatalogueSettings(_Section):
     """How much of other people's catalogues this peer holds."""
 
@@ -186,6 +210,7 @@ class Config(_Section):
     catalogues: CatalogueSettings = CatalogueSettings()
     payload: PayloadSettings = PayloadSettings()
     http: HttpSettings = HttpSettings()
+    api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
 
 

@@ -43,7 +43,7 @@ NOT_OURS = {"config.toml", "cut.toml"}
 HOSTS = re.compile(r"(.+\.)?example\.(org|com)|127\.0\.0\.1|keepachangelog\.com|semver\.org")
 # Absolute paths: where an operator puts things, and names on the wire.
 PLACES = ("opt", "etc", "var", "usr", "run", "srv", "data", "bin", "home", "dns4", "ip4", "p2p")
-WIRE = ("meshnode", "meshsub", "noise", "yamux", "ipfs", "payload", "vsicurl")
+WIRE = ("meshnode", "meshsub", "noise", "yamux", "ipfs", "payload", "stac", "vsicurl")
 
 
 def every_page(*, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:

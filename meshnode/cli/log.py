@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -25,6 +26,9 @@ from meshnode.cli.terminal import (
 )
 from meshnode.control import Message
 from meshnode.errors import PeerError
+
+if TYPE_CHECKING:
+    from meshnode.core.receipts import Step
 
 STEPS_MAX = 1_000_000
 
@@ -110,16 +114,9 @@ def explain(
     evidence = run_async(ask)
     steps = list(examine(evidence, parse_catalogue(text), collection, item))
     if as_json:
-        said = [
-            {"step": step.name, "says": step.says, "check": step.check, "fault": step.fault}
-            for step in steps
-        ]
-        print_json({"catalogue": text, "steps": said, "evidence": evidence})
+        print_json({"catalogue": text, "steps": _steps_said(steps), "evidence": evidence})
     else:
-        for step in steps:
-            out.print(Text(f"{step.name:<10}{step.says}"))
-            mark = Text("FAILS", "red bold") if step.fault else Text("holds", "green")
-            out.print(Text(f"{'':10}").append(mark).append(f"  {step.fault or step.check}"))
+        _print_steps(steps)
     if failing := [step.name for step in steps if step.fault]:
         raise PeerError(
             f"the item is not shown to be signed: {', '.join(failing)}",
@@ -133,16 +130,25 @@ def verify(
     export: Annotated[
         Path | None,
         typer.Argument(
-            help="An export or a static mirror to check; without it the data directory alone."
+            help="An export, a static mirror, or the proof of an item to check; without it the data"
+            " directory alone."
+        ),
+    ] = None,
+    trusted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--catalogue",
+            help="A catalogue that you trust: its proofs hold. Without it those that are followed.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check everything anew from its bytes: roots, heads, entries, objects, segments, an export.
 
-    A static mirror is checked alone, without a data directory. Reads the disk and nothing else,
-    also while the peer runs, and changes nothing. Each damaged
-    thing is named. The exit status is 1 if there is any.
+    A static mirror is checked alone, without a data directory. So is the proof of an item, as the
+    STAC API gives it, where --catalogue says whom you trust. Reads the disk and nothing else, also
+    while the peer runs, and changes nothing. Each damaged thing is named. The exit status is 1 if
+    there is any.
 
     Examples:
 
@@ -151,7 +157,12 @@ def verify(
       meshnode verify items.ndjson
 
       meshnode verify /var/www/mesh
+
+      meshnode verify ca-yt_whitehorse-2019.proof.zip --catalogue bafyrei…
     """
+    if export is not None and _is_proof(export):
+        _verify_proof(home, export, trusted or [], as_json=as_json)
+        return
     from meshnode.runtime.home import Home
     from meshnode.runtime.verification.exports import verify_export
     from meshnode.runtime.verification.reports import Report
@@ -201,6 +212,49 @@ def verify(
             hint="a damaged object is fetched again at the next start; a damaged export is not"
             " to be passed on",
         )
+
+
+def _is_proof(path: Path) -> bool:
+    from meshnode.runtime.verification.proofs import is_proof
+
+    return is_proof(path)
+
+
+def _verify_proof(home: Path, path: Path, trusted: list[str], *, as_json: bool) -> None:
+    from meshnode.core.identifiers import parse_catalogue
+    from meshnode.runtime.home import Home
+    from meshnode.runtime.verification.proofs import Verdict, pinned_in, verify_proof
+
+    async def check() -> Verdict:
+        named = [parse_catalogue(identifier(home, each)) for each in trusted]
+        return await verify_proof(path, named or pinned_in(Home(home)))
+
+    found = run_async(check)
+    if as_json:
+        named = {"catalogue": found.catalogue, "collection": found.collection, "item": found.item}
+        print_json({**named, "steps": _steps_said(found.steps)})
+    else:
+        out.print(Text(f"{found.item} of {found.collection}", "bold"))
+        _print_steps(found.steps)
+    if found.failing:
+        raise PeerError(
+            f"the item is not shown to be signed: {', '.join(found.failing)}",
+            hint="name a catalogue that you trust with --catalogue; its id tells it apart",
+        )
+
+
+def _steps_said(steps: Sequence[Step]) -> list[dict[str, str]]:
+    return [
+        {"step": step.name, "says": step.says, "check": step.check, "fault": step.fault}
+        for step in steps
+    ]
+
+
+def _print_steps(steps: Sequence[Step]) -> None:
+    for step in steps:
+        out.print(Text(f"{step.name:<10}{step.says}"))
+        mark = Text("FAILS", "red bold") if step.fault else Text("holds", "green")
+        out.print(Text(f"{'':10}").append(mark).append(f"  {step.fault or step.check}"))
 
 
 def _show_step(step: Message, *, as_json: bool) -> None:

@@ -63,6 +63,10 @@ def run(
             help="Open no port to peers: read static mirrors, and payloads' HTTP mirrors.",
         ),
     ] = False,
+    api: Annotated[
+        bool,
+        typer.Option("--api", help="Serve the STAC API also where others can call http.listen."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the peer until it is stopped (Ctrl-C or SIGTERM).
@@ -83,6 +87,9 @@ def run(
     if https_only:
         update["https_only"] = True
     settings = settings.model_copy(update={"network": settings.network.model_copy(update=update)})
+    if api:
+        opened = settings.api.model_copy(update={"serve": "always"})
+        settings = settings.model_copy(update={"api": opened})
     if as_json:
         settings = settings.model_copy(
             update={"log": settings.log.model_copy(update={"json_lines": True})}

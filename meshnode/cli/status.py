@@ -124,6 +124,10 @@ def _print_peer(status: Message) -> None:
         out.print(f"  {address}")
     if (http := status["http"]) is not None and http["url"]:
         out.print(f"  {http['url']} (payloads, read in place)")
+        if http["api"]["url"]:
+            out.print(f"  {http['api']['url']}/ (STAC API)")
+        else:
+            print_labelled("  no STAC API:", http["api"]["failure"], "yellow", out)
     elif http is not None and http["failure"]:
         print_labelled("no HTTP:", http["failure"], "yellow", out)
 

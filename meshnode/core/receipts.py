@@ -64,7 +64,9 @@ def examine(receipt: Receipt, check_signature: Verify = verify) -> Iterator[Step
     except (MalformedRecordError, UntrustedError) as error:
         yield Step("root", "not in force", "chain of root signatures", str(error))
         return
-    fault = chain.head_fault(head, offered.signed, check_signature) or _closed(chain, offered)
+    fault = chain.head_fault(head, offered.signed, check_signature) or _closed(
+        chain, offered, receipt
+    )
     yield Step("head", signer, "signature of a writer of the root", fault)
     role = chain.current.root_role
     says = f"root {chain.current.version}, signed by {role.threshold} of {len(role.keys)} keys"
@@ -103,11 +105,13 @@ def _inclusion(receipt: Receipt, head: Head) -> Step:
     )
 
 
-def _closed(chain: RootChain, offered: SignedHead) -> str:
+def _closed(chain: RootChain, offered: SignedHead, receipt: Receipt) -> str:
     """Say why the root in force lets the head not count; empty if it does (L-60)."""
     grant = chain.writer(offered.head.writer)
     if grant is None or grant.closed is False:
         return "the root in force counts nothing of this writer"
+    if not chain.admits(grant, receipt.collection):
+        return f"the root in force lets this writer sign nothing of {receipt.collection}"
     if grant.closed is None or grant.closed.seq > offered.head.seq:
         return ""
     if grant.closed.head == offered.signed.digest:

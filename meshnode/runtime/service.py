@@ -119,7 +119,7 @@ async def running(root: Path, config: Config, *, online: bool) -> AsyncIterator[
             )
             async with trio.open_nursery() as asking:
                 if peer.network is not None:
-                    await _start_http(peer, peer.network, asking)
+                    await _start_http(peer, config, peer.network, asking)
                 await asking.start(_control_server(peer).run)
                 yield peer
                 asking.cancel_scope.cancel()  # requests end while all that they use still runs
@@ -273,7 +273,8 @@ def _mirrors(config: Config, node: Node, tell: Tell) -> Mirrors:
     )
 
 
-async def _start_http(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
+async def _start_http(peer: Peer, config: Config, network: Network, nursery: trio.Nursery) -> None:
+    from meshnode.runtime.api import mounting
     from meshnode.runtime.http.addresses import PREFIX
     from meshnode.runtime.http.gateway import Gateway
 
@@ -281,6 +282,7 @@ async def _start_http(peer: Peer, network: Network, nursery: trio.Nursery) -> No
     gateway = Gateway(peer, network)
     nursery.start_soon(gateway.run)
     peer.http.mount(PREFIX, gateway)
+    mounting.mount(peer, config)
     await nursery.start(peer.http.run)
 
 

@@ -13,16 +13,20 @@ from typing import Final
 
 from meshnode.runtime.http.asgi import Header, Scope, header
 
+EVERY_SITE: Final = "*"
 _LOCAL: Final = "localhost"
 _OWN_PAGES: Final = ("none", "same-origin")
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """`hosts`: names by which this server may be called; `origins`: sites whose pages may ask."""
+    """`hosts`: names by which this server may be called; `origins`: sites whose pages may ask, `*`
+    for all; `methods` is what such pages may do.
+    """
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("GET", "HEAD")
 
     def objection(self, scope: Scope) -> str | None:
         """Say why a request is refused; None if it is not."""
@@ -30,7 +34,7 @@ class Guard:
         if host is None or not self._is_ours(host):
             return f"this peer is not called {host!r}: name it in the setting http.hosts"
         origin = header(scope, b"origin")
-        if origin in self.origins:
+        if EVERY_SITE in self.origins or origin in self.origins:
             return None
         is_own = origin is None or origin == f"http://{host}"
         if not is_own or (header(scope, b"sec-fetch-site") or "none") not in _OWN_PAGES:
@@ -40,12 +44,13 @@ class Guard:
     def permission(self, scope: Scope) -> list[Header]:
         """Return the headers that let a named site's page read the answer (Fetch, CORS)."""
         origin = header(scope, b"origin")
-        if origin is None or origin not in self.origins:
+        if origin is None or not {origin, EVERY_SITE} & {*self.origins}:
             return []
         return [
             (b"access-control-allow-origin", origin.encode()),
-            (b"access-control-allow-headers", b"range, if-range, if-none-match"),
-            (b"access-control-expose-headers", b"content-range, accept-ranges, etag"),
+            (b"access-control-allow-methods", ", ".join(self.methods).encode()),
+            (b"access-control-allow-headers", b"content-type, range, if-range, if-none-match"),
+            (b"access-control-expose-headers", b"content-range, accept-ranges, etag, link"),
             (b"vary", b"origin"),
         ]
 

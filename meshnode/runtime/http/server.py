@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket as sockets
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -29,16 +30,23 @@ _LISTEN_QUEUE: Final = 128
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    app: App
+    guard: Guard
+
+
 class HttpServer:
     """Serves what is mounted until cancelled, at `listen`, address:port; None: it does not.
 
     `url` ends without a slash; it is None while nothing is served, `failure` says why.
+    `refusals` says of prefixes why nothing is served there.
     """
 
     def __init__(self, listen: str | None, guard: Guard) -> None:
         self._listen_at = listen
         self._guard = guard
-        self._mounts: dict[str, App] = {}
+        self._mounts: dict[str, _Mount] = {}
         self._streams: set[trio.SocketStream] = set()
         self._limit = trio.CapacityLimiter(CONNECTIONS_MAX)
         self._config = Config()
@@ -47,10 +55,28 @@ class HttpServer:
         self._config.include_server_header = False
         self.url: str | None = None
         self.failure = ""
+        self.refusals: dict[str, str] = {}
 
-    def mount(self, prefix: str, app: App) -> None:
-        """Give requests whose path begins with `prefix` to an ASGI application."""
-        self._mounts[prefix] = app
+    def mount(self, prefix: str, app: App, guard: Guard | None = None) -> None:
+        """Give requests whose path begins with `prefix` to an ASGI application.
+
+        A prefix without a slash at its end is a whole step of the path. `guard` says who may ask
+        this application, where others may than may ask the server.
+        """
+        self._mounts[prefix] = _Mount(app, guard or self._guard)
+
+    def close(self, prefix: str, reason: str, guard: Guard | None = None) -> None:
+        """Answer requests whose path begins with `prefix` with why nothing is served there."""
+
+        async def refused(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await refuse(send, 403, reason)
+
+        self.mount(prefix, refused, guard)
+        self.refusals[prefix] = reason
+
+    def url_of(self, prefix: str) -> str | None:
+        """Return the address of what is mounted there; None while nothing is."""
+        return f"{self.url}{prefix}" if self.url and prefix in self._mounts else None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; it listens, or cannot, when the task has started."""
@@ -109,7 +135,9 @@ class HttpServer:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        permission = self._guard.permission(scope)
+        mount = self._mount_of(scope["path"])
+        guard = mount.guard if mount else self._guard
+        permission = guard.permission(scope)
 
         async def send_permitted(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -117,25 +145,29 @@ class HttpServer:
             await send(message)
 
         try:
-            await self._dispatch(scope, receive, send_permitted)
+            if (objection := guard.objection(scope)) is not None:
+                await refuse(send_permitted, 403, objection)
+            elif scope["method"] == "OPTIONS" and permission:
+                await answer(send_permitted, 200)
+            elif mount is None:
+                await refuse(send_permitted, 404, "nothing is served here")
+            else:
+                await mount.app(scope, receive, send_permitted)
         except trio.BrokenResourceError:
             pass  # the client went away
         except Exception:
             _log.exception("an HTTP request failed", path=scope["path"])
             raise
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (objection := self._guard.objection(scope)) is not None:
-            await refuse(send, 403, objection)
-            return
-        if scope["method"] == "OPTIONS" and self._guard.permission(scope):
-            await answer(send, 200, [(b"access-control-allow-methods", b"GET, HEAD")])
-            return
-        for prefix, app in self._mounts.items():
-            if scope["path"].startswith(prefix):
-                await app(scope, receive, send)
-                return
-        await refuse(send, 404, "nothing is served here")
+    def _mount_of(self, path: str) -> _Mount | None:
+        """Return what serves a path: of several the one whose prefix is the longest."""
+        found = (
+            prefix
+            for prefix in self._mounts
+            if path == prefix or path.startswith(prefix if prefix.endswith("/") else f"{prefix}/")
+        )
+        longest = max(found, key=len, default=None)
+        return None if longest is None else self._mounts[longest]
 
 
 def _url(listening: sockets.socket) -> str:

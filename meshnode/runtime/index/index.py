@@ -223,10 +223,10 @@ class Index:
         with self._reading(budget) as reader:
             return reader.facets(query)
 
-    def properties(self) -> list[str]:
-        """Return the names of the properties that items have, in order."""
+    def properties(self, collection: tuple[CatalogueId, str] | None = None) -> list[str]:
+        """Return the names of the properties that items have, of one collection or of all."""
         with self._reading() as reader:
-            return reader.property_names()
+            return reader.property_names(collection)
 
     # --- Looking after it -------------------------------------------------------------------------
     def stats(self) -> Stats:

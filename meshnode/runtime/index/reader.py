@@ -32,6 +32,11 @@ _YEAR: Final = (
     "cast(strftime('%Y', (moment_us - ((moment_us % 1000000) + 1000000) % 1000000) / 1000000,"
     " 'unixepoch') AS INTEGER)"
 )
+_PROPERTIES_OF: Final = """
+SELECT DISTINCT property.name FROM property JOIN segment ON segment.key = property.segment
+JOIN collection ON collection.key = segment.collection
+WHERE catalogue = ? AND collection.name = ? ORDER BY 1
+"""
 _BY_COLLECTION: Final = "item.collection, count(*)"
 _BY_YEAR: Final = f"{_YEAR} AS year, count(*)"
 
@@ -53,6 +58,10 @@ class Facets:
     count: int
     collections: dict[tuple[CatalogueId, str], int]
     years: dict[int | None, int]
+
+
+class UnknownPropertyError(UsageError):
+    """A filter names a property that no item has."""
 
 
 class Reader:
@@ -132,9 +141,12 @@ class Reader:
             dict(years),
         )
 
-    def property_names(self) -> list[str]:
+    def property_names(self, collection: tuple[CatalogueId, str] | None = None) -> list[str]:
         """Return the names of the properties that items have, in order."""
-        rows = select(self.database, "SELECT DISTINCT name FROM property ORDER BY 1")
+        if collection is None:
+            rows = select(self.database, "SELECT DISTINCT name FROM property ORDER BY 1")
+        else:
+            rows = select(self.database, _PROPERTIES_OF, *collection)
         return [name for (name,) in rows]
 
     def _plan(self, query: Query) -> Plan | None:
@@ -163,7 +175,7 @@ class Reader:
             return
         known = dict.fromkeys([*COLUMNS, *self.property_names()])
         like = difflib.get_close_matches(name[:100], known, n=3)
-        raise UsageError(
+        raise UnknownPropertyError(
             f"no item here has the property {name[:100]!r}",
             hint=f"did you mean {' or '.join(like)}?" if like else "meshnode index properties",
         )

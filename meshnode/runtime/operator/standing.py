@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from pydantic import Field
@@ -21,6 +21,7 @@ from meshnode.core.overview import describe
 from meshnode.core.reachability import Reach
 from meshnode.core.releases import Releases
 from meshnode.core.snapshot_checks import lying_since
+from meshnode.runtime.api.addresses import PREFIX as API_PREFIX
 from meshnode.runtime.budget_file import write_budgets
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
@@ -29,6 +30,9 @@ from meshnode.runtime.operator.joining import domain_said, said_of
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.operator.static_mirrors import described
 from meshnode.runtime.peer import Peer
+
+if TYPE_CHECKING:
+    from meshnode.runtime.http.server import HttpServer
 
 CONFLICTS_SAID_MAX = 20  # of one catalogue: `versions` names the others
 BROKEN_WORDS_SAID_MAX = 20  # peers; they are called later than others, and forgotten
@@ -178,7 +182,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "addresses": list(mesh.addresses()) if mesh else [],
         "http": None
         if peer.http is None
-        else {"url": peer.http.url, "failure": peer.http.failure or None},
+        else {"url": peer.http.url, "failure": peer.http.failure or None, "api": _api(peer.http)},
         "connections": len(mesh.connections()) if mesh else 0,
         "reach": reach_said(peer),
         "read_only": node.read_only,
@@ -208,6 +212,12 @@ async def _status(peer: Peer) -> dict[str, Any]:
             for key, refused in node.replica.refused.items()
         ],
     }
+
+
+def _api(http: HttpServer) -> dict[str, Any]:
+    """Return where the STAC API is, or why it is not."""
+    refused = http.refusals.get(API_PREFIX)
+    return {"url": None if refused else http.url_of(API_PREFIX), "failure": refused}
 
 
 def _budget(peer: Peer, catalogue: CatalogueId) -> dict[str, Any]:

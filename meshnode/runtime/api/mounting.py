@@ -1,0 +1,53 @@
+"""Where the API is served, and to whom.
+
+Other routers that lie beside it below PREFIX are given to `stac_api` here.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final
+
+from meshnode.config import OFF, Config
+from meshnode.runtime.api.addresses import PREFIX
+from meshnode.runtime.http.guard import Guard
+from meshnode.runtime.peer import Peer
+
+CLOSED: Final = (
+    "the STAC API is off at an address that others reach: "
+    "`meshnode config set api.serve always` opens it"
+)
+SWITCHED_OFF: Final = "the setting api.serve is off"
+
+
+def refusal(config: Config) -> str:
+    """Say why the API is not served; empty if it is."""
+    if config.api.serve == "off":
+        return SWITCHED_OFF
+    if config.api.serve == "local" and not _is_loopback(config.http.listen):
+        return CLOSED
+    return ""
+
+
+def mount(peer: Peer, config: Config) -> None:
+    """Mount the API of a peer, or what says why there is none."""
+    assert peer.http is not None
+    guard = Guard(
+        config.http.hosts,
+        (*config.http.origins, *config.api.origins),
+        ("GET", "HEAD", "POST", "OPTIONS"),
+    )
+    if reason := refusal(config):
+        peer.http.close(PREFIX, reason, guard)
+        return
+    # Here, since FastAPI takes longer to import than most commands to work.
+    from meshnode.runtime.api.application import stac_api
+
+    peer.http.mount(PREFIX, stac_api(peer, config.api.url), guard)
+
+
+def _is_loopback(listen: str) -> bool:
+    if listen == OFF:
+        return True
+    host = listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    return ip_address(host).is_loopback
