@@ -52,7 +52,7 @@ async def hold(peer: Peer, arguments: Hold) -> AsyncGenerator[Message, None]:
         await trio.to_thread.run_sync(_require_open, peer, offer)
     torrent = await trio.to_thread.run_sync(torrent_of, peer, offer)
     pieces = _pieces(torrent, offer, arguments.first, arguments.last)
-    peers = await providers(network, torrent.key)
+    peers = await providers(peer, network, torrent.key)
     said: dict[str, Any] = {}
     steps = network.torrents.hold(torrent, pieces, mirrors=offer.mirrors, peers=peers)
     async with aclosing(steps):
