@@ -130,6 +130,16 @@ class PayloadSettings(_Section):
         default=10**9,
         description="What fetching files leaves free on the disk for others, in bytes.",
     )
+    scrub_bytes_per_second: Rate = Field(
+        default=4_000_000,
+        description="How fast held files are read to look for rot, in bytes/s; 0: no limit.",
+    )
+    scrub_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days after which a held file is looked at again; 0: never by itself.",
+    )
     allow_local_addresses: bool = Field(
         default=False,
         description="Fetch from mirrors and peers at private and loopback addresses. Leave it off "

@@ -18,6 +18,7 @@ from meshnode.cli.offering import Offer, publish, rebind, require_assets
 from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.payload_drop import drop
 from meshnode.cli.payload_hold import hold, release
+from meshnode.cli.payload_scrub import scrub
 from meshnode.cli.payload_show import show
 from meshnode.cli.payload_text import print_payload
 from meshnode.cli.payload_url import url
@@ -237,11 +238,8 @@ def list_(
         out.print("no payload is known here")
 
 
-app.command()(show)
-app.command()(url)
-app.command()(hold)
-app.command()(release)
-app.command()(drop)
+for command in (show, url, hold, release, scrub, drop):
+    app.command()(command)
 
 
 async def _check(

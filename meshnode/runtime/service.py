@@ -120,6 +120,7 @@ async def running(root: Path, config: Config, *, online: bool) -> AsyncIterator[
             async with trio.open_nursery() as asking:
                 if peer.network is not None:
                     await _start_http(peer, config, peer.network, asking)
+                    _start_mending(peer, peer.network, asking)
                 await asking.start(_control_server(peer).run)
                 yield peer
                 asking.cancel_scope.cancel()  # requests end while all that they use still runs
@@ -284,6 +285,12 @@ async def _start_http(peer: Peer, config: Config, network: Network, nursery: tri
     peer.http.mount(PREFIX, gateway)
     mounting.mount(peer, config)
     await nursery.start(peer.http.run)
+
+
+def _start_mending(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
+    from meshnode.runtime.mending import Mending
+
+    nursery.start_soon(Mending(peer, network).run)
 
 
 def _control_server(peer: Peer) -> ControlServer:

@@ -16,6 +16,7 @@ from meshnode.runtime.payloads.footprint import RUNS_MAX, runs
 from tests.cli.command_line import CommandLine
 from tests.cli.test_bad_input import assert_refused, town, write_items
 from tests.cli.test_get import mirror
+from tests.runtime.test_partial_holding import flip
 
 MIB = 1 << 20
 SIZES = {"a.tif": 3 * MIB, "b.tif": 2 * MIB}
@@ -155,6 +156,23 @@ def test_files_of_a_pattern_are_held_whole_and_given_without_the_mirror(
     got = who.call("get", f"payload:{key}", "--only", "b.*", "--to", str(tmp_path), "--json")
     assert got.status == 0, got.err
     assert (tmp_path / "b.tif").read_bytes() == bytes_of("b.tif")
+
+
+@pytest.mark.slow
+def test_rot_is_found_and_mended(held: tuple[CommandLine, str]) -> None:
+    who, key = held
+    assert who.call("payload", "hold", key, "--files", "b.tif").status == 0
+    name = f"payload …{key[-15:]}"
+    sound = "2.1 MB of 1 payload looked at: 0 rotten pieces\n"
+    assert who.call("payload", "scrub", "--rate", "0").out == sound
+    flip(who.home / "payloads" / key / "data" / "1", 7)
+    assert who.call("payload", "scrub", key, "--rate", "0").out.splitlines() == [
+        f"{name}: 1 piece had rotted",
+        "2.1 MB of 1 payload looked at: 1 rotten piece",
+    ]
+    (found,) = who.call("payload", "scrub", "--rate", "0", "--json").json
+    assert (found["rotten_pieces"], found["missing_pieces"]) == ([], [])
+    assert (who.home / "payloads" / key / "data" / "1").read_bytes() == bytes_of("b.tif")
 
 
 @pytest.mark.slow

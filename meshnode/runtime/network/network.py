@@ -141,6 +141,8 @@ def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> Torre
         download_bytes_per_second=payload.download_bytes_per_second,
         upload_bytes_per_second=payload.upload_bytes_per_second,
         allow_local_addresses=payload.allow_local_addresses,
+        scrub_bytes_per_second=payload.scrub_bytes_per_second,
+        scrub_days=payload.scrub_days,
     )
     rng = random.Random()  # noqa: S311 - jitter
     record = MirrorRecord(home.mirrors, unix_now, rng)

@@ -1,16 +1,17 @@
-"""Parts of payloads that this peer keeps for others, and gives up again."""
+"""Parts of payloads that this peer keeps for others, gives up again, and looks after."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from pydantic import Field
 
 from meshnode.control import Message
-from meshnode.errors import UsageError
+from meshnode.core.identifiers import Digest
+from meshnode.errors import MeshnodeError, UsageError
 from meshnode.runtime.datasets.open_licences import is_open
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.offers import Offer, providers, torrent_of
@@ -22,6 +23,9 @@ from meshnode.runtime.payloads.footprint import footprint
 from meshnode.runtime.payloads.payload_directory import PayloadDirectory
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 from meshnode.runtime.peer import Peer
+
+if TYPE_CHECKING:
+    from meshnode.runtime.network.network import Network
 
 
 class Hold(PayloadChoice):
@@ -42,6 +46,13 @@ class Release(Arguments):
     only: str | None = None
     first: int | None = Field(default=None, ge=0)
     last: int | None = Field(default=None, ge=0)
+
+
+class Scrub(Arguments):
+    """Look for rot in a payload, or in all that is here; `bytes_per_second` 0: no limit."""
+
+    payload: HexDigest | None = None
+    bytes_per_second: int | None = Field(default=None, ge=0, le=10**11)
 
 
 async def hold(peer: Peer, arguments: Hold) -> AsyncGenerator[Message, None]:
@@ -93,6 +104,48 @@ async def release(peer: Peer, arguments: Release) -> AsyncGenerator[Message, Non
     }
 
 
+async def scrub(peer: Peer, arguments: Scrub) -> AsyncGenerator[Message, None]:
+    """Yield {"progress": …} while pieces are read; the result says which had rotted, and whether
+
+    those that are kept are here again.
+    """
+    network = network_of(peer)
+    held = network.torrents.held()
+    keys = held if arguments.payload is None else [arguments.payload]
+    if arguments.payload is not None and arguments.payload not in held:
+        raise UsageError("nothing of this payload is here", hint="meshnode payload list")
+    found = []
+    for place, key in enumerate(keys):
+        said: dict[str, Any] = {}
+        async with aclosing(network.torrents.scrub(key, arguments.bytes_per_second)) as steps:
+            async for step in steps:
+                said = {
+                    "payload": key.hex(),
+                    "done_bytes": step.done_bytes,
+                    "total_bytes": step.total_bytes,
+                    "rotten_pieces": list(step.rotten),
+                }
+                yield {"event": {"progress": {**said, "place": place, "of": len(keys)}}}
+        if said:
+            found.append(said | await _mended(peer, network, key, rotten=said["rotten_pieces"]))
+    yield {"result": {"payloads": found}}
+
+
+async def _mended(
+    peer: Peer, network: Network, key: Digest, *, rotten: list[int]
+) -> dict[str, Any]:
+    """Fetch again what rotted and is kept; say what could not be had, and why."""
+    from meshnode.runtime.mending import Mending  # with it comes libp2p
+
+    reason = ""
+    if rotten:
+        try:
+            await Mending(peer, network).mend(key)
+        except MeshnodeError as error:
+            reason = str(error)
+    return {"missing_pieces": sorted(network.torrents.missing().get(key, ())), "reason": reason}
+
+
 def _held(peer: Peer, torrent: CheckedTorrent) -> dict[str, Any]:
     directory = PayloadDirectory(peer.home.payloads, torrent.key)
     return footprint(directory, torrent).said()
@@ -126,4 +179,5 @@ def _require_open(peer: Peer, offer: Offer) -> None:
 ACTIONS: dict[str, Action] = {
     "payload_hold": (Hold, hold),
     "payload_release": (Release, release),
+    "payload_scrub": (Scrub, scrub),
 }

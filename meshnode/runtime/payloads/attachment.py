@@ -60,6 +60,10 @@ class Attachment:
         self._handle = None
         return handle
 
+    def abandon(self) -> None:
+        """Use the handle no more: the engine ends."""
+        self._handle = None
+
     def attach(self, handle: lt.torrent_handle) -> None:
         """Be in the engine again, with the same mirrors and with the peers named meanwhile."""
         self._handle = handle

@@ -90,6 +90,13 @@ class Holdings:
         """True when no piece is here, and none is to be kept."""
         return not any(self.written) and not any(self.kept)
 
+    def missing(self) -> set[int]:
+        """Return the pieces that are kept and not here."""
+        if self.is_own:
+            return set()
+        flags = enumerate(zip(self.kept, self.written, strict=True))
+        return {piece for piece, (is_kept, is_here) in flags if is_kept and not is_here}
+
     # --- what is recorded -------------------------------------------------------------------------
     def save(self, pieces: Sequence[int]) -> None:
         """Record these pieces as held, after their bytes. Blocks; raises StorageError."""

@@ -62,6 +62,8 @@ class Roster:
         try:
             yield
         finally:
+            for transfer in self.transfers():
+                transfer.end()
             self._by_handle.clear()
             self._transfers.clear()
 

@@ -43,7 +43,8 @@ class TorrentSettings:
 
     `listen` None: nobody can call this engine, which still fetches from mirrors and peers.
     `stall_seconds`: a download to which no source sent a byte for so long fails; somebody who
-    reads in place waits for less.
+    reads in place waits for less. What is held is compared with its hashes at
+    `scrub_bytes_per_second` (0: as fast as it goes), again after `scrub_days` (0: never by itself).
     """
 
     listen: str | None = "127.0.0.1:0"
@@ -52,6 +53,8 @@ class TorrentSettings:
     allow_local_addresses: bool = False
     stall_seconds: float = 120.0
     read_stall_seconds: float = 30.0
+    scrub_bytes_per_second: int = 4_000_000
+    scrub_days: int = 30
 
 
 def open_session(settings: TorrentSettings) -> lt.session:

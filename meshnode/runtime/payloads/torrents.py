@@ -28,6 +28,7 @@ from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
 from meshnode.runtime.payloads.reading import read
 from meshnode.runtime.payloads.roster import Roster
+from meshnode.runtime.payloads.scrub import Scrubber, ScrubProgress
 from meshnode.runtime.payloads.tending import Tending
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
@@ -59,6 +60,9 @@ class Torrents:
         rng = random.Random()  # noqa: S311 - jitter, and which piece a mirror is asked for
         self._enrolments = Enrolments(self.mirrors, settings, rng)
         self._tending = Tending(self._roster, self._quota, self.mirrors, self._enrolments)
+        self._scrubber = Scrubber(
+            self._roster, self._checked, settings.scrub_bytes_per_second, settings.scrub_days
+        )
 
     @property
     def port(self) -> int:
@@ -97,6 +101,7 @@ class Torrents:
                     await self._roster.resume_all()
                     nursery.start_soon(self._tending.run)
                     nursery.start_soon(self._enrolments.run)
+                    nursery.start_soon(self._scrubber.run)
                     task_status.started()
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
@@ -227,6 +232,25 @@ class Torrents:
             async with contextlib.aclosing(parts):
                 async for part in parts:
                     yield part
+
+    def scrub(
+        self, key: Digest, bytes_per_second: int | None = None
+    ) -> AsyncGenerator[ScrubProgress, None]:
+        """Look for rot in what is held of a payload, as `Scrubber.scrub`."""
+        return self._scrubber.scrub(key, bytes_per_second)
+
+    def held(self) -> list[Digest]:
+        """Return the payloads of which something is here."""
+        transfers = self._roster.transfers()
+        return sorted(each.torrent.key for each in transfers if any(each.holdings.written))
+
+    def missing(self) -> dict[Digest, set[int]]:
+        """Return the pieces that are kept and not here, of payloads that nobody fetches now."""
+        return {
+            each.torrent.key: missing
+            for each in self._roster.transfers()
+            if not each.is_used and (missing := each.holdings.missing())
+        }
 
     def lacks(self, torrent: CheckedTorrent, index: int, span: range) -> bool:
         """Say whether some of these bytes of file `index` are still to be fetched."""

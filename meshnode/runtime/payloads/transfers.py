@@ -130,6 +130,13 @@ class Transfer:
         self._known.set()
         self.wake()
 
+    def end(self) -> None:
+        """Use the engine no more: it is about to end."""
+        self.handle.abandon()
+        self.note_failure(
+            UsageError("this peer is stopping", hint="start it again: what came is kept")
+        )
+
     def wake(self) -> None:
         """Have everybody look again who waits."""
         self._news.set()
