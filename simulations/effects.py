@@ -6,7 +6,7 @@ What a peer is answered is in `answers`. Nothing that a node decides is decided 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import assert_never
 
 from meshnode.core import events as ev
@@ -37,6 +37,42 @@ TIMEOUT_SECONDS = 30.0  # after which an unanswered request has failed, as in th
 CHECK_SECONDS = 0.5  # of a snapshot: tens of thousands of entries are read, one after the other
 CALL_SECONDS = 10.0  # until it is known whether a call came through, as in the runtime
 INDEX_SECONDS = 0.02  # a small change of the index
+
+
+# A question and its answer are objects, not closures: tens of thousands are on their way at a time.
+@dataclass(slots=True)
+class _Question:
+    """What one life of a machine asks; what becomes of it concerns no later life."""
+
+    performer: Performer
+    machine: Machine
+    life: int
+    request: ev.Request
+
+    def __call__(self) -> None:
+        if self.is_awaited:
+            self.performer.answer(self)
+
+    def lost(self) -> None:
+        if self.is_awaited:
+            self.performer.give_up(self.machine, self.request)
+
+    @property
+    def is_awaited(self) -> bool:
+        return self.life == self.machine.life
+
+
+@dataclass(slots=True)
+class _Reply:
+    """The event in which a question ends, on its way to the asker."""
+
+    asked: _Question
+    event: ev.Event
+    size_bytes: int
+
+    def __call__(self) -> None:
+        if self.asked.is_awaited:
+            self.asked.performer.arrive(self.asked.machine, self.event, self.size_bytes)
 
 
 class Performer:
@@ -134,45 +170,43 @@ class Performer:
         if isinstance(request, AskHello) and machine.version < 2:
             self._world.after(0.0, machine.while_alive(_take_for_former, machine, request))
             return
-        answer = machine.while_alive(self._answer, machine, request)
-        lost = partial(self._lost, machine, machine.life, request)
+        asked = _Question(self, machine, machine.life, request)
         opening = STREAM_ROUND_TRIPS * self._network.round_trip_seconds(machine.name, request.peer)
         size_bytes = QUESTION_BYTES + said_bytes(request)
-        self._network.send(machine.name, request.peer, size_bytes, answer, lost, opening)
+        self._network.send(machine.name, request.peer, size_bytes, asked, asked.lost, opening)
 
-    def _lost(self, machine: Machine, life: int, request: ev.Request) -> None:
+    def give_up(self, machine: Machine, request: ev.Request) -> None:
         """Nobody will answer: the asker finds out when its patience ends."""
-        if life == machine.life:
-            failed = ev.RequestFailed(request, "no answer in time")
-            action = machine.while_alive(machine.tell, failed)
-            self._world.after(TIMEOUT_SECONDS, action)
+        failed = ev.RequestFailed(request, "no answer in time")
+        self._world.after(TIMEOUT_SECONDS, machine.while_alive(machine.tell, failed))
 
-    def _answer(self, machine: Machine, request: ev.Request) -> None:
+    def answer(self, asked: _Question) -> None:
         """The question is at the holder, who lets it wait for an object that is on its way."""
-        holder = self._machines[request.peer]
+        request, holder = asked.request, self._machines[asked.request.peer]
         if isinstance(request, ev.FetchObject) and _is_coming(request.digest, holder):
-            reply = partial(self._reply, holder, machine, request)
             waiting = holder.questions.setdefault(request.digest, {})
             number = self._world.take_number()
-            waiting[number] = machine.while_alive(reply)
+            waiting[number] = asked.machine.while_alive(self._reply, holder, asked)
             late = holder.while_alive(_let_go, waiting, number)
             self._world.after(WAIT_SECONDS_MAX, late)
         else:
-            self._reply(holder, machine, request)
+            self._reply(holder, asked)
 
-    def _reply(self, holder: Machine, machine: Machine, request: ev.Request) -> None:
+    def _reply(self, holder: Machine, asked: _Question) -> None:
         """Send what the holder's disk says, or what it prefers to say."""
-        lost = partial(self._lost, machine, machine.life, request)
+        request = asked.request
         reply = self._adversaries.reply(holder, request, answer_from(holder, request))
         if reply is None:
-            lost()
+            asked.lost()
             return
         event, size_bytes = reply
         carry = self._network.send_bulk if is_bulk(event) else self._network.send
-        arrive = machine.while_alive(self._arrive, machine, event, size_bytes)
-        carry(holder.name, machine.name, size_bytes + ANSWER_OVERHEAD_BYTES, arrive, lost)
+        arrive = _Reply(asked, event, size_bytes)
+        sent_bytes = size_bytes + ANSWER_OVERHEAD_BYTES
+        carry(holder.name, asked.machine.name, sent_bytes, arrive, asked.lost)
 
-    def _arrive(self, machine: Machine, event: ev.Event, size_bytes: int) -> None:
+    def arrive(self, machine: Machine, event: ev.Event, size_bytes: int) -> None:
+        """An answer is here, with the bytes that it is about."""
         if not isinstance(event, ev.ObjectStored):
             if isinstance(event, ev.SnapshotReceived):
                 machine.disk.keep_snapshot(event.beginning.raw)

@@ -22,6 +22,7 @@ from simulations.streams import STALL_SECONDS_MAX, resends, stall_seconds
 from simulations.world import Action, World
 
 Pair = tuple[PeerId, PeerId]  # in the order of names
+Notice = Callable[[PeerId, PeerId], None]
 
 # What the engine of the mesh does: py-libp2p 0.8.1, bytes measured by `python -m benchmarks.wire`.
 HANDSHAKE_ROUND_TRIPS = 6  # TCP; a header and noise; noise XX; a header and yamux
@@ -35,8 +36,6 @@ PING_PAUSE_SECONDS = 4.0  # of a peer that has pinged all its connections, one a
 class Port:
     """Where one peer meets the network."""
 
-    connected: Callable[[PeerId], None]
-    disconnected: Callable[[PeerId], None]
     links: dict[PeerId, float] = field(default_factory=dict)  # latency in seconds, one way
     up: dict[PeerId, None] = field(default_factory=dict)
     powered: bool = True
@@ -58,19 +57,42 @@ class Fate:
     cut: int = 0  # by a partition, a peer that is down, or a stream that stood still too long
 
 
-class Network:
-    """Invariant: a connection is up at both ends or at none."""
+@dataclass(slots=True)
+class _Flight:
+    """A message on its way: tens of thousands at a time, each smaller so than as a closure."""
 
-    def __init__(self, world: World, model: LinkModel) -> None:
+    network: Network
+    source: PeerId
+    target: PeerId
+    arrive: Action
+    lost: Action
+
+    def __call__(self) -> None:
+        self.network.land(self.source, self.target, self.arrive, self.lost)
+
+
+class Network:
+    """Invariant: a connection is up at both ends or at none.
+
+    Args:
+        connected: told of each end of a new connection: the peer there, and the other.
+        disconnected: told the same of a connection that is gone, if the peer is powered.
+    """
+
+    def __init__(
+        self, world: World, model: LinkModel, connected: Notice, disconnected: Notice
+    ) -> None:
         self.fate = Fate()
         self._world = world
         self._model = model
+        self._connected = connected
+        self._disconnected = disconnected
         self._rng = world.fork_rng()
         self._ports: dict[PeerId, Port] = {}
         self._cut: Cut | None = None
 
-    def plug(self, peer: PeerId, port: Port) -> None:
-        self._ports[peer] = port
+    def plug(self, peer: PeerId) -> None:
+        self._ports[peer] = Port()
 
     def link(self, a: PeerId, b: PeerId) -> None:
         """Let two peers know each other; they connect if one of them can be dialled."""
@@ -156,7 +178,7 @@ class Network:
         else:
             jitter = 1.0 + self._rng.random() * self._model.jitter
             delay = wait + port.links[target] * jitter + stall
-            self._world.after(delay, partial(self._arrive, source, target, arrive, lost))
+            self._world.after(delay, _Flight(self, source, target, arrive, lost))
 
     def _stall_seconds(self, source: PeerId, target: PeerId, size_bytes: int) -> float:
         if not self._model.loss:
@@ -167,7 +189,8 @@ class Network:
         self.fate.delayed += 1
         return stall_seconds(count, size_bytes, self.round_trip_seconds(source, target))
 
-    def _arrive(self, source: PeerId, target: PeerId, arrive: Action, lost: Action) -> None:
+    def land(self, source: PeerId, target: PeerId, arrive: Action, lost: Action) -> None:
+        """End the way of a message: it arrives, unless its connection is gone by now."""
         if self._is_open(source, target):
             arrive()
         else:
@@ -213,7 +236,7 @@ class Network:
         del port.up[b], self._ports[b].up[a]
         for end, other in ((a, b), (b, a)):
             if self._ports[end].powered:
-                self._ports[end].disconnected(other)
+                self._disconnected(end, other)
 
     def _redial(self, a: PeerId, b: PeerId) -> None:
         seconds = self._rng.random() * self._model.redial_seconds_max
@@ -228,8 +251,8 @@ class Network:
         one.upkeep_bytes += CONNECTION_BYTES
         other.upkeep_bytes += CONNECTION_BYTES
         one.up[b] = other.up[a] = None
-        one.connected(b)
-        other.connected(a)
+        self._connected(a, b)
+        self._connected(b, a)
 
     def _count_upkeep(self, *ports: Port) -> None:
         """Account for the connections up to now, before one more is up or one less."""

@@ -36,7 +36,7 @@ from simulations.invariants import (
 )
 from simulations.ledger import Ledger
 from simulations.machine import Machine
-from simulations.network import Network, Port
+from simulations.network import Network
 from simulations.outcome import Outcome
 from simulations.recording import Recorder, Sink
 from simulations.scenario import Scenario
@@ -76,8 +76,8 @@ class Simulation:
         self.scenario = scenario
         self.seed = seed
         self.world = World(seed)
-        self.network = Network(self.world, scenario.links)
-        self.gossip = Gossip(self.world, self.network)
+        self.network = Network(self.world, scenario.links, self._connected, self._disconnected)
+        self.gossip = Gossip(self.world, self.network, self._judge, self._deliver)
         self.ledger = Ledger()
         self.institutions = Institutions(self.world, scenario.workload, self.ledger)
         self.adversaries = Adversaries(self.world)
@@ -235,7 +235,8 @@ class Simulation:
                 disk=Disk(shared),
             )
             self.machines[name] = machine
-            self._plug(machine)
+            self.network.plug(name)
+            self.gossip.join(name)
         self._assign_roles()
 
     def _assign_roles(self) -> None:
@@ -256,25 +257,23 @@ class Simulation:
             self.machines[name].running = False
             self.network.power_off(name)
 
-    def _plug(self, machine: Machine) -> None:
-        bound = functools.partial  # not functions within: each would be a third of a kilobyte
-        port = Port(bound(self._connected, machine), bound(self._disconnected, machine))
-        self.network.plug(machine.name, port)
-        self.gossip.join(machine.name, bound(self._judge, machine), bound(_deliver, machine))
+    def _connected(self, name: PeerId, other: PeerId) -> None:
+        self.gossip.peer_joined(name)
+        self.machines[name].tell(ev.PeerConnected(other))
 
-    def _connected(self, machine: Machine, other: PeerId) -> None:
-        self.gossip.peer_joined(machine.name)
-        machine.tell(ev.PeerConnected(other))
+    def _disconnected(self, name: PeerId, other: PeerId) -> None:
+        self.gossip.peer_left(name, other)
+        self.machines[name].tell(ev.PeerDisconnected(other))
 
-    def _disconnected(self, machine: Machine, other: PeerId) -> None:
-        self.gossip.peer_left(machine.name, other)
-        machine.tell(ev.PeerDisconnected(other))
-
-    def _judge(self, machine: Machine, raw: bytes) -> Verdict:
+    def _judge(self, name: PeerId, raw: bytes) -> Verdict:
+        machine = self.machines[name]
         refusal = machine.node.judge(raw, machine.now())
         if refusal is not None:
             return refusal.verdict
-        return Verdict.ACCEPT if self.adversaries.passes_on(machine.name) else Verdict.IGNORE
+        return Verdict.ACCEPT if self.adversaries.passes_on(name) else Verdict.IGNORE
+
+    def _deliver(self, name: PeerId, source: PeerId, raw: bytes) -> None:
+        self.machines[name].tell(ev.AnnouncementReceived(source, raw))
 
     def _schedule(self) -> None:
         machines = [m for name, m in self.machines.items() if name not in self._newcomers]
@@ -341,7 +340,3 @@ class Simulation:
             return
         if refusal := self.institutions.confirm(answer.ticket, answer.refusal):
             self.outcome.refused.append(refusal)
-
-
-def _deliver(machine: Machine, source: PeerId, raw: bytes) -> None:
-    machine.tell(ev.AnnouncementReceived(source, raw))

@@ -46,18 +46,21 @@ Records = dict[Digest, NewestRecord]
 
 @dataclass(slots=True)
 class NewestRecords:
-    """Invariant: what is kept of a catalogue is what it stands at, unless it is in `_stale`."""
+    """Invariant: `_records` has what a catalogue stands at, `_former` what it stood at before it
+    changed.
+    """
 
     catalogues: Mapping[CatalogueId, Catalogue]
     claims: Callable[[CatalogueId], Iterable[SignedStatement]] = lambda _: ()
     _records: dict[CatalogueId, Records] = field(default_factory=dict)
-    _stale: dict[CatalogueId, None] = field(default_factory=dict)
+    _former: dict[CatalogueId, Records] = field(default_factory=dict)
     _sets: dict[tuple[CatalogueId, ...], ItemSet] = field(default_factory=dict)
     _settled: dict[Digest, None] = field(default_factory=dict)  # held before, or of no use here
 
     def changed(self, catalogue: CatalogueId) -> None:
         """Note that something of a catalogue changed that others compare."""
-        self._stale[catalogue] = None
+        if (former := self._records.pop(catalogue, None)) is not None:
+            self._former[catalogue] = former
         self._sets.clear()
 
     def roots_changed(self, catalogue: CatalogueId) -> None:
@@ -100,16 +103,19 @@ class NewestRecords:
         return name in self._settled
 
     def _of(self, name: CatalogueId) -> Records:
-        if name in self._stale or name not in self._records:
-            self._stale.pop(name, None)
-            former, catalogue = self._records.get(name, {}), self.catalogues.get(name)
-            self._records[name] = new = dict(_newest(catalogue)) if catalogue else {}
-            for claim in self.claims(name):
-                new[claim.signed.digest] = NewestRecord(claim.statement.issued, claim.raw)
-            for digest in former:
-                if digest not in new:
-                    self.settle(digest)
-        return self._records[name]
+        known = self._records.get(name)
+        if known is not None:
+            return known
+        catalogue = self.catalogues.get(name)
+        new = self._records[name] = dict(_newest(catalogue)) if catalogue else {}
+        for claim in self.claims(name):
+            new[claim.signed.digest] = NewestRecord(claim.statement.issued, claim.raw)
+        for digest in self._former.pop(name, ()):
+            if digest not in new:
+                self.settle(digest)
+        if not self._former:
+            self._former.clear()  # it would keep its size
+        return new
 
 
 def record_name(message: bytes) -> Digest:

@@ -35,8 +35,6 @@ HANDLING_SECONDS = 0.014  # of processor time that a message costs a peer, with 
 class Member:
     """One peer's gossip state. A message is named by its bytes, which never change."""
 
-    judge: Callable[[bytes], Verdict]
-    deliver: Callable[[PeerId, bytes], None]
     phase: float  # of its heartbeat, seconds
     mesh: dict[PeerId, None] = field(default_factory=dict)
     backoff: dict[PeerId, float] = field(default_factory=dict)
@@ -53,22 +51,29 @@ class Member:
 
 
 class Gossip:
-    """All members of one topic."""
+    """All members of one topic.
 
-    def __init__(self, world: World, network: Network) -> None:
+    Args:
+        judge: a member's verdict on a message.
+        deliver: gives a member a message, with the peer that passed it on.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        judge: Callable[[PeerId, bytes], Verdict],
+        deliver: Callable[[PeerId, PeerId, bytes], None],
+    ) -> None:
         self.members: dict[PeerId, Member] = {}
         self._world = world
         self._network = network
+        self._judge = judge
+        self._deliver = deliver
         self._rng = world.fork_rng()
 
-    def join(
-        self,
-        name: PeerId,
-        judge: Callable[[bytes], Verdict],
-        deliver: Callable[[PeerId, bytes], None],
-    ) -> None:
-        phase = self._rng.random() * HEARTBEAT_SECONDS
-        self.members[name] = Member(judge, deliver, phase)
+    def join(self, name: PeerId) -> None:
+        self.members[name] = Member(self._rng.random() * HEARTBEAT_SECONDS)
 
     def peer_joined(self, name: PeerId) -> None:
         self._wake(name)
@@ -97,16 +102,16 @@ class Gossip:
             member.duplicates += 1
             return
         self._forget_old(member)
-        verdict = member.judge(raw)
+        verdict = self._judge(target, raw)
         if verdict is Verdict.REJECT:
             member.rejected[source] = member.rejected.get(source, 0) + 1
-            member.deliver(source, raw)  # so that the node blames who passed it on
+            self._deliver(target, source, raw)  # so that the node blames who passed it on
         if verdict is not Verdict.ACCEPT:
             return  # neither is remembered: it is judged anew when it comes again
         self._remember(target, member, raw)
         member.delivered += 1
         self._forward(target, tuple(peer for peer in member.mesh if peer != source), raw)
-        member.deliver(source, raw)
+        self._deliver(target, source, raw)
 
     def _remember(self, name: PeerId, member: Member, raw: bytes) -> None:
         member.seen[raw] = self._world.now

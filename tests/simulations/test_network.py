@@ -10,7 +10,7 @@ import pytest
 from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
 from simulations.cuts import Apart, OneWay, Ring
-from simulations.network import Network, Port
+from simulations.network import Network, Notice
 from simulations.settings import LinkModel
 from simulations.swarm.gossip import DEGREE_MAX, DEGREE_MIN, Gossip
 from simulations.world import World
@@ -37,15 +37,12 @@ class Lab:
 
     def __post_init__(self) -> None:
         self.world = World(1)
-        self.network = Network(self.world, self.model)
+        self.network = Network(self.world, self.model, self._tell("up"), self._tell("down"))
         for name in self.names:
-            self.network.plug(name, self._port(name))
+            self.network.plug(name)
 
-    def _port(self, name: PeerId) -> Port:
-        return Port(
-            lambda other: self.told.append((name, "up", other)),
-            lambda other: self.told.append((name, "down", other)),
-        )
+    def _tell(self, word: str) -> Notice:
+        return lambda name, other: self.told.append((name, word, other))
 
     def note(self, word: str):
         return lambda: self.arrived.append((word, round(self.world.now, 6)))
@@ -227,25 +224,25 @@ class Crowd:
     def __post_init__(self) -> None:
         self.names = tuple(PeerId(f"p{number:02d}") for number in range(self.size))
         self.world = World(3)
-        self.network = Network(self.world, LinkModel(redial_seconds_max=1))
-        self.gossip = Gossip(self.world, self.network)
+        self.network = Network(
+            self.world,
+            LinkModel(redial_seconds_max=1),
+            lambda name, _: self.gossip.peer_joined(name),
+            lambda name, other: self.gossip.peer_left(name, other),
+        )
+        self.gossip = Gossip(self.world, self.network, self._judge, self._hear)
         for name in self.names:
-            self._add(name)
+            self.network.plug(name)
+            self.gossip.join(name)
         for a in self.names:
             for b in self.names:
                 self.network.link(a, b)
         self.world.run_until(30)
 
-    def _add(self, name: PeerId) -> None:
-        verdict = Verdict.IGNORE if name in self.deaf else Verdict.ACCEPT
-        port = Port(
-            lambda _: self.gossip.peer_joined(name),
-            lambda other: self.gossip.peer_left(name, other),
-        )
-        self.network.plug(name, port)
-        self.gossip.join(name, lambda _: verdict, lambda *_: self._hear(name))
+    def _judge(self, name: PeerId, _: bytes) -> Verdict:
+        return Verdict.IGNORE if name in self.deaf else Verdict.ACCEPT
 
-    def _hear(self, name: PeerId) -> None:
+    def _hear(self, name: PeerId, *_: object) -> None:
         self.heard[name] = self.heard.get(name, 0) + 1
 
 

@@ -10,7 +10,7 @@ from meshnode.core.identifiers import PeerId
 from meshnode.core.node import Node
 from simulations.invariants import Verdicts, check_downloads
 from simulations.machine import Machine
-from simulations.network import Network, Port
+from simulations.network import Network
 from simulations.settings import LinkModel, Payloads
 from simulations.swarm.payloads import Share, Swarm
 from simulations.watching import Watchers
@@ -20,7 +20,7 @@ PIECES = 8
 MODEL = Payloads(count=1, size_bytes=PIECES << 20, piece_bytes=1 << 20, mirrors=0)
 
 
-def quiet(other: PeerId) -> None:
+def quiet(peer: PeerId, other: PeerId) -> None:
     """Nobody needs to be told who is connected."""
 
 
@@ -36,7 +36,7 @@ class Crowd:
 
     def __post_init__(self) -> None:
         self.world = World(1)
-        self.network = Network(self.world, LinkModel(redial_seconds_max=0))
+        self.network = Network(self.world, LinkModel(redial_seconds_max=0), quiet, quiet)
         self.swarm = Swarm(
             self.world,
             self.network,
@@ -54,7 +54,7 @@ class Crowd:
 
     def _machine(self, number: int) -> Machine:
         name = PeerId(f"p{number}")
-        self.network.plug(name, Port(quiet, quiet))
+        self.network.plug(name)
         nobody = Watchers.of(())
         return Machine(name, self.world, lambda: Node(random.Random(1)), self._start, nobody, 0.01)
 
