@@ -14,6 +14,7 @@ from benchmarks import (
     segments,
     simulator,
     snapshots,
+    transfer,
 )
 from benchmarks.measuring import Case
 
@@ -29,5 +30,6 @@ CASES: Final[dict[str, Case]] = {
         *searches.CASES,
         *simulator.CASES,
         *mesh.CASES,
+        *transfer.CASES,
     )
 }

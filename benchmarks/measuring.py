@@ -29,7 +29,10 @@ Side = Callable[[Path], Work]  # prepares the work in an empty folder, unmeasure
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured. `unit` is the noun that is counted, `repeat` how often at most."""
+    """What is measured. `unit` is the noun that is counted, `repeat` how often at most.
+
+    `by_clock`: the wall-clock is judged as well, by a limit of its own.
+    """
 
     name: str
     what: str
@@ -37,6 +40,7 @@ class Case:
     ours: Side
     peers: Mapping[str, Side]
     repeat: int = 9
+    by_clock: bool = False
 
     def side(self, name: str) -> Side:
         return self.ours if name == OURS else self.peers[name]
@@ -44,11 +48,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process: CPU-seconds of all its threads, units done, memory at most."""
+    """One process: CPU-seconds of all its threads, units done, memory at most, the wall-clock."""
 
     cpu_seconds: float
     units: int
     memory_bytes: int
+    clock_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class Figures:
         return min(sample.cpu_seconds / sample.units for sample in self.samples)
 
     @property
+    def unit_clock_seconds(self) -> float:
+        """Seconds a unit by the wall-clock, of the fastest sample."""
+        return min(sample.clock_seconds / sample.units for sample in self.samples)
+
+    @property
     def memory_bytes(self) -> int:
         return max(sample.memory_bytes for sample in self.samples)
 
@@ -88,17 +98,29 @@ class Result:
     def ratio(self, peer: Figures) -> float:
         return self.ours.unit_seconds / peer.unit_seconds
 
+    def ratios(self) -> dict[str, float]:
+        """Return what is judged, under the names that the limits have."""
+        judged = {peer.side: self.ratio(peer) for peer in self.peers}
+        if self.case.by_clock:
+            ours = self.ours.unit_clock_seconds
+            judged |= {by_clock(p.side): ours / p.unit_clock_seconds for p in self.peers}
+        return judged
+
     def broken(self) -> list[str]:
         """Return in sentences which limits do not hold."""
         said = []
-        for peer in self.peers:
-            limit = self.limits.get(peer.side)
+        for name, ratio in self.ratios().items():
+            limit = self.limits.get(name)
             if limit is None:
-                said.append(f"{self.case.name}: no limit is set beside {peer.side}")
-            elif self.ratio(peer) > limit:
-                ratio = f"{self.ratio(peer):.2f} x {peer.side}"
-                said.append(f"{self.case.name}: {ratio}, the limit is {limit:g} x")
+                said.append(f"{self.case.name}: no limit is set beside {name}")
+            elif ratio > limit:
+                said.append(f"{self.case.name}: {ratio:.2f} x {name}, the limit is {limit:g} x")
         return said
+
+
+def by_clock(side: str) -> str:
+    """Return the name under which a side is judged by the wall-clock."""
+    return f"{side}, by the clock"
 
 
 def measure(case: Case, limits: Limits, repeat: int) -> Result:
@@ -116,11 +138,12 @@ def sample(side: Side) -> Sample:
     """Measure one side once, in this process."""
     with tempfile.TemporaryDirectory() as folder:
         work = side(Path(folder))
-        began = time.process_time()
+        began, clock = time.process_time(), time.perf_counter()
         units = work()
         cpu_seconds = time.process_time() - began
+        clock_seconds = time.perf_counter() - clock
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_BYTES
-    return Sample(cpu_seconds, units, memory)
+    return Sample(cpu_seconds, units, memory, clock_seconds)
 
 
 def _in_process(case: str, side: str) -> Sample:

@@ -110,10 +110,10 @@ def _signed(name: str, steps: Sequence[Sequence[SegmentAdded]], *, begins: bool)
     )
 
 
-def items(count: int, seed: int = 1) -> Iterator[ItemPair]:
-    """Yield small items, spread over the world and over ten years."""
+def items(count: int, seed: int = 1, first: int = 0) -> Iterator[ItemPair]:
+    """Yield small items, spread over the world and over ten years, numbered from `first`."""
     rng = random.Random(seed)  # noqa: S311 - places on a map
-    for number in range(count):
+    for number in range(first, first + count):
         value = _item(f"item-{number:06d}", rng)
         yield json.dumps(value).encode(), value
 

@@ -12,16 +12,26 @@ import pytest
 from benchmarks import parts
 from benchmarks.cases import CASES
 from benchmarks.limits import Limits
-from benchmarks.measuring import Case, Figures, Result, Sample, sample
+from benchmarks.measuring import Case, Figures, Result, Sample, by_clock, sample
 from benchmarks.processes import cpu_seconds
+from benchmarks.trials.all import TRIALS
+from benchmarks.trials.trial import Trial, Verdict
+from benchmarks.trials.writers import Writer
 
 
 def figures(side: str, *seconds: float, units: int = 10) -> Figures:
-    return Figures(side, tuple(Sample(each, units, 1 << 20) for each in seconds))
+    return Figures(side, tuple(Sample(each, units, 1 << 20, 2 * each) for each in seconds))
 
 
-def result(*, limit: float | None) -> Result:
-    case = Case("verify", "ten records", "record", lambda _: lambda: 1, {"hash": lambda _: int})
+def result(*, limit: float | None, by_clock: bool = False) -> Result:
+    case = Case(
+        "verify",
+        "ten records",
+        "record",
+        lambda _: lambda: 1,
+        {"hash": lambda _: int},
+        by_clock=by_clock,
+    )
     limits = {} if limit is None else {"hash": limit}
     return Result(case, figures("meshnode", 9.0, 6.0), (figures("hash", 2.0, 3.0),), limits)
 
@@ -44,8 +54,44 @@ def test_a_ratio_above_its_limit_or_without_one_is_named(limit: float, said: lis
     assert result(limit=limit).broken() == said
 
 
+def test_a_case_by_the_clock_needs_a_limit_of_its_own() -> None:
+    measured = result(limit=3.01, by_clock=True)
+    assert measured.ratios() == pytest.approx({"hash": 3.0, "hash, by the clock": 3.0})
+    assert measured.broken() == ["verify: no limit is set beside hash, by the clock"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "limits", "said"),
+    [
+        ({"p99, s": 0.5}, {"p99, s": 0.5}, []),
+        ({"p99, s": 0.51}, {"p99, s": 0.5}, ["gossip: p99, s is 0.51, the limit is 0.5"]),
+        ({}, {"p99, s": 0.5}, ["gossip: p99, s was not measured"]),
+        ({"p99, s": 0.5}, {}, ["gossip: no limit is set for p99, s"]),
+    ],
+)
+def test_a_trial_keeps_each_promise_or_names_it(
+    figures: dict[str, float], limits: dict[str, float], said: list[str]
+) -> None:
+    trial = Trial("gossip", "peers hear each other", lambda _: {}, ("p99, s",))
+    assert Verdict(trial, figures, limits).broken() == said
+
+
+def test_announcements_have_the_size_that_is_asked_for() -> None:
+    writer = Writer("town")
+    steps = [writer.sign(2_000) for _ in range(3)]
+    assert [step.seq for step in steps] == [1, 2, 3]
+    assert all(1_950 <= len(step.announcement) <= 2_050 for step in steps)
+
+
 def test_every_pair_that_is_measured_has_a_limit_and_no_other() -> None:
     measured = {(case.name, peer) for case in CASES.values() for peer in case.peers}
+    measured |= {
+        (case.name, by_clock(peer))
+        for case in CASES.values()
+        for peer in case.peers
+        if case.by_clock
+    }
+    measured |= {(trial.name, name) for trial in TRIALS.values() for name in trial.limited}
     limits = Limits.load().cases
     assert {(case, peer) for case, peers in limits.items() for peer in peers} == measured
 

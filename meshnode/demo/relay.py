@@ -1,7 +1,7 @@
 """A TCP relay between two peers that can be cut and healed: a network fault that is none of theirs.
 
 Bytes go through unchanged, so that the peers' own handshake and encryption hold end to end. They
-can be made to take their time, as on a long way, and are counted.
+can be made to take their time, as on a long or narrow way, and are counted.
 """
 
 from __future__ import annotations
@@ -17,10 +17,22 @@ _PARTS_MAX: Final = 64  # on their way in one direction; the sender waits while 
 
 @dataclass(slots=True)
 class Way:
-    """One direction: how long bytes take, in seconds, and how many have set out."""
+    """One direction of all connections: how long bytes take, how many a second it carries (0: any
+    number), and how many have set out.
+    """
 
     latency_seconds: float = 0.0
+    bytes_per_second: float = 0.0
     sent_bytes: int = 0
+    _free_at: float = 0.0
+
+    def send(self, size_bytes: int) -> float:
+        """Send bytes after those that are on the way; return when they will be there."""
+        self.sent_bytes += size_bytes
+        self._free_at = max(self._free_at, trio.current_time())
+        if self.bytes_per_second:
+            self._free_at += size_bytes / self.bytes_per_second
+        return self._free_at + self.latency_seconds
 
 
 class Relay:
@@ -91,8 +103,7 @@ async def _pour(
             nursery.start_soon(_put, receive, sink)
             async with send:
                 while part := await source.receive_some(_PART_BYTES):
-                    way.sent_bytes += len(part)
-                    await send.send((trio.current_time() + way.latency_seconds, part))
+                    await send.send((way.send(len(part)), part))
     except* (trio.BrokenResourceError, trio.ClosedResourceError):
         both.cancel()
 

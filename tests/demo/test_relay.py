@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import trio
 
-from meshnode.demo.relay import Relay
+from meshnode.demo.relay import Relay, Way
 
 
 @pytest.fixture
@@ -56,6 +56,14 @@ async def test_bytes_on_a_long_way_arrive_whole_and_are_counted_each_way(relay: 
         await stream.send_eof()
         assert b"".join([part async for part in stream]) == b"abab"
     assert (relay.forth.sent_bytes, relay.back.sent_bytes) == (2, 4)
+
+
+async def test_a_narrow_way_carries_one_part_after_the_other(autojump_clock):
+    way = Way(latency_seconds=0.5, bytes_per_second=1_000)
+    assert [way.send(2_000), way.send(1_000)] == [2.5, 3.5]
+    await trio.sleep(10)
+    assert way.send(1_000) == 11.5
+    assert way.sent_bytes == 4_000
 
 
 async def test_a_cut_drops_what_is_connected_and_what_comes(relay: Relay) -> None:

@@ -1,0 +1,10 @@
+"""Every trial by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.trials import idle, newcomer
+from benchmarks.trials.trial import Trial
+
+TRIALS: Final[dict[str, Trial]] = {trial.name: trial for trial in (*idle.TRIALS, *newcomer.TRIALS)}
