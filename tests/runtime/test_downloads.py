@@ -27,11 +27,15 @@ def small_files() -> Iterator[None]:
 def test_what_an_earlier_attempt_left_is_hashed_and_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "part"
     with Download(path, sha256(DATA), len(DATA)) as first:
-        first.take(DATA[:1000])
+        first.take(DATA[:400], DATA[400:1000])
+        first.keep()
     with Download(path, sha256(DATA), len(DATA)) as second:
+        assert second.is_begun
+        second.resume()
         assert second.offset == 1000
         second.take(DATA[1000:])
         assert second.is_whole
+        second.keep()
         assert second.is_right
     assert path.read_bytes() == DATA
 
@@ -40,15 +44,19 @@ def test_a_partial_longer_than_the_object_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "part"
     path.write_bytes(bytes(len(DATA) + 1))
     with Download(path, sha256(DATA), len(DATA)) as download:
+        download.resume()
         assert download.offset == 0
         download.take(DATA)
+        download.keep()
         assert download.is_right
     assert path.read_bytes() == DATA
 
 
 def test_a_directory_that_is_not_there_is_the_machines_fault(tmp_path: Path) -> None:
+    download = Download(tmp_path / "absent" / "part", sha256(DATA), len(DATA))
+    assert not download.is_begun
     with pytest.raises(StorageError, match="No such file") as refusal:
-        Download(tmp_path / "absent" / "part", sha256(DATA), len(DATA))
+        download.keep()
     assert "disk" in refusal.value.hint
 
 
@@ -62,6 +70,7 @@ def test_a_disk_that_refuses_is_the_machines_fault(tmp_path: Path, bytes_taken: 
     ):
         for start in range(0, bytes_taken, part):
             download.take(DATA[start : start + part])
+            download.keep()
 
 
 def test_a_refusal_is_not_hidden_by_the_one_at_closing(tmp_path: Path) -> None:
@@ -70,4 +79,5 @@ def test_a_refusal_is_not_hidden_by_the_one_at_closing(tmp_path: Path) -> None:
         Download(tmp_path / "part", sha256(DATA), len(DATA)) as download,
     ):
         download.take(DATA[:10])
+        download.keep()
         raise ZeroDivisionError

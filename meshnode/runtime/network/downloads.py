@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import BinaryIO, Final
 
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
@@ -15,12 +17,14 @@ _READ_BYTES: Final = 1 << 20
 
 
 class Download:
-    """A partial file and the hash of what it holds. Blocking: call it in a worker thread.
+    """A partial file, the hash of what it holds, and what came since the last `keep`.
 
-    Invariant: the hash covers exactly the first `offset` bytes of the file, and those are at most
-    `size_bytes`.
+    Invariant: the hash covers exactly the bytes of the file; they and those that are to be kept are
+    the first `offset` bytes of the object, at most `size_bytes`.
 
-    Raises (all methods):
+    Whatever touches the disk blocks: call it in a worker thread.
+
+    Raises (those methods):
         StorageError: the disk refused.
     """
 
@@ -30,11 +34,8 @@ class Download:
         self._digest = digest
         self._size_bytes = size_bytes
         self._hash = hashlib.sha256()
-        try:
-            self._file = path.open("a+b")
-            self._take_over()
-        except OSError as error:
-            raise self._storage_error(error) from error
+        self._file: BinaryIO | None = None
+        self._coming: list[bytes] = []
 
     def __enter__(self) -> Download:
         return self
@@ -46,10 +47,15 @@ class Download:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            self._file.close()
-        except OSError as closing:
+            self.close()
+        except StorageError:
             if error is None:
-                raise self._storage_error(closing) from closing
+                raise
+
+    @property
+    def is_begun(self) -> bool:
+        """True if an earlier attempt left bytes, with which `resume` goes on."""
+        return self.path.exists()
 
     @property
     def is_whole(self) -> bool:
@@ -57,32 +63,54 @@ class Download:
 
     @property
     def is_right(self) -> bool:
-        """True if the bytes hash to the object's name; only a whole object does."""
+        """True if what is kept hashes to the object's name; only a whole object does."""
         return self._hash.digest() == self._digest
 
     def take(self, *chunks: bytes) -> None:
-        """Keep the chunks that come next."""
-        assert self.offset + sum(map(len, chunks)) <= self._size_bytes
-        try:
-            self._file.writelines(chunks)
-        except OSError as error:
-            raise self._storage_error(error) from error
+        """Take the chunks that come next into memory; does not block."""
+        self._coming += chunks
+        self.offset += sum(map(len, chunks))
+        assert self.offset <= self._size_bytes
+
+    # --- On the disk ------------------------------------------------------------------------------
+    def resume(self) -> None:
+        """Go on where an earlier attempt ended; one that is too long is of no use."""
+        with self._storage_errors():
+            file = self._opened()
+            if file.seek(0, 2) > self._size_bytes:
+                file.truncate(0)
+            file.seek(0)
+            while part := file.read(_READ_BYTES):
+                self._hash.update(part)
+                self.offset += len(part)
+
+    def keep(self) -> None:
+        """Write down what was taken."""
+        chunks, self._coming = self._coming, []
+        with self._storage_errors():
+            self._opened().writelines(chunks)
         for chunk in chunks:
             self._hash.update(chunk)
-            self.offset += len(chunk)
+
+    def close(self) -> None:
+        """Give the bytes to the system; what was taken and not kept is lost."""
+        file, self._file = self._file, None
+        if file is not None:
+            with self._storage_errors():
+                file.close()
 
     def discard(self) -> None:
         """Forget every byte: they are not what the name says."""
         self.path.unlink(missing_ok=True)
 
-    def _take_over(self) -> None:
-        """Go on where an earlier attempt ended; one that is too long is of no use."""
-        if self._file.seek(0, 2) > self._size_bytes:
-            self._file.truncate(0)
-        self._file.seek(0)
-        while part := self._file.read(_READ_BYTES):
-            self._hash.update(part)
-            self.offset += len(part)
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self._file = self.path.open("a+b")
+        return self._file
 
-    def _storage_error(self, error: OSError) -> StorageError:
-        return refused_by_disk(f"cannot write {self.path}", error)
+    @contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise refused_by_disk(f"cannot write {self.path}", error) from error

@@ -126,15 +126,37 @@ class Fetches:
             raise NotGivenError(f"an object of {request.size_bytes} bytes is not fetched")
         self._fetching[digest] = None
         try:
-            path = self._intake.partial(digest)
-            download = await trio.to_thread.run_sync(Download, path, digest, request.size_bytes)
-            with download:
-                await self._fill(_Wanted(request, download))
-                await self._check(download, request)
-            await trio.to_thread.run_sync(self._intake.complete, digest, path)
+            with Download(self._intake.partial(digest), digest, request.size_bytes) as download:
+                if download.is_begun:
+                    await trio.to_thread.run_sync(download.resume)
+                await self._fill_or_keep(_Wanted(request, download))
+                is_right = await trio.to_thread.run_sync(self._finish, download, digest)
+                self._check(request, is_right=is_right)
         finally:
             del self._fetching[digest]
         return ev.ObjectStored(digest)
+
+    async def _fill_or_keep(self, wanted: _Wanted) -> None:
+        """Receive all of the object; if it ends early, what came is kept."""
+        try:
+            await self._fill(wanted)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(wanted.download.keep)
+            raise
+
+    def _finish(self, download: Download, digest: Digest) -> bool:
+        """Store a whole object, or forget it; say whether it is right. In one worker thread: of
+        small objects each visit there costs more than the work.
+        """
+        download.keep()
+        is_right = download.is_right
+        download.close()
+        if is_right:
+            self._intake.complete(digest, download.path)
+        else:
+            download.discard()
+        return is_right
 
     async def _fill(self, wanted: _Wanted) -> None:
         if wanted.download.is_whole:
@@ -232,7 +254,7 @@ class Fetches:
 
     async def _receive_some(self, stream: Stream, download: Download, size_bytes: int) -> None:
         """Take some chunks, and keep them together: a worker thread for each costs more than it
-        does. What came before the stream broke is kept, too.
+        does. The last of them are kept when the stream has been handed on.
         """
         parts: list[bytes] = []
         offset = download.offset
@@ -245,19 +267,20 @@ class Fetches:
                     parts += await read_chunk(stream, due)
                 offset += due
         finally:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(download.take, *parts)
+            download.take(*parts)
+        if not download.is_whole:
+            await trio.to_thread.run_sync(download.keep)
 
     async def _break(self, batch: _Batch, error: BaseException) -> None:
         batch.fail(error if isinstance(error, Exception) else StreamBrokenError("it was given up"))
         if batch.stream is not None:
             await give_up(batch.stream)
 
-    async def _check(self, download: Download, request: ev.FetchObject) -> None:
+    def _check(self, request: ev.FetchObject, *, is_right: bool) -> None:
+        """Raise unless the bytes were right, and say whose fault it is."""
         source = self._sources.pop(request.digest, None)
-        if download.is_right:
+        if is_right:
             return
-        await trio.to_thread.run_sync(download.discard)
         if source is None:
             # Parts came from several peers, or before a restart: begin anew, blame nobody.
             raise NotGivenError("the parts of several attempts are not the object")

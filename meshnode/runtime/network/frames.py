@@ -29,9 +29,13 @@ class FrameError(PeerError):
     """The peer sent what the protocol does not allow."""
 
 
-async def write_frame(stream: Stream, value: object) -> None:
+def frame(value: object) -> bytes:
     body: bytes = msgpack.packb(value)
-    await stream.write(_LENGTH.pack(len(body)) + body)
+    return _LENGTH.pack(len(body)) + body
+
+
+async def write_frame(stream: Stream, value: object) -> None:
+    await stream.write(frame(value))
 
 
 async def read_frame(stream: Stream, bytes_max: int) -> object:
@@ -50,10 +54,13 @@ async def read_frame(stream: Stream, bytes_max: int) -> object:
         raise FrameError(f"a frame is not msgpack: {error}") from error
 
 
-async def write_chunk(stream: Stream, chunk: bytes | memoryview) -> None:
-    """Write bytes of an object as one frame; they are copied once, into what is sent."""
+async def write_chunk(stream: Stream, chunk: bytes | memoryview, before: bytes = b"") -> None:
+    """Write bytes of an object as one frame; they are copied once, into what is sent.
+
+    `before` is a frame that goes first, in the same piece.
+    """
     header = bytes((_BIN_HEADERS[5],)) + _LENGTH.pack(len(chunk))
-    await stream.write(b"".join((_LENGTH.pack(len(header) + len(chunk)), header, chunk)))
+    await stream.write(b"".join((before, _LENGTH.pack(len(header) + len(chunk)), header, chunk)))
 
 
 async def read_chunk(stream: Stream, due: int) -> list[bytes]:

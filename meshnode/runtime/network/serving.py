@@ -7,9 +7,8 @@ a peer that asks for more than its share hears `busy` or is served more slowly.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
-from io import SEEK_END
 from typing import BinaryIO, Final, Protocol
 
 import trio
@@ -24,16 +23,15 @@ from meshnode.runtime.network.comparing import disclosed
 from meshnode.runtime.network.exchange import RESET_SECONDS_MAX
 from meshnode.runtime.network.fetches import OBJECTS_MAX
 from meshnode.runtime.network.frames import (
-    CHUNK_BYTES,
     REQUEST_BYTES_MAX,
     FrameError,
     expect_bytes,
     expect_int,
     expect_list,
     read_frame,
-    write_chunk,
     write_frame,
 )
+from meshnode.runtime.network.outgoing import Outgoing, answer_frame, opened, send_part
 from meshnode.runtime.network.requests import (
     DEADLINE_SECONDS,
     KNOWN_MAX,
@@ -44,7 +42,6 @@ from meshnode.runtime.network.streams import Stream
 
 IN_FLIGHT_MAX: Final = 32  # questions of one peer that are being answered
 BYTES_PER_SECOND: Final = float(64 << 20)  # for one peer
-READ_CHUNKS: Final = 8  # at once: a worker thread for each costs more than the reading
 CATALOGUES_MAX: Final = 1024  # in one question
 COMPARING_BURST: Final = 128.0  # questions of one comparison, and some: each costs milliseconds
 COMPARING_PER_SECOND: Final = 4.0
@@ -222,33 +219,31 @@ class Serving:
         is_patient = True
         for digest, offset in asked.parts:
             try:
-                file = await self._find(digest)
-                if file is None and is_patient:
+                found = await self._find(digest, offset)
+                if found is None and is_patient:
                     is_patient = await self._arrives(digest)
-                    file = await self._find(digest) if is_patient else None
+                    found = await self._find(digest, offset) if is_patient else None
             except StorageError:
                 await self._say(stream, "busy")  # ours to repair; the peer may ask elsewhere
                 continue
-            if file is None:
+            if found is None:
                 await self._say(stream, "none")
             else:
-                await self._send_object(peer, stream, file, offset)
+                await self._send_object(peer, stream, found)
 
-    async def _find(self, digest: Digest) -> BinaryIO | None:
+    async def _find(self, digest: Digest, offset: int) -> Outgoing | None:
         if await self._withholds(digest):
             return None
-        return await trio.to_thread.run_sync(self._library.open_object, digest)
+        return await trio.to_thread.run_sync(opened, self._library.open_object, digest, offset)
 
-    async def _send_object(self, peer: PeerId, stream: Stream, file: BinaryIO, offset: int) -> None:
-        with file:
-            await self._say(stream, "object", await trio.to_thread.run_sync(file.seek, 0, SEEK_END))
-            await trio.to_thread.run_sync(file.seek, offset)
-            while part := await trio.to_thread.run_sync(file.read, READ_CHUNKS * CHUNK_BYTES):
-                await trio.sleep(self._budgets.overdraw(peer, len(part), trio.current_time()))
-                view = memoryview(part)
-                for start in range(0, len(part), CHUNK_BYTES):
-                    with trio.fail_after(self._deadline_seconds):
-                        await write_chunk(stream, view[start : start + CHUNK_BYTES])
+    async def _send_object(self, peer: PeerId, stream: Stream, found: Outgoing) -> None:
+        before = answer_frame(found.size_bytes)
+        with found.file:
+            async with aclosing(found.parts()) as parts:
+                async for part in parts:
+                    await trio.sleep(self._budgets.overdraw(peer, len(part), trio.current_time()))
+                    await send_part(stream, part, before, self._deadline_seconds)
+                    before = b""
 
     async def _say(self, stream: Stream, *answer: object) -> None:
         with trio.fail_after(self._deadline_seconds):
