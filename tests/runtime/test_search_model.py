@@ -113,14 +113,36 @@ def test_what_is_not_there_comes_last_whichever_way_it_is_sorted(index):
     assert ids(index, sort=parse_sort("-id")) == ["e", "d", "c", "b", "a"]
 
 
-@pytest.mark.parametrize("order", ["-gsd,+platform,-id", "platform", "-datetime", "created,gsd"])
-def test_pages_neither_skip_nor_repeat_under_any_order(index, order):
+ORDERS = (
+    "-gsd,+platform,-id",
+    "platform",
+    "-datetime",
+    "created,gsd",
+    "eo:cloud_cover",
+    "-eo:cloud_cover,datetime",
+)
+
+
+def add_many(index: Index) -> None:
+    """Add 23 items of two catalogues; some have no gsd, some no clouds, none was created."""
     rows = [
-        row(f"{n:02}", moment=n % 3, gsd=n % 4 or None, platform="ab"[n % 2], created=f"{n % 2}")
+        row(
+            f"{n:02}",
+            moment=n % 3,
+            gsd=n % 4 or None,
+            platform="ab"[n % 2],
+            created=f"{n % 2}",
+            **{"eo:cloud_cover": n % 5 or None},
+        )
         for n in range(23)
     ]
     add(index, ref("s", 1), *rows[::2])
     add(index, ref("t", 1, catalogue=PROVINCE), *rows[1::2])
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_pages_neither_skip_nor_repeat_under_any_order(index, order):
+    add_many(index)
     whole = [found.id for found in index.search(Query(sort=parse_sort(order), limit=100))]
 
     paged = [found.id for found in index.scan(Query(sort=parse_sort(order), limit=2))]
@@ -129,14 +151,9 @@ def test_pages_neither_skip_nor_repeat_under_any_order(index, order):
     assert len(set(paged)) == 23
 
 
-@pytest.mark.parametrize("order", ["-gsd,+platform,-id", "platform", "-datetime", "created,gsd"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_pages_backward_are_the_pages_forward(index, order):
-    rows = [
-        row(f"{n:02}", moment=n % 3, gsd=n % 4 or None, platform="ab"[n % 2], created=f"{n % 2}")
-        for n in range(23)
-    ]
-    add(index, ref("s", 1), *rows[::2])
-    add(index, ref("t", 1, catalogue=PROVINCE), *rows[1::2])
+    add_many(index)
     query = Query(sort=parse_sort(order), limit=100)
     whole = index.search(query)
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import apsw
-import zstandard
 
-from meshnode.runtime.index.bodies import decompressor
+from meshnode.runtime.index.bodies import BrokenBodyError, Expander
 from meshnode.runtime.index.queryables import PROMOTED_COLUMNS, parse_item, promoted
 from meshnode.runtime.index.rows import number, select
 
@@ -115,19 +114,19 @@ def check_segment(database: apsw.Connection, key: int) -> list[str]:
     if not found:
         return []
     [(digest, sample)] = found
-    zstd, problems = decompressor(sample), list[str]()
+    expander, problems = Expander(), list[str]()
     for row in database.execute(_ROWS, (key,)):
         where = f"segment {digest.hex()[:16]}…, item {row[1]!r}"
-        problems += [f"{where}: {problem}" for problem in _row_problems(row, zstd)]
+        problems += [f"{where}: {problem}" for problem in _row_problems(row, expander, sample)]
         if len(problems) >= PROBLEMS_MAX:
             break
     return problems
 
 
-def _row_problems(row: Any, zstd: zstandard.ZstdDecompressor) -> Iterator[str]:  # noqa: ANN401
+def _row_problems(row: Any, expander: Expander, sample: bytes) -> Iterator[str]:  # noqa: ANN401
     try:
-        item = parse_item(zstd.decompress(row[2]))
-    except zstandard.ZstdError as error:
+        item = parse_item(expander.item(sample, row[2]))
+    except BrokenBodyError as error:
         yield f"its bytes cannot be read: {error}"
         return
     if item.get("id") != row[1]:

@@ -100,11 +100,24 @@ def at_heights(low_m: float, high_m: float) -> Clause:
 def overlaps(interval: Interval, reach_us: int) -> Clause:
     """Compare the exact times, and bound the moment so that a walk by it starts and ends early."""
     first, last = interval
-    clauses: list[Clause | None] = [Clause("first_us IS NOT NULL")]
-    if first is not None:
-        low = max(first - reach_us, MOMENT_NONE)
-        clauses.append(Clause("last_us >= ? AND moment_us >= ?", (first, low)))
-    if last is not None:
-        high = min(last + reach_us, INT64_MAX)
-        clauses.append(Clause("first_us <= ? AND moment_us <= ?", (last, high)))
-    return all_of(clauses)
+    return all_of(
+        [
+            Clause("first_us IS NOT NULL"),
+            None if first is None else Clause("last_us >= ?", (first,)),
+            None if last is None else Clause("first_us <= ?", (last,)),
+            moments(interval, reach_us),
+        ]
+    )
+
+
+def moments(interval: Interval, reach_us: int) -> Clause:
+    """Bound the moment of what may overlap an interval and stretches no further than `reach_us`."""
+    first, last = interval
+    low = None if first is None else max(first - reach_us, MOMENT_NONE)
+    high = None if last is None else min(last + reach_us, INT64_MAX)
+    return all_of(
+        [
+            None if low is None else Clause("moment_us >= ?", (low,)),
+            None if high is None else Clause("moment_us <= ?", (high,)),
+        ]
+    )

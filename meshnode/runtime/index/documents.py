@@ -14,10 +14,9 @@ from typing import Any, Final
 import apsw
 import shapely
 import shapely.affinity
-import zstandard
 from pydantic_core import from_json
 
-from meshnode.runtime.index.bodies import decompressor
+from meshnode.runtime.index.bodies import Expander
 from meshnode.runtime.index.cql2 import arrays
 from meshnode.runtime.index.cql2.operands import without_accents, without_case
 from meshnode.runtime.index.queryables import (
@@ -30,7 +29,7 @@ from meshnode.runtime.index.queryables import (
 )
 from meshnode.runtime.index.rows import select
 
-SEGMENTS_HELD: Final = 64  # decompressors kept; each holds a sample of up to 64 KiB
+SEGMENTS_HELD: Final = 64  # whose samples are kept, up to 64 KiB each
 ROUND_THE_WORLD: Final = 360.0
 
 _BODY: Final = """
@@ -46,7 +45,8 @@ class Documents:
 
     def __init__(self, database: apsw.Connection) -> None:
         self._database = database
-        self._zstd: dict[int, zstandard.ZstdDecompressor] = {}
+        self._samples: dict[int, bytes] = {}
+        self._expander = Expander()
         self._last: tuple[int, dict[str, Any]] = (-1, {})
         for name, read in (
             ("number_of", number_value),
@@ -63,23 +63,24 @@ class Documents:
 
     def forget(self) -> None:
         """Begin a read: what the last one saw may have changed."""
-        self._zstd.clear()
+        self._samples.clear()
         self._last = (-1, {})
 
     def item(self, key: int) -> Mapping[str, Any]:
         """Return an item parsed; an empty object if it cannot be read."""
         if self._last[0] != key:
             [(body, segment)] = select(self._database, _BODY, key)
-            self._last = key, parse_item(self._decompressor(segment).decompress(body))
+            item = self._expander.item(self._sample(segment), body)
+            self._last = key, parse_item(item)
         return self._last[1]
 
-    def _decompressor(self, segment: int) -> zstandard.ZstdDecompressor:
-        if segment not in self._zstd:
-            if len(self._zstd) >= SEGMENTS_HELD:
-                self._zstd.clear()
+    def _sample(self, segment: int) -> bytes:
+        if segment not in self._samples:
+            if len(self._samples) >= SEGMENTS_HELD:
+                self._samples.clear()
             [(sample,)] = select(self._database, _SAMPLE, segment)
-            self._zstd[segment] = decompressor(sample)
-        return self._zstd[segment]
+            self._samples[segment] = sample
+        return self._samples[segment]
 
     def _define(self, name: str, function: Callable[..., Plain]) -> None:
         self._database.create_scalar_function(name, function, deterministic=True)

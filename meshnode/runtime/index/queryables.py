@@ -34,7 +34,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A queryable with its SQL over `item`; `title` says for people what it is."""
+    """A queryable with its SQL over `item`; `title` says for people what it is.
+
+    `index` names the index over the visible rows that have it, if there is one to sort by.
+    """
 
     name: str
     sql: str
@@ -42,6 +45,7 @@ class Column:
     title: str
     is_sortable: bool = True
     is_never_null: bool = False
+    index: str | None = None
 
 
 _NAME_SQL: Final = "(SELECT name FROM collection WHERE collection.key = item.collection)"
@@ -60,9 +64,27 @@ COLUMNS: Final[Mapping[str, Column]] = {
         ),
         Column("start_datetime", "item.first_us", Kind.TIME, "Its start, else its datetime"),
         Column("end_datetime", "item.last_us", Kind.TIME, "Its end, else its datetime"),
-        Column("created", "item.created_us", Kind.TIME, "When the metadata was made"),
-        Column("updated", "item.updated_us", Kind.TIME, "When the metadata was last changed"),
-        Column("eo:cloud_cover", "item.cloud_cover", Kind.NUMBER, "Cloud cover in percent"),
+        Column(
+            "created",
+            "item.created_us",
+            Kind.TIME,
+            "When the metadata was made",
+            index="item_created",
+        ),
+        Column(
+            "updated",
+            "item.updated_us",
+            Kind.TIME,
+            "When the metadata was last changed",
+            index="item_updated",
+        ),
+        Column(
+            "eo:cloud_cover",
+            "item.cloud_cover",
+            Kind.NUMBER,
+            "Cloud cover in percent",
+            index="item_cloud_cover",
+        ),
         Column("gsd", "item.gsd", Kind.NUMBER, "Ground sample distance in metres"),
         Column("platform", "item.platform", Kind.TEXT, "The satellite or aircraft"),
         Column("constellation", "item.constellation", Kind.TEXT, "The group of platforms"),

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import apsw
-import zstandard
 
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.errors import UsageError
-from meshnode.runtime.index import search
-from meshnode.runtime.index.bodies import decompressor
+from meshnode.runtime.index import pages, search
+from meshnode.runtime.index.bodies import Expander
 from meshnode.runtime.index.clause import Clause
 from meshnode.runtime.index.documents import Documents
 from meshnode.runtime.index.query import Found, Query
 from meshnode.runtime.index.queryables import COLUMNS
 from meshnode.runtime.index.rows import number, select
 from meshnode.runtime.index.search import Plan, Scope
-from meshnode.runtime.index.sorting import NEWEST_FIRST
+from meshnode.runtime.index.sorting import NEWEST_FIRST, SortKey
 
 PAGE_BYTES_MAX = 16 << 20  # of items in one answer; a longer page ends early
 TICK_STEPS: Final = 1_000  # of SQLite's machine between two looks at the clock
@@ -70,6 +70,7 @@ class Reader:
     def __init__(self, database: apsw.Connection) -> None:
         self.database = database
         self._documents = Documents(database)
+        self._expander = Expander()
 
     @contextmanager
     def within(self, budget: Budget) -> Iterator[None]:
@@ -105,17 +106,23 @@ class Reader:
     def page(self, query: Query) -> list[Found]:
         """Return one page: up to `limit` items and PAGE_BYTES_MAX, one at least."""
         plan = self._plan(query)
-        found = [] if plan is None else list(self._read(search.page(plan), query))
+        rows: list[Any] = []
+        for statement in [] if plan is None else pages.page(plan):
+            if len(rows) < query.limit:
+                rows += self._select(statement)
+        found = list(self._read(rows[: query.limit], query.sort))
         return found if query.before is None else found[::-1]
 
     def walk(self, catalogue: CatalogueId, collection: str, after: str, limit: int) -> list[Found]:
         """Return a page of a collection in the order of ids, beyond the id `after`."""
-        return list(self._read(search.walk(catalogue, collection, after, limit), None))
+        rows = self._select(pages.walk(catalogue, collection, after, limit))
+        return list(self._read(rows, NEWEST_FIRST))
 
     def count(self, query: Query) -> int:
         """Count all matches."""
         if query.is_open:
-            return self._scope(query).items
+            reached = self._scope(query)
+            return 0 if reached is None else reached.items
         plan = self._plan(query)
         return 0 if plan is None else self._number(search.matches(plan, "count(*)"))
 
@@ -152,17 +159,16 @@ class Reader:
     def _plan(self, query: Query) -> Plan | None:
         """Return the plan of a query, None if it reaches no collection."""
         reached = self._scope(query)
-        if not reached.keys:
+        if reached is None:
             return None
         return search.plan(query, reached, is_few=self._is_few, require=self._require)
 
-    def _scope(self, query: Query) -> Scope:
-        rows = self._select(search.scope(query))
-        return Scope(
-            keys=tuple(key for key, _, _ in rows),
-            items=sum(items for _, items, _ in rows),
-            reach_us=max((reach_us for _, _, reach_us in rows), default=0),
-        )
+    def _scope(self, query: Query) -> Scope | None:
+        """Return what the query reaches, None if it names collections and none is here."""
+        [(keys, items, reach_us)] = self._select(search.scope(query))
+        if keys == "[]":
+            return None
+        return Scope(tuple(json.loads(keys or "[]")), items, reach_us)
 
     def _is_few(self, keys: Clause) -> bool:
         """Say whether so few keys are selected that sorting their items is the shortest way."""
@@ -186,19 +192,16 @@ class Reader:
     def _number(self, clause: Clause) -> int:
         return number(self.database, clause.sql, *clause.values)
 
-    def _read(self, page: Clause, query: Query | None) -> Iterator[Found]:
+    def _read(self, rows: list[Any], sort: Sequence[SortKey]) -> Iterator[Found]:
         """Read the items that a page names, within PAGE_BYTES_MAX but one at least."""
-        segments: dict[int, tuple[Digest, Kid, zstandard.ZstdDecompressor]] = {}
-        sort = NEWEST_FIRST if query is None else query.sort
+        segments: dict[int, tuple[Digest, Kid, bytes]] = {}
         room = PAGE_BYTES_MAX
-        for key, segment, clock, visible, catalogue, name, id_, *place in select(
-            self.database, page.sql, *page.values
-        ):
+        for key, segment, clock, visible, catalogue, name, id_, *place in rows:
             if segment not in segments:
                 segments[segment] = self._segment(segment)
-            digest, writer, zstd = segments[segment]
+            digest, writer, sample = segments[segment]
             [(body,)] = select(self.database, "SELECT zstd FROM body WHERE key = ?", key)
-            item = zstd.decompress(body)
+            item = self._expander.item(sample, body)
             if len(item) > room and room < PAGE_BYTES_MAX:
                 return
             room -= len(item)
@@ -211,11 +214,11 @@ class Reader:
                 writer,
                 clock,
                 is_visible=bool(visible),
-                sort=sort,
+                sort=tuple(sort),
                 place=tuple(place),
             )
 
-    def _segment(self, key: int) -> tuple[Digest, Kid, zstandard.ZstdDecompressor]:
+    def _segment(self, key: int) -> tuple[Digest, Kid, bytes]:
         sql = "SELECT digest, writer, sample FROM segment WHERE key = ?"
         [(digest, writer, sample)] = select(self.database, sql, key)
-        return Digest(digest), Kid(writer), decompressor(sample)
+        return Digest(digest), Kid(writer), sample

@@ -13,7 +13,7 @@ import apsw
 from meshnode.core.events import SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.rows import CheckedRow
-from meshnode.runtime.index.bodies import Bodies, decompressor
+from meshnode.runtime.index.bodies import Bodies, Expander
 from meshnode.runtime.index.dguids import dguid_of
 from meshnode.runtime.index.queryables import (
     NAMES_MAX,
@@ -186,7 +186,7 @@ def erase(database: apsw.Connection, collection: int, ids: Sequence[str], clock:
             item = _item(database, key)
             [(sample,)] = select(database, "SELECT sample FROM segment WHERE key = ?", segment)
             database.execute("DELETE FROM item WHERE key = ?", (key,))
-            if item.startswith(sample):
+            if item.startswith(Expander().beginning(sample)):
                 _compress_anew(database, segment)
             _note_names_anew(database, segment)
     # Words of rows that are gone stay in the pages of FTS5 until it merges them.
@@ -249,7 +249,7 @@ def _item_digest(database: apsw.Connection, key: int) -> Digest:
 
 def _item(database: apsw.Connection, key: int) -> bytes:
     [(body, sample)] = select(database, _BODY, key)
-    return decompressor(sample).decompress(body)
+    return Expander().item(sample, body)
 
 
 def _moment(row: CheckedRow) -> int:

@@ -15,7 +15,7 @@ from meshnode.runtime import sqlite
 from meshnode.runtime.index.words import TOKENIZER
 from meshnode.runtime.sqlite import transaction
 
-FORMAT = 4
+FORMAT = 5
 READ_WAIT_MS = 10_000  # a reader waits only while SQLite recovers or closes its journal
 CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system caches
 
@@ -23,6 +23,7 @@ CACHE_KIB = 64 * 1024  # of the one writer; readers share the pages the system c
 # invisible; the triggers alone keep `box` and the counter of a collection in step with `visible`.
 # `reach_us` says how far any interval of the collection stretched from its item's moment; it may
 # be too large after a removal, never too small. A segment that is not live is still being added.
+# An item pays for an index to sort by only if it has the property.
 # `word` has the words of every row, also of those that do not show; `property` the names of what
 # items say. `sealed` is the greatest clock of a withdrawal for whose reason no segment with the row
 # is served.
@@ -46,6 +47,9 @@ CREATE UNIQUE INDEX item_id ON item (collection, id, segment);
 CREATE INDEX item_segment ON item (segment);
 CREATE INDEX item_moment ON item (moment_us) WHERE visible;
 CREATE INDEX item_collection_moment ON item (collection, moment_us) WHERE visible;
+CREATE INDEX item_cloud_cover ON item (cloud_cover) WHERE visible AND cloud_cover IS NOT NULL;
+CREATE INDEX item_created ON item (created_us) WHERE visible AND created_us IS NOT NULL;
+CREATE INDEX item_updated ON item (updated_us) WHERE visible AND updated_us IS NOT NULL;
 CREATE TABLE dguid (
   place TEXT, vintage TEXT, key INTEGER, PRIMARY KEY (place, vintage, key)) WITHOUT ROWID;
 CREATE INDEX dguid_key ON dguid (key);

@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, assert_never
+from typing import assert_never
 
-from meshnode.core.identifiers import CatalogueId
 from meshnode.runtime.index import conditions
 from meshnode.runtime.index.clause import TRUE, Clause, all_of, among
 from meshnode.runtime.index.cql2 import spatial
 from meshnode.runtime.index.cql2.compiling import box_of, compile_filter
 from meshnode.runtime.index.query import Query
+from meshnode.runtime.index.queryables import COLUMNS
 from meshnode.runtime.index.shapes import Box, pieces_of, touches
-from meshnode.runtime.index.sorting import Term, backward, beyond, terms_of
-from meshnode.runtime.index.times import INT64_MAX
-from meshnode.runtime.index.tokens import read_token
+from meshnode.runtime.index.sorting import Term, backward, terms_of
+from meshnode.runtime.index.times import INT64_MAX, Interval
 
 # Up to so many collections are walked one by one, each by its own index, and merged.
 WALKS_MAX = 32
@@ -38,12 +37,16 @@ class Way(Enum):
     BOX = "box"
     WORDS = "words"
     TIME = "time"
+    ORDER = "the order asked for"
     ALL = "all rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The collections that a query reaches: keys, visible items, the greatest reach among them."""
+    """The collections that a query reaches: visible items, and the greatest reach among them.
+
+    `keys` are theirs if the query names collections or catalogues, else there are none.
+    """
 
     keys: tuple[int, ...]
     items: int
@@ -61,13 +64,16 @@ class Plan:
 
     @property
     def terms(self) -> list[Term]:
-        return terms_of(self.query.sort, old=self.query.old)
+        terms = terms_of(self.query.sort, old=self.query.old)
+        return terms if self.query.before is None else backward(terms)
 
 
 def scope(query: Query) -> Clause:
-    """Select key, items and reach of the collections that the query reaches."""
+    """Select what the query reaches: keys as JSON or null, items, reach."""
     named = conditions.names_collections(query)
-    return Clause(f"SELECT key, items, reach_us FROM collection WHERE {named.sql}", named.values)
+    keys = "json_group_array(key)" if conditions.is_scoped(query) else "NULL"
+    sums = "ifnull(sum(items), 0), ifnull(max(reach_us), 0)"
+    return Clause(f"SELECT {keys}, {sums} FROM collection WHERE {named.sql}", named.values)
 
 
 def plan(
@@ -83,7 +89,7 @@ def plan(
         UsageError: the filter names a property that `require` does not know.
     """
     filter_ = None if query.filter is None else compile_filter(query.filter, require)
-    return Plan(query, reached, _way(query, is_few), filter_)
+    return Plan(query, reached, _way(query, reached, is_few), filter_)
 
 
 def near(bbox: Box) -> Clause:
@@ -94,63 +100,17 @@ def near(bbox: Box) -> Clause:
     return Clause(" UNION ".join([sql] * len(pieces)), tuple(values))
 
 
-def page(plan: Plan) -> Clause:
-    """Select one page in order: key, segment, clock, visible, catalogue, name, id, the place.
-
-    A page before a place comes backward, its last row first.
-    """
-    query = plan.query
-    terms = plan.terms if query.before is None else backward(plan.terms)
-    order = "ORDER BY " + ", ".join(
-        f"k{n}{' DESC' if term.is_descending else ''}" for n, term in enumerate(terms)
-    )
-    columns = ", ".join([_COLUMNS, *(f"{term.sql} AS k{n}" for n, term in enumerate(terms))])
-    token, after = query.after if query.before is None else query.before, None
-    if token is not None:
-        after = beyond(terms, read_token(token, query.sort, old=query.old))
-    # What reads the items comes last, after all that is cheap.
-    where = all_of([_restrictions(plan), after, _reading(plan)])
-    parts = [
-        Clause(
-            f"SELECT * FROM (SELECT {columns} FROM {source.sql} {_JOIN}"
-            f" WHERE {source_where.sql} AND {where.sql} {order} LIMIT ?)",
-            (*source.values, *source_where.values, *where.values, query.limit),
-        )
-        for source, source_where in _sources(plan)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    sql = " UNION ALL ".join(part.sql for part in parts)
-    values = tuple(value for part in parts for value in part.values)
-    return Clause(f"SELECT * FROM ({sql}) {order} LIMIT ?", (*values, query.limit))
-
-
-def walk(catalogue: CatalogueId, collection: str, after: str, limit: int) -> Clause:
-    """Select of one collection what `page` selects, by id, beyond the id `after`."""
-    key = "(SELECT key FROM collection WHERE catalogue = ? AND name = ?)"
-    sql = f"SELECT {_COLUMNS} FROM item INDEXED BY item_id {_JOIN}"
-    where = f"WHERE item.collection = {key} AND item.id > ? AND visible ORDER BY item.id LIMIT ?"
-    return Clause(f"{sql} {where}", (catalogue, collection, after, limit))
-
-
 def matches(plan: Plan, columns: str, then: str = "") -> Clause:
     """Select columns of all rows that match, in no order; `limit` and `after` do not matter."""
-    if plan.way is Way.TIME and plan.query.text is not None:
+    if plan.way in (Way.TIME, Way.ORDER) and plan.query.text is not None:
         plan = replace(plan, way=Way.WORDS)  # all of them are wanted: no walk ends early
     source = _all_of_way(plan)
-    where = all_of([_restrictions(plan), _reading(plan)])
+    where = all_of([restrictions(plan), reading(plan)])
     sql = f"SELECT {columns} FROM {source.sql} WHERE {where.sql} {then}"
     return Clause(sql, (*source.values, *where.values))
 
 
-_COLUMNS: Final = (
-    "item.key, item.segment, item.clock, visible, collection.catalogue, collection.name, item.id"
-)
-# CROSS JOIN keeps the planner from starting at the collections.
-_JOIN: Final = "CROSS JOIN collection ON collection.key = item.collection"
-
-
-def _way(query: Query, is_few: Callable[[Clause], bool]) -> Way:
+def _way(query: Query, reached: Scope, is_few: Callable[[Clause], bool]) -> Way:
     if query.ids:
         return Way.IDS
     if query.dguids:
@@ -159,7 +119,24 @@ def _way(query: Query, is_few: Callable[[Clause], bool]) -> Way:
         return Way.BOX
     if query.text is not None and is_few(conditions.with_words(query.text)):
         return Way.WORDS
-    return Way.ALL if query.old else Way.TIME
+    if query.old:
+        return Way.ALL
+    return Way.ORDER if _is_order_walked(query, reached, is_few) else Way.TIME
+
+
+def _is_order_walked(query: Query, reached: Scope, is_few: Callable[[Clause], bool]) -> bool:
+    """Say whether an index has the order, and no other way leads to few rows to be sorted."""
+    if COLUMNS[query.sort[0].name].index is None:
+        return False
+    if conditions.is_scoped(query) and reached.items <= NEAR_MAX:
+        return False
+    return query.interval is None or not is_few(_within(query.interval, reached.reach_us))
+
+
+def _within(interval: Interval, reach_us: int) -> Clause:
+    """Select the keys of items whose moment lets them overlap an interval."""
+    where = conditions.moments(interval, reach_us)
+    return Clause(f"SELECT key FROM item WHERE visible AND {where.sql}", where.values)
 
 
 def _box_of(query: Query) -> Box | None:
@@ -171,7 +148,7 @@ def _box_of(query: Query) -> Box | None:
     return None if query.filter is None else box_of(query.filter)
 
 
-def _sources(plan: Plan) -> list[tuple[Clause, Clause]]:
+def sources(plan: Plan) -> list[tuple[Clause, Clause]]:
     """Return the ways into `item`, each with the condition that its index answers."""
     keys = plan.reached.keys
     match plan.way:
@@ -200,7 +177,7 @@ def _all_of_way(plan: Plan) -> Clause:
         case Way.WORDS:
             assert query.text is not None
             return _keyed("spoken", conditions.with_words(query.text))
-        case Way.TIME | Way.ALL:
+        case Way.TIME | Way.ORDER | Way.ALL:
             return Clause("item")
         case _:
             assert_never(plan.way)
@@ -210,7 +187,7 @@ def _keyed(name: str, keys: Clause) -> Clause:
     return Clause(f"({keys.sql}) AS {name} CROSS JOIN item ON item.key = {name}.key", keys.values)
 
 
-def _restrictions(plan: Plan) -> Clause:
+def restrictions(plan: Plan) -> Clause:
     """Return what columns and indices answer."""
     query, box = plan.query, plan.query.flat_box
     return all_of(
@@ -229,7 +206,7 @@ def _restrictions(plan: Plan) -> Clause:
     )
 
 
-def _reading(plan: Plan) -> Clause:
+def reading(plan: Plan) -> Clause:
     """Return what may have to read the items."""
     shape = plan.query.intersects
     return all_of([None if shape is None else spatial.intersects(shape), plan.filter])

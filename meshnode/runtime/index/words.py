@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from meshnode.errors import UsageError
@@ -29,7 +30,7 @@ def words_of(item_id: str, item: Mapping[str, Any]) -> str:
     """Return the text of an item that is searched."""
     parts = [item_id]
     for name, value in properties_of(item).items():
-        if _NAME.fullmatch(name):
+        if _is_searched(name):
             parts += _texts(value)
     return "\n".join(parts)[:ITEM_CHARS_MAX].encode(errors="replace").decode()
 
@@ -50,6 +51,11 @@ def match_expression(text: str) -> str:
         raise UsageError(f"there is no word in {text[:60]!r} to look for", hint=_HINT)
     found = " AND ".join(f"({' OR '.join(group)})" for group in wanted)
     return f"({found}) NOT ({' OR '.join(unwanted)})" if unwanted else found
+
+
+@lru_cache(maxsize=1_024)  # the items of a collection have the same few names
+def _is_searched(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
 
 
 def _groups(parts: list[tuple[str, str]]) -> tuple[list[list[str]], list[str]]:
