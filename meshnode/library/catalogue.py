@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from meshnode.core.identifiers import catalogue_text
+from meshnode.core.identifiers import catalogue_text, parse_catalogue
 from meshnode.default_home import ENV_HOME, default_home
 from meshnode.errors import UsageError
+from meshnode.library.changes import ChangePage, pages
 from meshnode.library.directory import Directory
 from meshnode.library.search import Search
 from meshnode.library.signed_items import Proof, SignedItem
+from meshnode.runtime.index.changes import Wanted
+from meshnode.runtime.index.query import Query
 from meshnode.runtime.operator import search_arguments
 from meshnode.runtime.operator.collections import described, followed, title_of
 from meshnode.runtime.operator.joining import domain_said
@@ -141,6 +144,33 @@ class Catalogue:
         evidence = self._directory.evidence(item.found.catalogue, item.found)
         steps = examine(evidence, item.found.catalogue, item.collection, item.id)
         return Proof(evidence, tuple(steps))
+
+    def changes(
+        self,
+        since: str = "beginning",
+        *,
+        collections: Sequence[str] = (),
+        catalogues: Sequence[str] = (),
+    ) -> Iterator[ChangePage]:
+        """Yield what came to show here, took another's place, or was withdrawn, in that order.
+
+        `since` is the `cursor` of a page or a change before, a time, a day, `beginning` or `now`.
+        Whoever does what each change says ends with what a search finds (docs/changes.md).
+
+        >>> for page in catalogue.changes():
+        ...     print(sorted(change.id for change in page.changes), page.is_reset)
+        ['dawson', 'mayo', 'whitehorse'] False
+        >>> [page.changes for page in catalogue.changes(page.cursor)]
+        [()]
+
+        Raises:
+            UsageError: `since` is nothing of it.
+        """
+        asked = Query(
+            collections=tuple(collections), catalogues=tuple(map(parse_catalogue, catalogues))
+        )
+        query = by_ids(self._directory, asked) if asked.collections else asked
+        return pages(self._directory, since, Wanted(query.catalogues, query.collections))
 
     def collections(self) -> list[dict[str, Any]]:
         """Return every collection with titles, licence, providers, extent, and how many items show.

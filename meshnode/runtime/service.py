@@ -275,7 +275,8 @@ def _mirrors(config: Config, node: Node, tell: Tell) -> Mirrors:
 
 
 async def _start_http(peer: Peer, config: Config, network: Network, nursery: trio.Nursery) -> None:
-    from meshnode.runtime.api import mounting
+    from meshnode.runtime.api import mounting as api
+    from meshnode.runtime.changes import mounting as changes
     from meshnode.runtime.http.addresses import PREFIX
     from meshnode.runtime.http.gateway import Gateway
 
@@ -283,7 +284,8 @@ async def _start_http(peer: Peer, config: Config, network: Network, nursery: tri
     gateway = Gateway(peer, network)
     nursery.start_soon(gateway.run)
     peer.http.mount(PREFIX, gateway)
-    mounting.mount(peer, config)
+    api.mount(peer, config)
+    changes.mount(peer, config)
     await nursery.start(peer.http.run)
 
 

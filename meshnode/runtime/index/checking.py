@@ -42,6 +42,10 @@ _INVARIANTS: Final = (
     ("visible rows that were withdrawn",
      "SELECT count(*) FROM item JOIN tombstone USING (collection, id)"
      " WHERE visible AND item.clock < tombstone.clock"),
+    ("visible rows that the feed of changes lacks",
+     "SELECT count(*) FROM item WHERE visible AND key NOT IN (SELECT key FROM change)"),
+    ("changes of rows that do not show",
+     "SELECT count(*) FROM change WHERE key NOT IN (SELECT key FROM item WHERE visible)"),
     ("hidden rows that nothing beats",
      "SELECT count(*) FROM (SELECT item.collection, item.id, max(item.clock) AS clock,"
      " max(visible) AS shown FROM item JOIN segment ON segment.key = item.segment WHERE live"

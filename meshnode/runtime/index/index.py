@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import apsw
 
@@ -58,12 +59,13 @@ DELETE FROM item WHERE segment IN
 DELETE FROM segment WHERE live AND collection IN (SELECT key FROM forgotten);
 DELETE FROM tombstone WHERE collection IN (SELECT key FROM forgotten);
 DELETE FROM collection WHERE key IN (SELECT key FROM forgotten)
-  AND key NOT IN (SELECT collection FROM segment);
+  AND key NOT IN (SELECT collection FROM segment) AND key NOT IN (SELECT collection FROM gone);
 DROP TABLE forgotten;
 """
 
 
 Writing = Callable[[], AbstractContextManager[apsw.Connection]]
+Result = TypeVar("Result")
 
 
 class Index:
@@ -222,6 +224,11 @@ class Index:
         """Count all matches by collection and by year. Raises what `search` raises."""
         with self._reading(budget) as reader:
             return reader.facets(query)
+
+    def read(self, work: Callable[[Reader], Result], budget: Budget = UNBOUNDED) -> Result:
+        """Do `work` within one snapshot and a budget. Raises what `search` raises."""
+        with self._reading(budget) as reader:
+            return work(reader)
 
     def properties(self, collection: tuple[CatalogueId, str] | None = None) -> list[str]:
         """Return the names of the properties that items have, of one collection or of all."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -50,6 +51,15 @@ def walk(catalogue: CatalogueId, collection: str, after: str, limit: int) -> Cla
     sql = f"SELECT {_COLUMNS} FROM item INDEXED BY item_id {_JOIN}"
     where = f"WHERE item.collection = {key} AND item.id > ? AND visible ORDER BY item.id LIMIT ?"
     return Clause(f"{sql} {where}", (catalogue, collection, after, limit))
+
+
+def rows(keys: Sequence[int]) -> Clause:
+    """Select of these rows what `page` selects, in this order."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM json_each(?) AS wanted"
+        f" CROSS JOIN item ON item.key = wanted.value {_JOIN} ORDER BY wanted.id"
+    )
+    return Clause(sql, (json.dumps(list(keys)),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,10 @@ class Reader:
         rows = self._select(pages.walk(catalogue, collection, after, limit))
         return list(self._read(rows, NEWEST_FIRST))
 
+    def rows(self, keys: Sequence[int]) -> list[Found]:
+        """Return the rows of these keys, in this order, within PAGE_BYTES_MAX but one at least."""
+        return list(self._read(self._select(pages.rows(keys)), NEWEST_FIRST))
+
     def count(self, query: Query) -> int:
         """Count all matches."""
         if query.is_open:

@@ -50,10 +50,11 @@ _LIVE_ROWS = """
 SELECT item.key, item.clock, writer, digest FROM item JOIN segment ON segment.key = item.segment
 WHERE item.collection = ? AND id = ? AND live
 """
-_SHOW_ONLY = """
-UPDATE item SET visible = (key = ?3)
-WHERE collection = ?1 AND id = ?2 AND visible <> (key = ?3)
+# First what goes, then what comes: the feed of changes sees one item replaced, never two that show.
+_HIDE_OTHERS = """
+UPDATE item SET visible = 0 WHERE collection = ? AND id = ? AND key <> ? AND visible
 """
+_SHOW = "UPDATE item SET visible = 1 WHERE key = ? AND NOT visible"
 _FORMER_SELF = """
 SELECT old.key FROM segment AS old
 JOIN segment AS new ON old.collection = new.collection AND old.digest = new.digest
@@ -240,7 +241,9 @@ def _mark(database: apsw.Connection, collection: int, id_: str) -> None:
         tied.sort(key=lambda row: (_item_digest(database, row[0]), row[3]))
     withdrawn = "SELECT ifnull(max(clock), 0) FROM tombstone WHERE collection = ? AND id = ?"
     is_shown = tied and greatest[0] >= number(database, withdrawn, collection, id_)
-    database.execute(_SHOW_ONLY, (collection, id_, tied[-1][0] if is_shown else 0))
+    shown = tied[-1][0] if is_shown else 0
+    database.execute(_HIDE_OTHERS, (collection, id_, shown))
+    database.execute(_SHOW, (shown,))
 
 
 def _item_digest(database: apsw.Connection, key: int) -> Digest:

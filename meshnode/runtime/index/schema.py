@@ -12,6 +12,7 @@ import apsw
 
 from meshnode.errors import StorageError
 from meshnode.runtime import sqlite
+from meshnode.runtime.index import change_tables
 from meshnode.runtime.index.words import TOKENIZER
 from meshnode.runtime.sqlite import transaction
 
@@ -111,6 +112,7 @@ def open_writer(path: Path) -> apsw.Connection:
             database = _connect(path)
         if number < FORMAT:
             _make(database)
+        change_tables.ensure(database)
         database.execute("CREATE TEMP TABLE touched (id TEXT PRIMARY KEY) WITHOUT ROWID")
         database.execute(
             "CREATE TEMP TABLE withdrawn (collection INTEGER, id TEXT, clock INTEGER NOT NULL,"

@@ -1,0 +1,1 @@
+"""The feed of changes over HTTP: `/changes` for programs, `/changes.rss` for feed readers."""
