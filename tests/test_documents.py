@@ -44,6 +44,7 @@ HOSTS = re.compile(r"(.+\.)?example\.(org|com)|127\.0\.0\.1|keepachangelog\.com|
 # Absolute paths: where an operator puts things, and names on the wire.
 PLACES = ("opt", "etc", "var", "usr", "run", "srv", "data", "bin", "home", "dns4", "ip4", "p2p")
 WIRE = ("meshnode", "meshsub", "noise", "yamux", "ipfs", "payload", "stac", "vsicurl")
+REPOSITORIES = ("api", "record", "records", "details", "metadata", "download")
 
 
 def every_page(*, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
@@ -177,7 +178,7 @@ def test_no_page_names_a_registry_or_a_place_of_this_machine(page: Path) -> None
     hosts = re.findall(r"https?://([\w.-]+)", text)
     paths = re.findall(r"(?:^|[\s`\"=(])/([a-z][\w.-]*)/", text)
     assert [host for host in hosts if not HOSTS.fullmatch(host)] == []
-    assert [path for path in paths if path not in (*PLACES, *WIRE)] == []
+    assert [path for path in paths if path not in (*PLACES, *WIRE, *REPOSITORIES)] == []
     assert str(ROOT) not in text
 
 

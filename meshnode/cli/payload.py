@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn
 from rich.text import Text
 
 from meshnode.cli.access import reach, running
+from meshnode.cli.mirror_names import mirrors_named
 from meshnode.cli.naming import PayloadArgument, payload_named
 from meshnode.cli.offering import Offer, publish, rebind, require_assets
 from meshnode.cli.passphrase import PassphraseFileOption
@@ -80,7 +81,10 @@ def add(
     bind: BindOption = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(help="URL of the same file, or of its folder, ending in / (repeatable)."),
+        typer.Option(
+            help="URL of the same file, or of its folder, ending in /; or zenodo:RECORD, ia:ITEM,"
+            " source:ACCOUNT/PRODUCT, s3://BUCKET/PREFIX. Repeatable."
+        ),
     ] = None,
     web_seeds: Annotated[
         bool, typer.Option("--web-seeds", help="Take the web servers in the .torrent as mirrors.")
@@ -102,7 +106,7 @@ def add(
 
       meshnode payload add yukon.tif --collection ca-yt-orthoimagery
         --bind ca-yt_whitehorse-2019:data
-        --mirror https://data.example.org/yukon.tif
+        --mirror https://data.example.org/yukon.tif --mirror zenodo:3615172
 
       meshnode payload add --torrent yukon.tif.torrent --web-seeds --collection ca-yt-orthoimagery
     """
@@ -127,7 +131,8 @@ def add(
         home, catalogue, passphrase_file, offline=offline, restored=restored, dry_run=dry_run
     )
     described, seeds = _described(content, torrent)
-    urls = list(dict.fromkeys([*(mirror or []), *(seeds if web_seeds else ())]))
+    named = mirrors_named(mirror or [], described.files, content)
+    urls = list(dict.fromkeys([*named, *(seeds if web_seeds else ())]))
     offer = Offer(collection, described, bound, urls, risk)
 
     async def work() -> Message:

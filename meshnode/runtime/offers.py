@@ -90,7 +90,7 @@ def torrent_of(peer: Peer, offer: Offer) -> CheckedTorrent:
 
 async def providers(peer: Peer, network: Network, key: Digest) -> list[Endpoint]:
     """Return where peers serve a payload by BitTorrent: those that are connected, or else some that
-    state to have it (P-34). A peer can name only a port at the address where it is seen.
+    state to have it (P-35). A peer can name only a port at the address where it is seen.
     """
     connected = [each.peer for each in network.mesh.connections()[:PROVIDERS_ASKED_MAX]]
     found = await _served_by(network, connected, key)

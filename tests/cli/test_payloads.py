@@ -1,5 +1,7 @@
 """Payloads on the command line: torrents of others, bindings that come later, dry runs."""
 
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from tests.cli.command_line import CommandLine, tree
 from tests.cli.test_bad_input import assert_refused, town, write_items
 from tests.cli.test_collections import write
 from tests.runtime.test_adoption import torrent, written
+from tests.runtime.web import Answer, Web, serving
 
 pytestmark = pytest.mark.slow
 
@@ -170,3 +173,34 @@ def test_nine_real_torrents_become_releases(towns: CommandLine, shared: Path) ->
         assert payload["key"] == keys[f"{release['version']}.pmtiles.torrent"]
         assert (payload["piece_size_bytes"], len(payload["mirrors"])) == (16 << 20, 3)
         assert (payload["files_held"], payload["file_count"]) == (0, 1)
+
+
+def test_a_repository_is_asked_before_it_is_signed_as_a_mirror(towns: CommandLine) -> None:
+    """The record has a file of the torrent's name; then one of another size."""
+    size = add(towns, "--dry-run")["size_bytes"]
+    rows = [{"key": "yukon.tif", "size": size, "links": {"self": SEED}}]
+    web = Listing(rows=rows)
+    with serving(web) as url:
+        assert add(towns, "--dry-run", "--mirror", f"{url}/records/7")["mirrors"] == [SEED]
+        rows[0]["size"] = 1
+        said = towns.call(
+            "payload", "add", "--torrent", "yukon.torrent", "--collection", "towns",
+            "--mirror", f"{url}/records/7",
+        )  # fmt: skip
+        assert_refused(
+            said,
+            f"{url}/records/7 does not have yukon.tif, or has it in another size",
+            "a mirror has every file of a payload, byte for byte",
+        )
+
+
+@dataclass
+class Listing(Web):
+    """An InvenioRDM with one record, number 7."""
+
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def route(self, method: str, path: str, query: dict[str, str], body: object) -> Answer:
+        if path != "/api/records/7":
+            return Answer(404)
+        return Answer(200, json.dumps({"files": self.rows}).encode())

@@ -18,6 +18,7 @@ from meshnode.core.peer_book import PeerBook
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
+from meshnode.runtime.http.bridge import Bridge
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.network.arrivals import Arrivals
 from meshnode.runtime.network.contacts import Contacts
@@ -49,6 +50,7 @@ class Network:
     requests: Requests
     arrivals: Arrivals
     torrents: Torrents
+    bridge: Bridge
     quota: Quota
     outreach: Outreach | None
     doorbell: Doorbell | None
@@ -58,6 +60,7 @@ class Network:
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the adapters; they listen when this returns."""
         await nursery.start(self.mesh.run)
+        await nursery.start(self.bridge.run)
         await nursery.start(self.torrents.run)
         for service in (self.outreach, self.doorbell, self.discovery):
             if service is not None:
@@ -127,14 +130,14 @@ def build_https_only(
     home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors, quota: Quota
 ) -> Network:
     """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
-    torrents = _engine(home, config, quota, listens=False)
+    torrents, bridge = _engine(home, config, quota, listens=False)
     requests = Requests(mirrors.routed(no_peers), store, list)
     return Network(
-        NoMesh(), requests, Arrivals(node.expects), torrents, quota, None, None, None, None
+        NoMesh(), requests, Arrivals(node.expects), torrents, bridge, quota, None, None, None, None
     )
 
 
-def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> Torrents:
+def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> tuple[Torrents, Bridge]:
     payload = config.payload
     settings = TorrentSettings(
         listen=payload.listen if listens and payload.listen != OFF else None,
@@ -147,7 +150,8 @@ def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> Torre
     rng = random.Random()  # noqa: S311 - jitter
     record = MirrorRecord(home.mirrors, unix_now, rng)
     # The engine would take a relative path for one below a folder of its own.
-    return Torrents(settings, home.payloads.absolute(), quota, record)
+    bridge = Bridge(allow_local=payload.allow_local_addresses)
+    return Torrents(settings, home.payloads.absolute(), quota, record, bridge), bridge
 
 
 def build_network(
@@ -176,7 +180,7 @@ def build_network(
         refusal = node.judge(raw, now())
         return refusal.verdict if refusal else ev.Verdict.ACCEPT
 
-    torrents = _engine(home, config, quota, listens=True)
+    torrents, bridge = _engine(home, config, quota, listens=True)
     mesh: Mesh
     rng = random.Random()  # noqa: S311 - jitter, and whom to ask
     book = PeerBook(rng)
@@ -225,4 +229,6 @@ def build_network(
     outreach = Outreach(mesh, book, pinned, partial(write_reached, home.contacts))
     discovery = Discovery(mesh, requests, contacts, book) if network.discover else None
     calls = HolderCalls(mesh)
-    return Network(mesh, requests, arrivals, torrents, quota, outreach, doorbell, discovery, calls)
+    return Network(
+        mesh, requests, arrivals, torrents, bridge, quota, outreach, doorbell, discovery, calls
+    )

@@ -16,7 +16,7 @@ import libtorrent as lt
 import trio
 
 from meshnode.errors import ConfigError, PeerError
-from meshnode.runtime.payloads.torrent_session import TorrentSettings, open_session
+from meshnode.runtime.payloads.torrent_session import BLOCKED, TorrentSettings, open_session
 
 _LISTEN_SECONDS_MAX: Final = 10
 _REMOVE_SECONDS_MAX: Final = 30  # to stop what a torrent has in work
@@ -60,6 +60,13 @@ class Engine:
     async def listen_to_alerts(self) -> None:
         while True:
             await self._take_alerts()
+
+    def allow(self, address: str, is_allowed: bool) -> None:
+        """Say whether an address is connected to, although the filter forbids its network."""
+        if not self._settings.allow_local_addresses:
+            rules = self.session.get_ip_filter()
+            rules.add_rule(address, address, 0 if is_allowed else BLOCKED)
+            self.session.set_ip_filter(rules)
 
     async def add(self, parameters: lt.add_torrent_params) -> lt.torrent_handle:
         """Add a torrent; raises PeerError if the engine refuses it."""

@@ -27,7 +27,7 @@ _ALERTS: Final = (
     | lt.alert.category_t.peer_notification
     | lt.alert.category_t.piece_progress_notification
 )
-_BLOCKED: Final = 1  # the flag of a forbidden range in an ip_filter
+BLOCKED: Final = 1  # the flag of a forbidden range in an ip_filter
 _UNSCHEDULED: Final = lt.torrent_flags.auto_managed | lt.torrent_flags.paused
 _UNDISCOVERED: Final = (
     lt.torrent_flags.disable_dht
@@ -69,7 +69,7 @@ def open_session(settings: TorrentSettings) -> lt.session:
     if not settings.allow_local_addresses:
         forbidden = lt.ip_filter()
         for first, last in forbidden_ranges():
-            forbidden.add_rule(first, last, _BLOCKED)
+            forbidden.add_rule(first, last, BLOCKED)
         session.set_ip_filter(forbidden)
     return session
 

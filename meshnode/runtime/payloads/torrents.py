@@ -25,6 +25,7 @@ from meshnode.runtime.payloads.downloading import Order, carry_out
 from meshnode.runtime.payloads.eviction import Eviction
 from meshnode.runtime.payloads.holes import can_punch
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
+from meshnode.runtime.payloads.mirrors.bridging import Bridging
 from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
 from meshnode.runtime.payloads.reading import read
 from meshnode.runtime.payloads.roster import Roster
@@ -48,6 +49,7 @@ class Torrents:
         directory: Path,
         quota: Quota | None = None,
         record: MirrorRecord | None = None,
+        bridge: Bridging | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -58,7 +60,8 @@ class Torrents:
         self._quota.on_need(self._eviction.make_room)
         self._checked = CheckedPieces()
         rng = random.Random()  # noqa: S311 - jitter, and which piece a mirror is asked for
-        self._enrolments = Enrolments(self.mirrors, settings, rng)
+        allow = self._roster.engine.allow
+        self._enrolments = Enrolments(self.mirrors, settings, rng, bridge, allow)
         self._tending = Tending(self._roster, self._quota, self.mirrors, self._enrolments)
         self._scrubber = Scrubber(
             self._roster, self._checked, settings.scrub_bytes_per_second, settings.scrub_days

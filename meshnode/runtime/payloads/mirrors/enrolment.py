@@ -9,7 +9,7 @@ failed is asked again later, at growing distances.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +21,11 @@ from meshnode.errors import PeerError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.address_filter import Mirror, vet_mirror
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
+from meshnode.runtime.payloads.mirrors.bridging import Bridged, Bridging, Remote
+from meshnode.runtime.payloads.mirrors.file_addresses import FileAddresses, addresses_at
 from meshnode.runtime.payloads.mirrors.proofs import Proof, fetch_piece
 from meshnode.runtime.payloads.mirrors.range_client import Fault, MirrorError, RangeClient
+from meshnode.runtime.payloads.mirrors.repositories import repository_of
 from meshnode.runtime.payloads.mirrors.whole_files import WholeFile, wanted_files
 from meshnode.runtime.payloads.piece_hashes import PieceHashes
 from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings
@@ -50,16 +53,28 @@ class _Candidate:
     tries: int = 0
     faults: int = 0
     is_busy: bool = False
+    addresses: FileAddresses | None = None
+    bridged: Bridged | None = None
 
 
 class Enrolments:
     """The mirrors of all transfers. Nothing is asked before `run` has started.
 
-    Invariant: no piece is fetched here by two mirrors at a time.
+    Invariant: no piece is fetched here by two mirrors at a time. `allow` says whether the engine
+    may connect to an address of the bridge, by which it uses mirrors of repositories.
     """
 
-    def __init__(self, record: MirrorRecord, settings: TorrentSettings, rng: random.Random) -> None:
+    def __init__(
+        self,
+        record: MirrorRecord,
+        settings: TorrentSettings,
+        rng: random.Random,
+        bridge: Bridging | None = None,
+        allow: Callable[[str, bool], None] = lambda _address, _is_allowed: None,
+    ) -> None:
         self._record = record
+        self._bridge = bridge
+        self._allow = allow
         self._settings = settings
         self._rng = rng
         self._candidates: dict[tuple[int, str], _Candidate] = {}
@@ -117,12 +132,17 @@ class Enrolments:
 
     def _may_be_read(self, url: str) -> bool:
         health = self._record.of(url)
+        if repository_of(url) is not None:
+            return False
         return health.gives_ranges and not health.quarantine and not (health.wrong and health.owed)
 
     def leave(self, transfer: Transfer) -> None:
         """Ask nobody for this transfer any more."""
         for name in [name for name in self._candidates if name[0] == id(transfer)]:
-            del self._candidates[name]
+            left = self._candidates.pop(name)
+            if left.bridged is not None:
+                left.bridged.close()
+                self._allow(left.bridged.endpoint[0], False)
         self._claimed.pop(id(transfer), None)
         self._hashes.pop(id(transfer), None)
 
@@ -163,13 +183,16 @@ class Enrolments:
         """Let a mirror give pieces until the engine may have it, or until it fails."""
         transfer, url = candidate.transfer, candidate.mirror.url
         try:
-            if self._attach(candidate):
-                return
             async with self._limit:
-                hashes = await self._hashes_of(transfer)
                 client = RangeClient(url, allow_local=self._settings.allow_local_addresses)
                 async with aclosing(client):
-                    await self._give(candidate, client, hashes)
+                    if candidate.addresses is None:
+                        files = transfer.torrent.files
+                        candidate.addresses = await addresses_at(client, url, files)
+                    if await self._attach(candidate):
+                        return
+                    hashes = await self._hashes_of(transfer)
+                    await self._give(candidate, candidate.addresses, client, hashes)
             candidate.tries = 0
             candidate.due = trio.current_time()
         except MirrorError as error:
@@ -178,7 +201,7 @@ class Enrolments:
             candidate.is_busy = False
             self._news.set()
 
-    def _attach(self, candidate: _Candidate) -> bool:
+    async def _attach(self, candidate: _Candidate) -> bool:
         """Hand a proven mirror over to the engine, if the engine can use it."""
         transfer, url = candidate.transfer, candidate.mirror.url
         health = self._record.of(url)
@@ -191,7 +214,29 @@ class Enrolments:
             self._is_lacking(transfer, piece) for piece in health.quarantined(transfer.torrent.key)
         ):
             return False
-        transfer.sources.attach(candidate.mirror)
+        return await self._hand_over(candidate)
+
+    async def _hand_over(self, candidate: _Candidate) -> bool:
+        """Tell the engine of a mirror; where its URLs have no order, of the bridge to it."""
+        addresses, mirror = candidate.addresses, candidate.mirror
+        if addresses is None or addresses.named is None:
+            candidate.transfer.sources.attach(mirror)
+            return True
+        if self._bridge is None:
+            return False
+        if candidate.bridged is None:
+            files = {
+                addresses.files.files[index].path: Remote(
+                    url, addresses.files.files[index].size_bytes
+                )
+                for index, url in addresses.named.items()
+            }
+            candidate.bridged = await self._bridge.open(mirror.url, files)
+        if candidate.bridged is None:
+            return False
+        self._allow(candidate.bridged.endpoint[0], True)
+        bridged = Mirror(mirror.url, (candidate.bridged.endpoint,))
+        candidate.transfer.sources.attach(bridged, candidate.bridged.url)
         return True
 
     async def _hashes_of(self, transfer: Transfer) -> PieceHashes:
@@ -201,10 +246,16 @@ class Enrolments:
         return self._hashes[id(transfer)]
 
     # --- giving -----------------------------------------------------------------------------------
-    async def _give(self, candidate: _Candidate, client: RangeClient, hashes: PieceHashes) -> None:
+    async def _give(
+        self,
+        candidate: _Candidate,
+        addresses: FileAddresses,
+        client: RangeClient,
+        hashes: PieceHashes,
+    ) -> None:
         transfer, url = candidate.transfer, candidate.mirror.url
         if not self._record.of(url).gives_ranges:
-            await self._give_files(candidate, client, hashes)
+            await self._give_files(candidate, addresses, client, hashes)
             return
         for _ in range(PIECES_IN_A_ROW):
             piece = self._choose(candidate)
@@ -212,22 +263,26 @@ class Enrolments:
                 await transfer.wait(LOOK_SECONDS)
                 return
             if not hashes.can_tell(piece):
-                transfer.sources.attach(candidate.mirror)  # only the engine can, at the end
+                await self._hand_over(candidate)  # only the engine can, at the end
                 return
             with _Claim(self._claimed.setdefault(id(transfer), set()), piece):
-                proof = await fetch_piece(client, url, transfer.torrent, hashes, piece)
+                proof = await fetch_piece(client, addresses, transfer.torrent, hashes, piece)
                 await self._take(candidate, proof)
             candidate.faults = transfer.sources.faults(url)
-            if self._attach(candidate):
+            if await self._attach(candidate):
                 return
 
     async def _give_files(
-        self, candidate: _Candidate, client: RangeClient, hashes: PieceHashes
+        self,
+        candidate: _Candidate,
+        addresses: FileAddresses,
+        client: RangeClient,
+        hashes: PieceHashes,
     ) -> None:
         """Take whole files, where whole files are wanted."""
-        transfer, url = candidate.transfer, candidate.mirror.url
+        transfer = candidate.transfer
         for index in wanted_files(transfer):
-            file = WholeFile(client, url, transfer.torrent, hashes, index)
+            file = WholeFile(client, addresses, transfer.torrent, hashes, index)
             async with aclosing(file.pieces(transfer.is_verified)) as proofs:
                 async for proof in proofs:
                     await self._take(candidate, proof)

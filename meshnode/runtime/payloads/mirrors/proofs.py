@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
-from meshnode.runtime.payloads.mirrors.file_addresses import file_url
+from meshnode.runtime.payloads.mirrors.file_addresses import FileAddresses
 from meshnode.runtime.payloads.mirrors.range_client import (
     Fault,
     MirrorError,
@@ -35,7 +35,11 @@ class Proof:
 
 
 async def fetch_piece(
-    client: RangeClient, mirror: str, torrent: CheckedTorrent, hashes: PieceHashes, piece: int
+    client: RangeClient,
+    addresses: FileAddresses,
+    torrent: CheckedTorrent,
+    hashes: PieceHashes,
+    piece: int,
 ) -> Proof:
     """Return a piece that is right.
 
@@ -48,7 +52,7 @@ async def fetch_piece(
         with trio.fail_after(PIECE_SECONDS_MAX):
             for index, span in parts:
                 size = torrent.files.files[index].size_bytes
-                async with client.asked(file_url(mirror, torrent.files, index), span) as answer:
+                async with client.asked(addresses.url(index), span) as answer:
                     delay = delay or trio.current_time() - began
                     require_part(answer, span, size)
                     raws.append(await answer.read(len(span)))

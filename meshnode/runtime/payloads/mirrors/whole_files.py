@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import trio
 
-from meshnode.runtime.payloads.mirrors.file_addresses import file_url
+from meshnode.runtime.payloads.mirrors.file_addresses import FileAddresses
 from meshnode.runtime.payloads.mirrors.proofs import CORRUPT, Proof
 from meshnode.runtime.payloads.mirrors.range_client import (
     Fault,
@@ -38,13 +38,13 @@ class WholeFile:
     def __init__(
         self,
         client: RangeClient,
-        mirror: str,
+        addresses: FileAddresses,
         torrent: CheckedTorrent,
         hashes: PieceHashes,
         index: int,
     ) -> None:
         self._client = client
-        self._url = file_url(mirror, torrent.files, index)
+        self._url = addresses.url(index)
         self._torrent = torrent
         self._hashes = hashes
         self._index = index
