@@ -32,10 +32,25 @@ def _host_port(value: str) -> str:
     return value
 
 
+def _hours(value: str) -> str:
+    first, _, last = value.partition("-")
+    if value and first == last:
+        raise ValueError("these hours are empty: write them as 08:00-22:00")
+    return value
+
+
 HostPortOrOff = Annotated[
     str,
     Field(pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[0-9.]+):[0-9]{1,5})$"),
     AfterValidator(lambda value: value if value == OFF else _host_port(value)),
+]
+# From and to a minute of the day; the two differ.
+Hours = Annotated[
+    str,
+    Field(
+        pattern=r"^$|^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=11
+    ),
+    AfterValidator(_hours),
 ]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+$", max_length=300)]
@@ -121,6 +136,26 @@ class PayloadSettings(_Section):
         default=0, description="Limit in bytes/s; 0 means none."
     )
     upload_bytes_per_second: Rate = Field(default=0, description="Limit in bytes/s; 0 means none.")
+    slow_hours: Hours = Field(
+        default="",
+        description="Hours of this machine's day with other limits, as 08:00-22:00; empty: none.",
+    )
+    slow_download_bytes_per_second: Rate = Field(
+        default=0, description="Limit in slow_hours, in bytes/s; 0 means none."
+    )
+    slow_upload_bytes_per_second: Rate = Field(
+        default=0, description="Limit in slow_hours, in bytes/s; 0 means none."
+    )
+    hold_bytes_per_second: Rate = Field(
+        default=0,
+        description="Limit for fetching what is held for others (`payload hold`), all together; "
+        "0 means none.",
+    )
+    monthly_bytes_max: Size = Field(
+        default=0,
+        description="Bytes that may be received and sent in a month (UTC), then transfers stop; 0: "
+        "no limit.",
+    )
     quota_bytes: Size = Field(
         default=0,
         description="What the data directory may occupy in all: payloads, catalogues, index, log. "

@@ -19,6 +19,7 @@ from meshnode.cli.offering import Offer, publish, rebind, require_assets
 from meshnode.cli.passphrase import PassphraseFileOption
 from meshnode.cli.payload_drop import drop
 from meshnode.cli.payload_hold import hold, release
+from meshnode.cli.payload_pause import pause, resume
 from meshnode.cli.payload_scrub import scrub
 from meshnode.cli.payload_show import show
 from meshnode.cli.payload_text import print_payload
@@ -243,7 +244,7 @@ def list_(
         out.print("no payload is known here")
 
 
-for command in (show, url, hold, release, scrub, drop):
+for command in (show, url, hold, release, scrub, drop, pause, resume):
     app.command()(command)
 
 

@@ -92,6 +92,7 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     )
     out.print(f"  {_of_budget(status)} of catalogues held")
     out.print(f"  {_quota_text(status['quota'])}, {size_text(status['free_bytes'])} free")
+    _show_stop(status["traffic"])
     if status["connections"]:
         _print_reach(status["reach"])
     for seeds in status["seed_lists"]:
@@ -173,6 +174,18 @@ def _show_mirror(mirror: Message) -> None:
         print_labelled("  blamed:", said, "yellow", out)
     if mirror["problem"]:
         print_labelled("  problem:", mirror["problem"], "yellow", out)
+
+
+_STOPPED = {
+    "paused": "payloads are paused: meshnode payload resume",
+    "month": "payloads rest until next month: payload.monthly_bytes_max is reached",
+}
+
+
+def _show_stop(traffic: Message | None) -> None:
+    """Say why no payload moves, if none does."""
+    if traffic is not None and traffic["stopped"]:
+        out.print(f"  {_STOPPED[traffic['stopped']]}", style="yellow")
 
 
 def _quota_text(quota: Message) -> str:

@@ -30,6 +30,7 @@ class Home:
         self.index = root / "index.db"
         self.payloads = root / "payloads"
         self.mirrors = root / "mirrors.json"
+        self.traffic = root / "traffic.json"
         self.sources = root / "sources.db"
         self.seeds = root / "seeds"
         self.domains = root / "domains.json"

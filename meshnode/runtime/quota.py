@@ -70,6 +70,11 @@ class Quota:
         """Say whether others filled the disk into the part that is to stay free."""
         return bool(self._free_min) and self._free_bytes() < self._free_min
 
+    @property
+    def free_bytes_missing(self) -> int:
+        """Return how much of what is to stay free on the disk is not."""
+        return max(self._free_min - self._free_bytes(), 0)
+
     async def reserve(self, name: Hashable, size_bytes: int, *, is_payload: bool = True) -> None:
         """Add so many bytes to what is reserved under a name.
 

@@ -176,6 +176,23 @@ def test_rot_is_found_and_mended(held: tuple[CommandLine, str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_pause_is_told_and_lasts_until_it_is_ended(held: tuple[CommandLine, str]) -> None:
+    who, key = held
+    said = who.call("payload", "pause").out.splitlines()
+    assert said[0] == "paused: no payload is fetched or served until: meshnode payload resume"
+    assert " received, " in said[1]
+    assert "  payloads are paused: meshnode payload resume" in who.call("status").out.splitlines()
+    assert_refused(
+        who.call("payload", "hold", key),
+        "transfers are paused",
+        "meshnode payload resume lets them go on",
+    )
+    assert who.call("payload", "resume").out.splitlines()[0] == "transfers go on"
+    assert who.call("payload", "hold", key, "--json").status == 0
+    assert who.call("payload", "resume", "--json").json["stopped"] is None
+
+
+@pytest.mark.slow
 def test_what_is_not_under_an_open_licence_is_held_only_if_asked(
     held: tuple[CommandLine, str],
 ) -> None:

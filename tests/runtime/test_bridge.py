@@ -18,6 +18,7 @@ from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.mirrors.bridging import Bridged, Remote
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
+from meshnode.runtime.payloads.wants import Want
 from tests.runtime.repository_servers import repository
 from tests.runtime.test_mirror_record import Clock
 from tests.runtime.test_torrents import MIB, fetch, same_files
@@ -112,7 +113,10 @@ async def test_the_engine_reaches_the_bridge_and_no_other_address_of_this_machin
         assert made is not None
         transfer = await torrents.open(torrent)
         engine = torrents._roster.engine
-        with transfer.in_use(), transfer.priorities.downloading(range(torrent.piece_count)):
+        with (
+            transfer.in_use(),
+            transfer.priorities.claiming(Want.DOWNLOAD, range(torrent.piece_count)),
+        ):
             transfer.sources.attach(Mirror(seed.url, ()))
             transfer.sources.attach(Mirror("http://bridge/", (made.endpoint,)), made.url)
             for _ in range(8):

@@ -331,6 +331,56 @@ async def test_pieces_go_that_were_not_read_for_the_longest_time_and_kept_ones_s
         assert not {2, 3} & set(here(torrents, torrent))
 
 
+async def test_when_others_fill_the_disk_what_nobody_keeps_goes_and_the_rest_stays(
+    tmp_path: Path, content: Path, torrent: CheckedTorrent
+) -> None:
+    async with (
+        serve_directory(content.parent) as mirror,
+        limited(tmp_path / "home", 0) as (torrents, quota),
+    ):
+        url = mirror.url + "big.bin"
+        await hold(torrents, torrent, [2, 3], url)
+        await read(torrents, torrent, range(6 * MIB, 8 * MIB), url)
+        assert here(torrents, torrent) == [2, 3, 6, 7]
+        quota._free_min = 1 << 60  # as if others had taken the rest
+        await torrents._tending._give_way()
+        assert here(torrents, torrent) == [2, 3]
+
+
+async def test_the_quota_holds_while_all_happens_at_once(
+    tmp_path: Path, content: Path, torrent: CheckedTorrent
+) -> None:
+    limit = 12 * MIB
+    other = content.parent / "other.bin"
+    other.write_bytes(random.Random(4).randbytes(6 * MIB))
+    described = describe(other)
+    second = open_torrent(described.torrent, described.files)
+    async with (
+        serve_directory(content.parent) as mirror,
+        limited(tmp_path / "home", limit) as (torrents, _),
+    ):
+
+        async def read_parts(start: int) -> None:
+            for piece in (start, start + 3, start + 6):
+                span = range(piece * MIB + 9, (piece + 1) * MIB)
+                found = await read(torrents, torrent, span, mirror.url + "big.bin")
+                assert found == whole(content)[span.start : span.stop]
+
+        async def hold_and_release() -> None:
+            for piece in range(4):
+                await hold(torrents, second, [piece, piece + 1], mirror.url + "other.bin")
+                await torrents.release(second.key, [piece])
+
+        with Peak(tmp_path / "home").watching() as peak:
+            async with trio.open_nursery() as nursery:
+                for start in range(3):
+                    nursery.start_soon(read_parts, start)
+                nursery.start_soon(hold_and_release)
+        assert here(torrents, second) == [4]
+        assert 5 * MIB <= peak.bytes <= limit
+        assert peak.looks_per_second >= 20
+
+
 # --- Rot ------------------------------------------------------------------------------------------
 async def test_a_rotten_byte_is_not_given_but_fetched_again(
     tmp_path: Path, content: Path, torrent: CheckedTorrent

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -43,6 +44,8 @@ class Peak:
 
     def __init__(self, root: Path) -> None:
         self.bytes = 0
+        self.looks = 0
+        self.seconds = 0.0
         self._root = root
         self._ended = threading.Event()
 
@@ -56,9 +59,16 @@ class Peak:
             self._ended.set()
             thread.join()
 
+    @property
+    def looks_per_second(self) -> float:
+        return self.looks / self.seconds
+
     def _look(self) -> None:
+        started = time.perf_counter()
         while not self._ended.is_set():
             self.bytes = max(self.bytes, occupied_bytes(self._root))
+            self.looks += 1
+        self.seconds = time.perf_counter() - started
 
 
 @pytest.fixture

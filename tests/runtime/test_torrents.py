@@ -28,6 +28,7 @@ from meshnode.demo.mirror import serve_directory
 from meshnode.errors import ConfigError, PeerError, StorageError, UsageError
 from meshnode.runtime.payloads.account import Progress, State
 from meshnode.runtime.payloads.creation import describe
+from meshnode.runtime.payloads.limits import Limits
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
@@ -157,7 +158,9 @@ async def test_a_mirror_and_a_peer_each_give_a_fair_share_at_once(tmp_path):
     path.write_bytes(random.Random(1).randbytes(16_000_000))
     made = describe(path)
     torrent = open_torrent(made.torrent, made.files)
-    slow = TorrentSettings(upload_bytes_per_second=2_000_000, allow_local_addresses=True)
+    slow = TorrentSettings(
+        limits=Limits(upload_bytes_per_second=2_000_000), allow_local_addresses=True
+    )
     async with (
         serve_directory(path.parent, bytes_per_second=2_000_000) as mirror,
         running(slow, tmp_path / "seed") as seed,

@@ -30,9 +30,11 @@ from meshnode.runtime.network.outreach import Outreach
 from meshnode.runtime.network.peer_file import read_reached, write_reached
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
+from meshnode.runtime.payloads.limits import Limits, parse_hours
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.torrents import Torrents
+from meshnode.runtime.payloads.traffic import Traffic
 from meshnode.runtime.pump import now
 from meshnode.runtime.quota import Quota
 from meshnode.runtime.static_mirror.mirrors import Mirrors, no_peers
@@ -141,17 +143,25 @@ def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> tuple
     payload = config.payload
     settings = TorrentSettings(
         listen=payload.listen if listens and payload.listen != OFF else None,
-        download_bytes_per_second=payload.download_bytes_per_second,
-        upload_bytes_per_second=payload.upload_bytes_per_second,
+        limits=Limits(
+            payload.download_bytes_per_second,
+            payload.upload_bytes_per_second,
+            parse_hours(payload.slow_hours),
+            payload.slow_download_bytes_per_second,
+            payload.slow_upload_bytes_per_second,
+            payload.hold_bytes_per_second,
+            payload.monthly_bytes_max,
+        ),
         allow_local_addresses=payload.allow_local_addresses,
         scrub_bytes_per_second=payload.scrub_bytes_per_second,
         scrub_days=payload.scrub_days,
     )
     rng = random.Random()  # noqa: S311 - jitter
     record = MirrorRecord(home.mirrors, unix_now, rng)
-    # The engine would take a relative path for one below a folder of its own.
     bridge = Bridge(allow_local=payload.allow_local_addresses)
-    return Torrents(settings, home.payloads.absolute(), quota, record, bridge), bridge
+    traffic = Traffic(home.traffic, unix_now)
+    # The engine would take a relative path for one below a folder of its own.
+    return Torrents(settings, home.payloads.absolute(), quota, record, bridge, traffic), bridge
 
 
 def build_network(

@@ -27,6 +27,7 @@ from meshnode.runtime.clock import unix_now
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, Nothing
 from meshnode.runtime.operator.collections import title_of
 from meshnode.runtime.operator.joining import domain_said, said_of
+from meshnode.runtime.operator.payload_traffic import traffic_said
 from meshnode.runtime.operator.refusals import refused
 from meshnode.runtime.operator.static_mirrors import described
 from meshnode.runtime.peer import Peer
@@ -190,6 +191,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "backlog": node.replica.backlog,
         "free_bytes": peer.store.free_bytes(),
         "quota": asdict(peer.quota.known()),
+        "traffic": traffic_said(peer) if peer.network else None,
         "catalogues": [
             {
                 **_catalogue(held, items.get(held.id, 0)),

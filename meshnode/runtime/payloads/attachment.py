@@ -40,6 +40,7 @@ class Attachment:
         self._urls: dict[str, None] = {}
         self._peers: list[Endpoint] = []
         self._pieces = (False,) * piece_count
+        self._download_limit = 0
 
     @property
     def current(self) -> lt.torrent_handle:
@@ -67,6 +68,8 @@ class Attachment:
     def attach(self, handle: lt.torrent_handle) -> None:
         """Be in the engine again, with the same mirrors and with the peers named meanwhile."""
         self._handle = handle
+        if self._download_limit:
+            handle.set_download_limit(self._download_limit)
         for url in self._urls:
             handle.add_url_seed(url)
         for peer in self._peers:
@@ -124,6 +127,12 @@ class Attachment:
     def flush_cache(self) -> None:
         if self._handle is not None:
             self._handle.flush_cache()
+
+    def set_download_limit(self, bytes_per_second: int) -> None:
+        """0: no limit of its own."""
+        self._download_limit = bytes_per_second
+        if self._handle is not None:
+            self._handle.set_download_limit(bytes_per_second)
 
     def prioritize_pieces(self, priorities: list[tuple[int, int]]) -> None:
         if self._handle is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,10 +41,12 @@ async def carry_out(
     *,
     allow_local: bool,
     stall_seconds: float,
+    require_moving: Callable[[], None],
 ) -> AsyncGenerator[Progress, None]:
     """Fetch; the last Progress is DONE: every byte is on disk and every SHA-256 agrees.
 
-    Leaving earlier keeps what came (use `aclosing`).
+    Leaving earlier keeps what came (use `aclosing`). `require_moving` raises while nothing may be
+    fetched.
 
     Raises:
         PeerError: every source sent corrupt bytes, none sends any, or the torrent is not
@@ -59,7 +61,9 @@ async def carry_out(
             refused = await enrolments.enrol(transfer, order.mirrors, is_reading=False)
             if refused and len(refused) == len(order.mirrors) and not order.peers and not is_here:
                 raise refused[0]
-            async with contextlib.aclosing(_fetch(transfer, order, stall_seconds)) as steps:
+            async with contextlib.aclosing(
+                _fetch(transfer, order, stall_seconds, require_moving)
+            ) as steps:
                 async for progress in steps:
                     yield progress
             yield transfer.progress(order.sizes, State.VERIFYING)
@@ -71,7 +75,7 @@ async def carry_out(
 
 
 async def _fetch(
-    transfer: Transfer, order: Order, stall_seconds: float
+    transfer: Transfer, order: Order, stall_seconds: float, require_moving: Callable[[], None]
 ) -> AsyncGenerator[Progress, None]:
     """Yield progress until every wanted byte is verified; record the pieces on the way."""
     patience = Patience(transfer.sources, stall_seconds)
@@ -83,6 +87,7 @@ async def _fetch(
             return
         if transfer.failure:
             raise transfer.failure
+        require_moving()
         patience.look()
         if trio.current_time() - saved_at >= SAVE_SECONDS:
             await transfer.save()

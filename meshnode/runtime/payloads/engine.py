@@ -19,6 +19,7 @@ from meshnode.errors import ConfigError, PeerError
 from meshnode.runtime.payloads.torrent_session import BLOCKED, TorrentSettings, open_session
 
 _LISTEN_SECONDS_MAX: Final = 10
+_COUNTERS: Final = ("net.recv_bytes", "net.sent_bytes")
 _REMOVE_SECONDS_MAX: Final = 30  # to stop what a torrent has in work
 
 
@@ -31,6 +32,7 @@ class Engine:
         self.port = 0
         self._is_listening = False
         self._listen_error = ""
+        self.hear_counters: Callable[[int, int], None] = lambda received, sent: None
         self._removed: dict[lt.torrent_handle, trio.Event] = {}
         self.session: lt.session
 
@@ -68,6 +70,22 @@ class Engine:
             rules.add_rule(address, address, 0 if is_allowed else BLOCKED)
             self.session.set_ip_filter(rules)
 
+    def ask_counters(self) -> None:
+        """Have the session say how much it moved; `hear_counters` is called with the answer."""
+        self.session.post_session_stats()
+
+    def pause(self, *, is_paused: bool) -> None:
+        """Speak to nobody; what is here stays added."""
+        if is_paused:
+            self.session.pause()
+        else:
+            self.session.resume()
+
+    def set_rates(self, download: int, upload: int) -> None:
+        """Change the rates of the whole session, in bytes/s; 0: no limit."""
+        changed = {"download_rate_limit": download, "upload_rate_limit": upload}
+        self.session.apply_settings(changed)  # type: ignore[arg-type]
+
     async def add(self, parameters: lt.add_torrent_params) -> lt.torrent_handle:
         """Add a torrent; raises PeerError if the engine refuses it."""
         try:
@@ -99,6 +117,9 @@ class Engine:
             case lt.listen_failed_alert():
                 self._listen_error = str(alert.error.message())
                 self._is_listening = True
+            case lt.session_stats_alert():
+                received, sent = (int(alert.values[name]) for name in _COUNTERS)
+                self.hear_counters(received, sent)
             case lt.torrent_removed_alert():
                 if (removed := self._removed.get(alert.handle)) is not None:
                     removed.set()

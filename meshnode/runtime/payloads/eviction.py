@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Final
 
+import trio
+
+from meshnode.core.identifiers import Digest
+from meshnode.errors import UsageError
 from meshnode.runtime.payloads.roster import Roster
 from meshnode.runtime.payloads.transfers import Transfer
 from meshnode.runtime.quota import Quota
@@ -41,6 +46,25 @@ class Eviction:
             if await self.free(transfer, pieces):
                 has_freed = True
         return has_freed
+
+    async def release(self, key: Digest, pieces: Collection[int] | None) -> int:
+        """Keep these pieces, None for all, no longer, and free them; return how many were freed.
+
+        Raises:
+            StorageError: the disk refused.
+            UsageError: nothing of the payload is here, or its files are the publisher's own.
+        """
+        transfer = self._roster.find(key)
+        if transfer is None:
+            raise UsageError("nothing of this payload is here", hint="meshnode payload list")
+        holdings = transfer.holdings
+        if holdings.is_own:
+            raise UsageError("its files are the publisher's own: they stay where they lie")
+        chosen = set(range(transfer.torrent.piece_count) if pieces is None else pieces)
+        before = sum(holdings.written)
+        await trio.to_thread.run_sync(partial(holdings.keep, chosen, is_kept=False))
+        await self.free(transfer, chosen)
+        return before - sum(holdings.written)
 
     async def free(self, transfer: Transfer, pieces: set[int]) -> bool:
         """Free these pieces of a payload as far as they are spare; of an empty one everything."""

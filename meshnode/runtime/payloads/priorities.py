@@ -61,6 +61,11 @@ class Priorities:
     def is_wanted(self, piece: int) -> bool:
         return bool(self._downloads[piece] or self._holds[piece]) or piece in self._readers
 
+    @property
+    def is_held_only(self) -> bool:
+        """True when nobody waits for any piece: what is fetched is fetched for others."""
+        return not self._readers and not any(self._downloads)
+
     def wanted(self) -> Iterator[int]:
         """Yield every piece that somebody claims, each once."""
         return (piece for piece in range(len(self._downloads)) if self.is_wanted(piece))

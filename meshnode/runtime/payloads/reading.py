@@ -35,11 +35,13 @@ async def read(
     stall_seconds: float,
     pieces_of: CheckedPieces,
     lose: Lose,
+    require_moving: Callable[[], None],
 ) -> AsyncGenerator[bytes, None]:
     """Yield these bytes of file `index` in order; leaving early fetches nothing more for them.
 
     The first piece is asked for alone, since what is asked for at the same time comes in any order;
-    then, as TCP does in its slow start, twice as many after each. `lose` gives up rotten pieces.
+    then, as TCP does in its slow start, twice as many after each. `lose` gives up rotten pieces,
+    and `require_moving` raises while nothing may be fetched.
 
     Raises:
         PeerError: sources send nothing for `stall_seconds`, or nothing true.
@@ -61,7 +63,7 @@ async def read(
             window.move(following)
             transfer.holdings.note_read([piece], unix_milliseconds())
             for _ in range(_ROTS_MAX):
-                await _until_written(transfer, piece, stall_seconds)
+                await _until_written(transfer, piece, stall_seconds, require_moving)
                 raw = await pieces_of.part(transfer, index, piece)
                 if raw is not None:
                     break
@@ -92,7 +94,9 @@ async def _has_room(transfer: Transfer, pieces: range) -> bool:
     return True
 
 
-async def _until_written(transfer: Transfer, piece: int, stall_seconds: float) -> None:
+async def _until_written(
+    transfer: Transfer, piece: int, stall_seconds: float, require_moving: Callable[[], None]
+) -> None:
     patience = Patience(transfer.sources, stall_seconds)
     with trio.move_on_after(PIECE_SECONDS_MAX):
         while not transfer.is_written(piece):
@@ -102,6 +106,7 @@ async def _until_written(transfer: Transfer, piece: int, stall_seconds: float) -
                 transfer.note_piece(piece)
                 await transfer.flush()
                 continue
+            require_moving()
             patience.look()
             await transfer.wait(_LOOK_SECONDS)
         return

@@ -10,6 +10,7 @@ import trio
 from meshnode.core.identifiers import Digest
 from meshnode.errors import MeshnodeError, StorageError
 from meshnode.runtime.payloads.downloading import SAVE_SECONDS
+from meshnode.runtime.payloads.eviction import Eviction
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
 from meshnode.runtime.payloads.roster import Roster
@@ -23,8 +24,14 @@ class Tending:
     """Knows which payloads were used of late."""
 
     def __init__(
-        self, roster: Roster, quota: Quota, mirrors: MirrorRecord, enrolments: Enrolments
+        self,
+        roster: Roster,
+        quota: Quota,
+        eviction: Eviction,
+        mirrors: MirrorRecord,
+        enrolments: Enrolments,
     ) -> None:
+        self._eviction = eviction
         self._roster = roster
         self._quota = quota
         self._mirrors = mirrors
@@ -47,6 +54,7 @@ class Tending:
             await trio.sleep(SAVE_SECONDS)
             with contextlib.suppress(StorageError):
                 await trio.to_thread.run_sync(self._mirrors.save)
+            await self._give_way()
             for key, used_at in list(self._used.items()):
                 transfer = self._roster.find(key)
                 if transfer is None or transfer.is_broken:
@@ -59,6 +67,13 @@ class Tending:
                     transfer.sources.drop_mirrors()
                     self._enrolments.leave(transfer)
                     del self._used[key]
+
+    async def _give_way(self) -> None:
+        """Free what nobody keeps while others fill the disk into what is to stay free."""
+        with contextlib.suppress(MeshnodeError):
+            while self._quota.is_disk_full:
+                if not await self._eviction.make_room(self._quota.free_bytes_missing):
+                    return
 
     async def _look_after(self, transfer: Transfer) -> None:
         with contextlib.suppress(MeshnodeError):

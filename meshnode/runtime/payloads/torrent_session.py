@@ -14,6 +14,7 @@ import libtorrent as lt
 
 from meshnode.runtime.payloads.address_filter import forbidden_ranges
 from meshnode.runtime.payloads.holdings import Holdings
+from meshnode.runtime.payloads.limits import UNLIMITED, Limits
 
 MIRRORS_MAX: Final = 16  # protocol/04-log-and-trust.md, limits
 # What a slow mirror has begun nobody else fetches, and each request costs a server work: at most 70
@@ -41,6 +42,8 @@ _UNDISCOVERED: Final = (
 class TorrentSettings:
     """Settings of the engine. Rates are of payload and protocol together; 0 means no limit.
 
+    `limits` has all that bounds what moves.
+
     `listen` None: nobody can call this engine, which still fetches from mirrors and peers.
     `stall_seconds`: a download to which no source sent a byte for so long fails; somebody who
     reads in place waits for less. What is held is compared with its hashes at
@@ -48,8 +51,7 @@ class TorrentSettings:
     """
 
     listen: str | None = "127.0.0.1:0"
-    download_bytes_per_second: int = 0
-    upload_bytes_per_second: int = 0
+    limits: Limits = UNLIMITED
     allow_local_addresses: bool = False
     stall_seconds: float = 120.0
     read_stall_seconds: float = 30.0
@@ -107,8 +109,8 @@ def _session_settings(settings: TorrentSettings) -> dict[str, object]:
         "urlseed_timeout": 8,
         "urlseed_wait_retry": 10,
         "min_reconnect_time": 5,
-        "download_rate_limit": settings.download_bytes_per_second,
-        "upload_rate_limit": settings.upload_bytes_per_second,
+        "download_rate_limit": settings.limits.download_bytes_per_second,
+        "upload_rate_limit": settings.limits.upload_bytes_per_second,
         "alert_queue_size": _ALERTS_MAX,
         "alert_mask": int(_ALERTS),
         "user_agent": "meshnode",

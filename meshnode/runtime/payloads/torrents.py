@@ -23,6 +23,7 @@ from meshnode.runtime.payloads.address_filter import Endpoint
 from meshnode.runtime.payloads.checked_pieces import CheckedPieces
 from meshnode.runtime.payloads.downloading import Order, carry_out
 from meshnode.runtime.payloads.eviction import Eviction
+from meshnode.runtime.payloads.governor import Governor
 from meshnode.runtime.payloads.holes import can_punch
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.mirrors.bridging import Bridging
@@ -33,6 +34,7 @@ from meshnode.runtime.payloads.scrub import Scrubber, ScrubProgress
 from meshnode.runtime.payloads.tending import Tending
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 from meshnode.runtime.payloads.torrent_session import TorrentSettings
+from meshnode.runtime.payloads.traffic import Traffic
 from meshnode.runtime.payloads.transfers import Transfer
 from meshnode.runtime.payloads.wants import Want
 from meshnode.runtime.quota import Quota
@@ -50,6 +52,7 @@ class Torrents:
         quota: Quota | None = None,
         record: MirrorRecord | None = None,
         bridge: Bridging | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -60,9 +63,15 @@ class Torrents:
         self._quota.on_need(self._eviction.make_room)
         self._checked = CheckedPieces()
         rng = random.Random()  # noqa: S311 - jitter, and which piece a mirror is asked for
-        allow = self._roster.engine.allow
-        self._enrolments = Enrolments(self.mirrors, settings, rng, bridge, allow)
-        self._tending = Tending(self._roster, self._quota, self.mirrors, self._enrolments)
+        engine = self._roster.engine
+        self.governor = Governor(engine, settings.limits, traffic or Traffic(None, unix_now))
+        engine.hear_counters = self.governor.traffic.note
+        self._enrolments = Enrolments(
+            self.mirrors, settings, rng, self.governor, bridge, engine.allow
+        )
+        self._tending = Tending(
+            self._roster, self._quota, self._eviction, self.mirrors, self._enrolments
+        )
         self._scrubber = Scrubber(
             self._roster, self._checked, settings.scrub_bytes_per_second, settings.scrub_days
         )
@@ -105,6 +114,7 @@ class Torrents:
                     nursery.start_soon(self._tending.run)
                     nursery.start_soon(self._enrolments.run)
                     nursery.start_soon(self._scrubber.run)
+                    nursery.start_soon(self.governor.run)
                     task_status.started()
 
     async def seed(self, torrent: CheckedTorrent, content: Path) -> None:
@@ -167,23 +177,8 @@ class Torrents:
                 yield step
 
     async def release(self, key: Digest, pieces: Collection[int] | None = None) -> int:
-        """Keep these pieces, None for all, no longer, and free them; return how many were freed.
-
-        Raises:
-            StorageError: the disk refused.
-            UsageError: nothing of the payload is here, or its files are the publisher's own.
-        """
-        transfer = self._roster.find(key)
-        if transfer is None:
-            raise UsageError("nothing of this payload is here", hint="meshnode payload list")
-        holdings = transfer.holdings
-        if holdings.is_own:
-            raise UsageError("its files are the publisher's own: they stay where they lie")
-        chosen = set(range(transfer.torrent.piece_count) if pieces is None else pieces)
-        before = sum(holdings.written)
-        await trio.to_thread.run_sync(partial(holdings.keep, chosen, is_kept=False))
-        await self._eviction.free(transfer, chosen)
-        return before - sum(holdings.written)
+        """Keep these pieces, None for all, no longer, and free them, as `Eviction.release`."""
+        return await self._eviction.release(key, pieces)
 
     async def _carry_out(self, transfer: Transfer, order: Order) -> AsyncGenerator[Progress, None]:
         key = transfer.torrent.key
@@ -193,8 +188,11 @@ class Torrents:
             self._enrolments,
             allow_local=self._allows_local,
             stall_seconds=self._settings.stall_seconds,
+            require_moving=self.governor.require_moving,
         )
-        with transfer.in_use():
+        is_hold = order.want is Want.HOLD
+        paced = self.governor.holding(transfer) if is_hold else contextlib.nullcontext()
+        with transfer.in_use(), paced:
             try:
                 self._tending.note_use(key)
                 keep = partial(transfer.holdings.keep, order.sizes, is_kept=True)
@@ -231,6 +229,7 @@ class Torrents:
                 stall_seconds=stall_seconds,
                 pieces_of=self._checked,
                 lose=self.lose,
+                require_moving=self.governor.require_moving,
             )
             async with contextlib.aclosing(parts):
                 async for part in parts:

@@ -20,6 +20,7 @@ import trio
 from meshnode.errors import PeerError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.address_filter import Mirror, vet_mirror
+from meshnode.runtime.payloads.governor import Governor
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.mirrors.bridging import Bridged, Bridging, Remote
 from meshnode.runtime.payloads.mirrors.file_addresses import FileAddresses, addresses_at
@@ -69,6 +70,7 @@ class Enrolments:
         record: MirrorRecord,
         settings: TorrentSettings,
         rng: random.Random,
+        governor: Governor,
         bridge: Bridging | None = None,
         allow: Callable[[str, bool], None] = lambda _address, _is_allowed: None,
     ) -> None:
@@ -77,6 +79,7 @@ class Enrolments:
         self._allow = allow
         self._settings = settings
         self._rng = rng
+        self._governor = governor
         self._candidates: dict[tuple[int, str], _Candidate] = {}
         self._claimed: dict[int, set[int]] = {}
         self._hashes: dict[int, PieceHashes] = {}
@@ -170,7 +173,8 @@ class Enrolments:
             if transfer.priorities.is_closed:
                 self.leave(transfer)
             elif (
-                transfer.is_used
+                self._governor.stopped is None
+                and transfer.is_used
                 and transfer.failure is None
                 and not each.is_busy
                 and each.due <= now
@@ -259,7 +263,7 @@ class Enrolments:
             return
         for _ in range(PIECES_IN_A_ROW):
             piece = self._choose(candidate)
-            if piece is None:
+            if piece is None or self._governor.stopped is not None:
                 await transfer.wait(LOOK_SECONDS)
                 return
             if not hashes.can_tell(piece):
@@ -286,6 +290,8 @@ class Enrolments:
             async with aclosing(file.pieces(transfer.is_verified)) as proofs:
                 async for proof in proofs:
                     await self._take(candidate, proof)
+                    if self._governor.stopped is not None:
+                        return
         await transfer.wait(LOOK_SECONDS)
 
     async def _take(self, candidate: _Candidate, proof: Proof) -> None:
@@ -296,6 +302,7 @@ class Enrolments:
             url, key, proof.piece, proof.count, proof.delay_seconds, proof.seconds
         )
         transfer.sources.note_fetched(url, proof.count)
+        self._governor.traffic.note_fetched(proof.count)
         if transfer.priorities.is_closed:
             return
         transfer.handle.add_piece(proof.piece, proof.whole)
@@ -304,8 +311,7 @@ class Enrolments:
                 if transfer.failure is not None:
                     return
                 await transfer.wait(LOOK_SECONDS)
-        rate = self._settings.download_bytes_per_second
-        if rate:
+        if rate := self._governor.download_rate(transfer):
             await trio.sleep(proof.count / rate)
 
     def _choose(self, candidate: _Candidate) -> int | None:
