@@ -18,6 +18,7 @@ from meshnode.core.events import Topic, Verdict
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.demo.relay import Relay
 from meshnode.errors import ConfigError, PeerError, UsageError
+from meshnode.runtime.network.addresses import port_of
 from meshnode.runtime.network.contacts import Contacts
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.requests import Requests
@@ -219,6 +220,20 @@ async def test_a_peer_that_is_restarted_at_once_is_still_forwarded(
     await again.mesh.until_heard_by(middle.id)
     await again.mesh.publish(b"second life")
     await right.until(ev.AnnouncementReceived(middle.id, b"second life"))
+
+
+async def test_a_peer_that_falls_silent_is_disconnected(nursery: trio.Nursery) -> None:
+    silent = Peer("silent")
+    await silent.start(nursery)
+    relay = Relay(("127.0.0.1", port_of(silent.mesh.addresses()[0])))
+    await nursery.start(relay.run)
+    other = Peer("other", [f"/ip4/127.0.0.1/tcp/{relay.port}/p2p/{silent.id}"])
+    await other.start(nursery)
+    await other.until_connected(silent)
+    for way in (relay.forth, relay.back):
+        way.latency_seconds = 3_600.0  # nobody hangs up, and nothing comes
+    await other.until(ev.PeerDisconnected(silent.id))
+    await silent.until(ev.PeerDisconnected(other.id))
 
 
 async def test_a_host_that_dies_is_replaced_at_the_same_address(nursery: trio.Nursery) -> None:

@@ -96,10 +96,5 @@ def _connection_config() -> ConnectionConfig:
         min_connections=0,
         low_watermark=0,
         inbound_upgrade_timeout=HANDSHAKE_SECONDS_MAX,
-        enable_health_monitoring=True,  # else a peer that was stopped is connected for ever
-        health_initial_delay=1.0,
-        health_warmup_window=3.0,
-        health_check_interval=4.0,
-        ping_timeout=4.0,
-        abort_connection_on_ping_failure=True,
+        enable_health_monitoring=False,  # `multiplexing` looks after silent peers for less
     )
