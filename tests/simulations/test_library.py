@@ -5,7 +5,7 @@ The largest run smaller here; their full size is for `meshsim run`.
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 import pytest
 
@@ -13,6 +13,7 @@ from meshnode.core.identifiers import PeerId
 from simulations import scenario
 from simulations.run import Simulation
 from simulations.scenario import Scenario
+from tests.simulations.generate_pages import BEGIN, BLOCK, END, PAGES, filled, measure, measured
 
 DAY = 86_400.0
 REDUCED = {"split-1000": 150, "split-10000": 200, "privacy-withdrawal": 6}  # peers
@@ -32,14 +33,38 @@ def reduced(name: str) -> Scenario:
 
 
 def test_every_packaged_scenario_has_a_page_that_says_how_to_run_it() -> None:
-    pages = Path(__file__).parents[2] / "docs" / "simulations"
-    said = {name: (pages / f"{name}.md").read_text(encoding="utf-8") for name in scenario.library()}
-    index = (pages / "index.md").read_text(encoding="utf-8")
+    said = {name: (PAGES / f"{name}.md").read_text(encoding="utf-8") for name in scenario.library()}
+    index = (PAGES / "index.md").read_text(encoding="utf-8")
 
     assert [
         name for name, text in said.items() if f"`meshsim run {name} --seed 1" not in text
     ] == []
     assert [name for name in said if f"[{name}]({name}.md)" not in index] == []
+
+
+def test_every_page_has_the_table_that_its_command_makes() -> None:
+    pages = {name: (PAGES / f"{name}.md").read_text(encoding="utf-8") for name in measured()}
+    marks = {name: BLOCK.findall(text) for name, text in pages.items()}
+    said = {name: BEGIN.format(name) in text for name, text in pages.items()}
+
+    assert {name: len(found) for name, found in marks.items()} == dict.fromkeys(pages, 1)
+    assert said == dict.fromkeys(pages, True)
+    assert [n for n, found in marks.items() if "\n| checks | " not in "".join(found)] == []
+
+
+@pytest.mark.slow
+def test_the_table_of_a_page_shows_what_its_run_measured() -> None:
+    said, found = measure("baseline-50")
+    page = filled(
+        f"before\n{BEGIN.format('baseline-50')}\n{END}\nafter\n", "baseline-50", said, found
+    )
+    rows = dict(re.findall(r"^\| (.+) \| (.+) \|$", page, re.MULTILINE))
+
+    assert page.startswith("before\n<!--")
+    assert page.endswith("-->\nafter\n")
+    assert rows["trace"].startswith(f"`{said['trace_sha256'][:16]}`")
+    assert rows["all equal, segments and index too"].startswith("0 s")
+    assert rows["blames"] == "none"
 
 
 @pytest.mark.slow
