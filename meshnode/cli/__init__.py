@@ -49,9 +49,9 @@ from meshnode.cli import (
     withdraw,
     writer,
 )
-from meshnode.cli.help_texts import reflow_help
 from meshnode.cli.terminal import JsonOption, out, print_error, print_json
 from meshnode.errors import MeshnodeError, StorageError, UsageError
+from meshnode.help_texts import reflow_help
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 NO_READER = 141  # 128 + SIGPIPE

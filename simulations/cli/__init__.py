@@ -9,7 +9,8 @@ from typing import NoReturn
 import typer
 
 from meshnode.errors import MeshnodeError
-from simulations.cli import calibrating, library, running, studies
+from meshnode.help_texts import reflow_help
+from simulations.cli import calibrating, library, pooling, running, studies
 from simulations.cli.terminal import err
 
 NO_READER = 141  # 128 + SIGPIPE
@@ -20,9 +21,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for commands in (running.app, studies.app, library.app, calibrating.app):
+for commands in (running.app, studies.app, pooling.app, library.app, calibrating.app):
     app.add_typer(commands)
 app.add_typer(library.scenario_app, name="scenario")
+reflow_help(app)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Help is laid out for the terminal that shows it, not for the source that says it."""
 
-from meshnode.cli.help_texts import reflowed
+from meshnode.help_texts import reflowed
 
 
 def test_the_lines_of_a_paragraph_are_joined() -> None:
