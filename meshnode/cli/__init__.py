@@ -50,7 +50,7 @@ from meshnode.cli import (
     writer,
 )
 from meshnode.cli.terminal import JsonOption, out, print_error, print_json
-from meshnode.errors import MeshnodeError, StorageError, UsageError
+from meshnode.errors import MeshnodeError, UsageError
 from meshnode.help_texts import reflow_help
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -161,8 +161,10 @@ def _status() -> int:
             return _unread()
         raise
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print_error(StorageError(f"{where}{error.strerror or error}"))
+        from meshnode.runtime.files import refused_by_disk
+
+        where = str(error.filename or "the system refused")
+        print_error(refused_by_disk(where, error))
         return 1
     return status if isinstance(status, int) else 0
 

@@ -64,7 +64,7 @@ def refused_by_disk(doing: str, error: OSError) -> StorageError:
         hint = "let this user write there"
     else:
         hint = "check the disk and the path"
-    return StorageError(f"{doing}: {error.strerror}", hint=hint)
+    return StorageError(f"{doing}: {error.strerror or error}", hint=hint)
 
 
 def sync_directory(directory: Path) -> None:

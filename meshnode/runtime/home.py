@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meshnode.core.identifiers import CatalogueId
 from meshnode.errors import StorageError
-from meshnode.runtime.files import sync_directory, write_durably
+from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
 
 FORMAT = 1
 _FORMAT_LINE = "meshnode data directory, format "
@@ -63,7 +63,7 @@ class Home:
             for path in made:
                 sync_directory(path.parent)
         except OSError as error:
-            raise StorageError(f"cannot use {self.root}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot use {self.root}", error) from error
         if foreign:
             raise StorageError(
                 f"{self.root} is not a meshnode data directory: it holds {', '.join(foreign[:3])}",
@@ -111,7 +111,7 @@ class Home:
             for path in (self.objects, self.incoming, self.payloads):
                 path.mkdir(exist_ok=True)
         except OSError as error:
-            raise StorageError(f"cannot write {self.root}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot write {self.root}", error) from error
 
 
 class HomeLock:
@@ -125,7 +125,7 @@ class HomeLock:
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StorageError(f"cannot open {self._path}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot open {self._path}", error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

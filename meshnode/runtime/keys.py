@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from meshnode.core.identifiers import PublicKey
 from meshnode.core.signing import is_admissible, public_key
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import write_durably
+from meshnode.runtime.files import refused_by_disk, write_durably
 from meshnode.runtime.pkcs8 import ENCRYPTED_HEADER, encrypted_pem, plain_pem
 
 OWNER_ONLY = 0o600
@@ -126,7 +126,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise UsageError(f"there is no key at {path}", hint="check the path") from error
     except OSError as error:
-        raise StorageError(f"cannot read the key {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read the key {path}", error) from error
 
 
 def _require_private(path: Path) -> None:

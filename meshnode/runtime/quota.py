@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from meshnode.errors import StorageError
+from meshnode.runtime.files import refused_by_disk
 
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own is
 # For what grows without asking (the log, SQLite's journals) and for what is on its way when a
@@ -179,7 +180,7 @@ def occupied_bytes(root: Path) -> int:
         except FileNotFoundError:
             continue  # removed meanwhile
         except OSError as error:
-            raise StorageError(f"cannot measure {root}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot measure {root}", error) from error
     return sum(seen.values())
 
 

@@ -249,7 +249,10 @@ def _may_write_no_large_file() -> None:
 def test_a_directory_that_cannot_be_made_is_named(newcomer: CommandLine) -> None:
     newcomer.home.write_text("a file is in the way")
     said = newcomer.run("init", "--home", f"{newcomer.home}/peer")
-    assert said.err == f"error: cannot use {newcomer.home}/peer: Not a directory\n"
+    assert said.err.splitlines() == [
+        f"error: cannot use {newcomer.home}/peer: Not a directory",
+        "next:  check the disk and the path",
+    ]
     assert said.status == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from meshnode.demo.mirror import serve_directory
-from meshnode.errors import PeerError
+from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.payloads.creation import describe
 from meshnode.runtime.payloads.mirror_record import (
     MIRRORS_KNOWN_MAX,
@@ -106,6 +106,22 @@ def test_the_mirror_that_was_asked_least_lately_is_forgotten(record: MirrorRecor
     known = [each.url for each in record.known()]
     assert len(known) == MIRRORS_KNOWN_MAX
     assert (known[0], known[-1]) == (f"{URL}2", f"{URL}1")
+
+
+def test_a_record_that_the_disk_refused_is_written_when_it_takes_it_again(
+    tmp_path: Path, clock: Clock
+) -> None:
+    folder = tmp_path / "away"
+    record = MirrorRecord(folder / "mirrors.json", clock)
+    record.note_error(URL)
+    folder.write_bytes(b"a file where the folder should be")
+    with pytest.raises(StorageError):
+        record.save()
+
+    folder.unlink()
+    record.save()
+
+    assert [each.url for each in MirrorRecord(folder / "mirrors.json", clock).known()] == [URL]
 
 
 @pytest.mark.slow

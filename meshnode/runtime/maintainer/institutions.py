@@ -25,9 +25,9 @@ from meshnode.core.roots import Root, decode_root, encode_root
 from meshnode.core.signed import decode_signed, encode_signed
 from meshnode.core.signing import public_key, sign
 from meshnode.core.trust import RootChain
-from meshnode.errors import StorageError, UsageError
+from meshnode.errors import UsageError
 from meshnode.runtime.clock import unix_now
-from meshnode.runtime.files import sync_directory, write_durably
+from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
 from meshnode.runtime.home import Home
 from meshnode.runtime.keys import Passphrase, create_key, load_key, write_public_key
 
@@ -219,7 +219,7 @@ def _new_directory(home: Home, name: str, to: Path | None = None) -> Iterator[Pa
         unfinished.rename(to or home.keys / name)
         sync_directory(home.keys)
     except OSError as error:
-        raise StorageError(f"cannot write {home.keys}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot write {home.keys}", error) from error
 
 
 def _pending(home: Home, name: str) -> Path:
@@ -244,5 +244,5 @@ def _open(directory: Path) -> Institution:
     try:
         root = (directory / SIGNED_ROOT).read_bytes()
     except OSError as error:
-        raise StorageError(f"cannot read {directory / SIGNED_ROOT}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {directory / SIGNED_ROOT}", error) from error
     return Institution(directory.name, directory, RootChain.begin(root).catalogue, root)

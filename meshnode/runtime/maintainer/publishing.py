@@ -27,7 +27,7 @@ from meshnode.core.merkle import Frontier
 from meshnode.core.signing import sign
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.clock import unix_now
-from meshnode.runtime.files import sync_directory, write_durably
+from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer.institutions import Institution, writer_of
 from meshnode.runtime.maintainer.room import heads_of, require_room, segments_in
@@ -123,7 +123,7 @@ class Publisher:
             self.staging.mkdir(parents=True)
             sync_directory(self.staging.parent)
         except OSError as error:
-            raise StorageError(f"cannot write {self.staging}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot write {self.staging}", error) from error
 
     async def state(self) -> Message:
         """Return what the peer holds of the catalogue, as the `log` action says it."""
@@ -238,7 +238,7 @@ class Publisher:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(f"cannot open {path}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot open {path}", error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

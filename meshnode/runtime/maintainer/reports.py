@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from meshnode.errors import StorageError
-from meshnode.runtime.files import publish_file
+from meshnode.runtime.files import publish_file, refused_by_disk
 from meshnode.runtime.maintainer.batches import Finding
 
 Tell = Callable[[Finding], None]
@@ -37,7 +36,7 @@ def reporting(path: Path | None) -> Iterator[Tell]:
                 file.flush()
                 publish_file(temporary, path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot write {path}", error) from error
 
 
 def _line(finding: Finding) -> str:

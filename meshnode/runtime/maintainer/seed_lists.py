@@ -30,7 +30,7 @@ from meshnode.core.signed import decode_signed
 from meshnode.core.signing import public_key, sign
 from meshnode.core.trust import RootChain
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import write_durably
+from meshnode.runtime.files import refused_by_disk, write_durably
 from meshnode.runtime.joining.contact_addresses import binary_address
 from meshnode.runtime.maintainer.institutions import Institution
 from meshnode.runtime.maintainer.toml_files import Strict, read_toml
@@ -121,7 +121,7 @@ def last_signed(institution: Institution) -> SeedList | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {path}", error) from error
 
 
 def keep_signed(institution: Institution, seeds: SeedList) -> None:

@@ -24,6 +24,7 @@ from meshnode.core.filelist import (
 )
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.errors import PeerError, StorageError, UsageError
+from meshnode.runtime.files import refused_by_disk
 
 BLOCK_BYTES: Final = 16 << 10  # the leaf of a BEP 52 tree
 _MIB: Final = 1 << 20
@@ -164,7 +165,7 @@ def _pieces(path: Path, piece_size: int) -> Iterator[bytes]:
             while piece := file.read(piece_size):
                 yield piece
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {path}", error) from error
 
 
 def piece_root(piece: bytes, piece_size: int) -> bytes:

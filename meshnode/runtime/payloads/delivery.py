@@ -51,7 +51,10 @@ def deliver(
         with temporary.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 is not None and found != sha256:
-            raise StorageError(f"the copy of {path} is damaged: SHA-256 {found}, not {sha256}")
+            raise StorageError(
+                f"the copy of {path} is damaged: SHA-256 {found}, not {sha256}",
+                hint="check the disk that it is written to, then ask again",
+            )
         publish_file(temporary, target)
     except OSError as error:
         raise refused_by_disk(f"cannot write {target}", error) from error

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from meshnode.errors import PeerError, StorageError
+from meshnode.errors import PeerError
 from meshnode.runtime.files import refused_by_disk
 from meshnode.runtime.payloads.holes import is_shared, punch
 from meshnode.runtime.payloads.payload_directory import (
@@ -252,5 +252,5 @@ def _sha256_of(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {path}", error) from error
     return whole.digest()

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from meshnode.core.identifiers import Digest
-from meshnode.errors import StorageError
-from meshnode.runtime.files import write_durably
+from meshnode.runtime.files import refused_by_disk, write_durably
 
 MIRRORS_KNOWN_MAX: Final = 4096  # the one that was asked least lately is forgotten
 REST_SECONDS_MIN: Final = 60  # after the first failure that counts
@@ -79,7 +78,7 @@ class MirrorRecord:
         self._now = now
         self._rng = rng
         self._known = {each.url: each for each in _read(path)}
-        self._is_saved = True
+        self._changes = self._saved_changes = 0
 
     def known(self) -> list[MirrorHealth]:
         return list(self._known.values())
@@ -171,15 +170,12 @@ class MirrorRecord:
 
     def save(self) -> None:
         """Write the record if it changed. Blocks; raises StorageError."""
-        if self._path is None or self._is_saved:
+        changes = self._changes
+        if self._path is None or changes == self._saved_changes:
             return
         said = {"format": _FORMAT, "mirrors": [asdict(each) for each in self.known()]}
-        self._is_saved = True
-        try:
-            write_durably(self._path, json.dumps(said).encode())
-        except StorageError:
-            self._is_saved = False
-            raise
+        write_durably(self._path, json.dumps(said).encode())
+        self._saved_changes = changes  # after it, so that a disk that refuses is asked again
 
     def _fail(self, url: str, reason: str, *, borne: int) -> None:
         health, now = self.of(url), self._now()
@@ -197,7 +193,7 @@ class MirrorRecord:
     def _put(self, health: MirrorHealth) -> None:
         self._known.pop(health.url, None)
         self._known[health.url] = health
-        self._is_saved = False
+        self._changes += 1
         while len(self._known) > MIRRORS_KNOWN_MAX:
             del self._known[next(iter(self._known))]
 
@@ -218,7 +214,7 @@ def _read(path: Path | None) -> list[MirrorHealth]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {path}", error) from error
     except (ValueError, KeyError, TypeError):
         return []
 

@@ -23,7 +23,7 @@ from typing import Final
 
 from meshnode.core.filelist import decode_file_list, encode_file_list
 from meshnode.core.identifiers import Digest
-from meshnode.errors import MeshnodeError, StorageError
+from meshnode.errors import MeshnodeError
 from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
 from meshnode.runtime.payloads.bitmaps import packed, unpacked
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
@@ -75,7 +75,7 @@ class PayloadDirectory:
         try:
             self.data.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"cannot make {self.data}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot make {self.data}", error) from error
         self.keep(bytes(torrent.piece_count) if cached else b"\1" * torrent.piece_count)
         write_durably(self.path / "files", encode_file_list(torrent.files))
         write_durably(self.path / "torrent", torrent.raw)
@@ -172,10 +172,10 @@ def sync_files(paths: Iterable[Path]) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise StorageError(f"cannot open {path}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot open {path}", error) from error
         try:
             os.fsync(descriptor)
         except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot write {path}", error) from error
         finally:
             os.close(descriptor)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import libtorrent as lt
 
-from meshnode.errors import StorageError
+from meshnode.runtime.files import refused_by_disk
 from meshnode.runtime.payloads.creation import BLOCK_BYTES, merkle_root
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
 
@@ -111,4 +111,4 @@ def _parts_of(path: Path, span: range) -> Iterator[bytes]:
     except OSError as error:
         if error.errno in _LOST:
             return
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {path}", error) from error

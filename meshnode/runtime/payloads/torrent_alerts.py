@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import libtorrent as lt
 
-from meshnode.errors import PeerError, StorageError
+from meshnode.errors import MeshnodeError, PeerError, StorageError
+from meshnode.runtime.files import refused_by_disk
 from meshnode.runtime.payloads.transfers import Transfer
+
+_SYSTEM: Final = (lt.system_category().name(), lt.generic_category().name())
 
 
 def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
@@ -22,9 +27,9 @@ def tell(transfer: Transfer, alert: lt.torrent_alert) -> None:
         case lt.torrent_finished_alert():
             transfer.wake()
         case lt.file_error_alert():
-            transfer.note_failure(_disk_error(alert))
+            transfer.note_failure(_disk_error(f"cannot write {alert.filename()}", alert.error))
         case lt.torrent_error_alert() if transfer.failure is None:  # else it says the same again
-            transfer.note_failure(PeerError(f"torrent: {alert.message()}"))
+            transfer.note_failure(_error(alert))
         case _:
             _tell_fault(transfer, alert)
 
@@ -45,9 +50,13 @@ def _tell_fault(transfer: Transfer, alert: lt.torrent_alert) -> None:
             pass
 
 
-def _disk_error(alert: lt.file_error_alert) -> StorageError:
-    """Name the payload's file and what the system said of it."""
-    return StorageError(
-        f"cannot write {alert.filename()}: {alert.error.message()}",
-        hint="free disk space, then ask again: what came is kept",
-    )
+def _error(alert: lt.torrent_error_alert) -> MeshnodeError:
+    """Tell what the disk refused from what is wrong with the torrent: the engine says both so."""
+    if alert.error.category().name() in _SYSTEM:
+        return _disk_error("cannot write a payload's file", alert.error)
+    return PeerError(f"torrent: {alert.message()}")
+
+
+def _disk_error(doing: str, error: lt.error_code) -> StorageError:
+    """Say what the system said of a payload's file."""
+    return refused_by_disk(doing, OSError(error.value(), str(error.message())))

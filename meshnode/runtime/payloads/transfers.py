@@ -103,7 +103,9 @@ class Transfer:
     def catch_up(self) -> None:
         """Take note of what the engine did before its alerts found their way here."""
         if fault := self.handle.fault():
-            self.note_failure(StorageError(f"payload: {fault}"))
+            self.note_failure(
+                StorageError(f"payload: {fault}", hint="check the disk, then ask again")
+            )
         elif self.handle.is_checked():
             self.note_checked()
 
@@ -220,7 +222,10 @@ class Transfer:
         with trio.move_on_after(FLUSH_SECONDS_MAX):
             await self._flushed.wait()
             return
-        raise StorageError(f"the disk did not take its data within {FLUSH_SECONDS_MAX} s")
+        raise StorageError(
+            f"the disk did not take its data within {FLUSH_SECONDS_MAX} s",
+            hint="check the disk, then ask again: what came is kept",
+        )
 
     async def save(self) -> None:
         """Record the pieces that are held now, after their bytes.

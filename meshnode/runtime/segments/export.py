@@ -17,8 +17,8 @@ from typing import BinaryIO, Final
 
 from pydantic_core import from_json
 
-from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import publish_file
+from meshnode.errors import UsageError
+from meshnode.runtime.files import publish_file, refused_by_disk
 from meshnode.runtime.segments.segment import ItemPair, write_segment
 
 STDOUT: Final = Path("-")
@@ -107,6 +107,6 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         publish_file(temporary, path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot write {path}", error) from error
     finally:
         temporary.unlink(missing_ok=True)

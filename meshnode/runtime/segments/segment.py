@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError, UsageError
-from meshnode.runtime.files import publish_file
+from meshnode.runtime.files import publish_file, refused_by_disk
 from meshnode.runtime.segments.columns import Rows
 from meshnode.runtime.segments.format import (
     BOX_NAMES,
@@ -121,7 +121,7 @@ def write_rows(path: Path, collection_id: str, collection_json: bytes, rows: Row
             digest = Digest(hashlib.file_digest(file, "sha256").digest())
         publish_file(temporary, path)
     except OSError as error:
-        raise StorageError(f"cannot write the segment {path}: {error.strerror or error}") from error
+        raise refused_by_disk(f"cannot write the segment {path}", error) from error
     finally:
         temporary.unlink(missing_ok=True)
     return SegmentFile(digest, size_bytes, len(rows), rows.extent.bbox_e7, rows.extent.span_s)
@@ -146,7 +146,9 @@ def read_segment_rows(path: Path) -> Iterator[tuple[bytes, int | None]]:
                 items = batch.column("item").cast(pa.binary()).to_pylist()
                 yield from zip(items, batch.column("clock").to_pylist(), strict=True)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise StorageError(f"cannot read the segment {path}: {error}") from error
+        raise StorageError(
+            f"cannot read the segment {path}: {error}", hint="check the disk; it is made again"
+        ) from error
 
 
 # --- Rows -----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import trio
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import OBJECT_BYTES_MAX, STATIC_POINTER_BYTES_MAX
 from meshnode.core.static_mirror import POINTER_NAME, object_path
-from meshnode.errors import StorageError, UsageError
+from meshnode.errors import UsageError
 from meshnode.runtime.files import publish_file, refused_by_disk
 from meshnode.runtime.static_mirror.places import Source
 from meshnode.runtime.static_mirror.shelves import (
@@ -128,7 +128,7 @@ class BundleShelf:
         except FileNotFoundError as error:
             raise UsageError(f"there is no {path}", hint="check the path") from error
         except OSError as error:
-            raise StorageError(f"cannot read {path}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot read {path}", error) from error
         if self._pointer is None:
             raise self._refused(f"its last file, {POINTER_NAME}, is missing: it was cut off")
 

@@ -15,7 +15,7 @@ import trio
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import STATIC_POINTER_BYTES_MAX
 from meshnode.core.static_mirror import POINTER_NAME, object_path
-from meshnode.errors import StorageError, UsageError
+from meshnode.errors import UsageError
 from meshnode.runtime.files import publish_file, refused_by_disk, write_durably
 from meshnode.runtime.static_mirror.places import Source
 from meshnode.runtime.static_mirror.shelves import (
@@ -152,4 +152,4 @@ class Directory:
             for path in self.root.glob("objects/[0-9a-f][0-9a-f]/.*"):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise StorageError(f"cannot clean {self.root}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot clean {self.root}", error) from error

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from meshnode.core.identifiers import Digest
 from meshnode.errors import StorageError
+from meshnode.runtime.files import refused_by_disk
 
 _READ_BYTES: Final = 1 << 20
 
@@ -84,7 +85,7 @@ class Source:
         except FileNotFoundError:
             return  # erased in this moment: it is not what its name says
         except OSError as error:
-            raise StorageError(f"cannot read {self._origin}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot read {self._origin}", error) from error
 
     def _named(self) -> str:
         return str(self._origin) if isinstance(self._origin, Path) else self._digest.hex()

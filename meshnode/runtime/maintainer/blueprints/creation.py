@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from meshnode.errors import StorageError, UsageError
+from meshnode.errors import UsageError
 from meshnode.runtime.files import refused_by_disk, sync_directory, write_durably
 from meshnode.runtime.maintainer.blueprints import BUNDLE, ENVIRONMENT, MANIFEST
 from meshnode.runtime.maintainer.blueprints.description import Description, RawSource
@@ -132,7 +132,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        raise refused_by_disk(f"cannot read {path}", error) from error
 
 
 def _subjects(outputs: Sequence[Path]) -> list[dict[str, Any]]:

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json
 
-from meshnode.errors import StorageError, UsageError
+from meshnode.errors import UsageError
+from meshnode.runtime.files import refused_by_disk
 from meshnode.runtime.maintainer.sources import Given, Reading
 from meshnode.runtime.maintainer.sources.documents import Documents
 from meshnode.runtime.segments.items import read_items
@@ -53,7 +54,7 @@ def spooled(take_in: Callable[[BinaryIO], None]) -> Iterator[Path]:
             with path.open("wb") as file:
                 take_in(file)
         except OSError as error:
-            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+            raise refused_by_disk(f"cannot write {path}", error) from error
         yield path
 
 
