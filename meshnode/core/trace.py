@@ -55,8 +55,10 @@ def kind(item: Event | Effect) -> str:
 
 def ids(item: Event | Effect) -> str:
     """Return the fields as `name=value`, separated by spaces."""
-    form, values = _form_of(type(item))
-    return form % tuple(map(_text, values(item)))
+    shape = type(item)
+    form, values = _known_forms.get(shape) or _form_of(shape)
+    written = _WRITERS.get  # not by _text: there are millions of lines, with a few fields each
+    return form % tuple([(written(type(each)) or _text)(each) for each in values(item)])
 
 
 def line(item: Event | Effect) -> str:
