@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.trials import idle, newcomer
+from benchmarks.trials import healing, idle, newcomer
 from benchmarks.trials.trial import Trial
 
-TRIALS: Final[dict[str, Trial]] = {trial.name: trial for trial in (*idle.TRIALS, *newcomer.TRIALS)}
+TRIALS: Final[dict[str, Trial]] = {
+    trial.name: trial for trial in (*idle.TRIALS, *healing.TRIALS, *newcomer.TRIALS)
+}
