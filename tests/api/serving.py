@@ -148,6 +148,7 @@ def _town(n: int) -> Item:
         "eo:cloud_cover": n * 3.5,
         "gsd": float(n % 4 + 1),
         "platform": "ab"[n % 2],
+        "mission": "sentinel-2" if n % 2 else "landsat",
         "instruments": ["oli", "tirs"] if n % 5 == 0 else ["oli"],
     }
     made["links"] = [

@@ -79,6 +79,7 @@ def test_items_are_printed_one_a_line_as_published_or_reduced(towns: CommandLine
     said = towns.run("search", "--id", "town-0", "--ndjson", "--fields", "properties.title")
     assert json.loads(said.out) == {
         "type": "Feature",
+        "stac_version": "1.1.0",
         "id": "town-0",
         "collection": "towns",
         "properties": {"title": "Forêt boréale"},

@@ -19,6 +19,7 @@ from meshnode.runtime.index.query import Query
 from meshnode.runtime.index.reader import Budget, Facets
 from meshnode.runtime.index.shapes import parse_geometry
 from meshnode.runtime.index.sorting import parse_sort
+from meshnode.runtime.index.times import parse_interval
 from tests.runtime.test_index import CITY, OTTAWA, PROVINCE, add, ids, ref
 
 YEAR_US = 366 * 86_400_000_000
@@ -341,6 +342,23 @@ def test_fields_choose_members_and_leave_members_out():
     assert parse_fields("properties,-properties.gsd,nothing.there").of(item)["properties"] == {
         "title": "t"
     }
+
+
+def test_what_is_asked_for_is_not_left_out():
+    item = {"type": "Feature", "id": "a", "properties": {"title": "t", "gsd": 1}, "bbox": [1]}
+
+    assert parse_fields("-properties,properties.gsd").of(item)["properties"] == {"gsd": 1}
+    assert parse_fields("bbox,-bbox").of(item)["bbox"] == [1]
+
+
+@pytest.mark.parametrize("text", ["1937-01-01T12:00:27.87+0100", "1985-04-12T23:20:50,52Z", "2012"])
+def test_a_time_that_is_none_of_rfc_3339_is_refused(text):
+    with pytest.raises(UsageError):
+        parse_interval(text)
+
+
+def test_a_time_in_small_letters_is_a_time():
+    assert parse_interval("1985-04-12t23:20:50.5z") == parse_interval("1985-04-12T23:20:50.5Z")
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,6 @@ class Client(AsyncBaseCoreClient, AsyncBaseFiltersClient, AsyncBaseSortablesClie
         name = names.of(*pair)
         return sortables(f"{addresses.collection(name)}/sortables", name)
 
-    async def get_collections_sortables(self, **kwargs: Any) -> Answer:  # noqa: ANN401
-        raise RefusedError(404, "collections are ordered by their names alone")
-
     # --- Help -------------------------------------------------------------------------------------
     async def _page(self, request: Request, given: Answer, address: str) -> Response:
         names, addresses = self._names.now(), self._addresses(request)

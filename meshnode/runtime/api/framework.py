@@ -18,10 +18,13 @@ from stac_fastapi.extensions import (  # noqa: E402
     FieldsExtension,
     FilterExtension,
     FreeTextExtension,
-    SortExtension,
     TokenPaginationExtension,
 )
 from stac_fastapi.extensions.filter.client import AsyncBaseFiltersClient  # noqa: E402
+from stac_fastapi.extensions.sort import (  # noqa: E402
+    ItemCollectionSortExtension,
+    SearchSortExtension,
+)
 from stac_fastapi.extensions.sort.client import AsyncBaseSortablesClient  # noqa: E402
 from stac_fastapi.types.core import AsyncBaseCoreClient  # noqa: E402
 from stac_fastapi.types.search import APIRequest  # noqa: E402
@@ -35,7 +38,8 @@ __all__ = [
     "FieldsExtension",
     "FilterExtension",
     "FreeTextExtension",
-    "SortExtension",
+    "ItemCollectionSortExtension",
+    "SearchSortExtension",
     "StacApi",
     "TokenPaginationExtension",
 ]

@@ -8,16 +8,16 @@ A ZIP archive, stored: `proof.json` (which item, and the receipt: entry, audit p
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import Generator, Mapping
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import trio
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic_core import to_json
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 
 from meshnode.control import Message
 from meshnode.core.identifiers import catalogue_text
@@ -25,6 +25,7 @@ from meshnode.errors import UsageError
 from meshnode.runtime.api.client import Client
 from meshnode.runtime.api.refusals import RefusedError
 from meshnode.runtime.datasets.proof_file import ITEM, PROOF, SEGMENT, VERSION
+from meshnode.runtime.http.asgi import Receive, Scope, Send
 from meshnode.runtime.operator.history import Evidence, evidence
 from meshnode.runtime.peer import Peer
 
@@ -38,7 +39,7 @@ def proof_router(peer: Peer, client: Client) -> APIRouter:
     router = APIRouter()
     limiter = trio.CapacityLimiter(PROOFS_MAX)
 
-    async def proof(request: Request, collection_id: str, item_id: str) -> StreamingResponse:
+    async def proof(collection_id: str, item_id: str) -> Response:
         """Return what shows who signed an item: `meshnode verify FILE` checks it."""
         query = await client.item_query(collection_id, item_id)
         [(catalogue, collection)] = query.pairs
@@ -48,22 +49,21 @@ def proof_router(peer: Peer, client: Client) -> APIRouter:
         async with limiter:
             said = await _evidence(peer, arguments)
         name = {"content-disposition": f'attachment; filename="{_file_name(query.ids[0])}"'}
-        parts = archive(arguments, said)
-        return StreamingResponse(parts, media_type="application/zip", headers=name)
+        return _Streamed(archive(arguments, said), headers=name)
 
     router.add_api_route(
         "/collections/{collection_id}/items/{item_id}/proof",
         proof,
         methods=["GET"],
         name="Get Proof",
-        response_class=StreamingResponse,
+        response_class=Response,
         responses={200: {"content": {"application/zip": {}}}},
     )
     return router
 
 
-def archive(item: Evidence, evidence: Message) -> Iterator[bytes]:
-    """Yield the bytes of a proof as they are made; reads the segment from the disk."""
+def archive(item: Evidence, evidence: Message) -> Generator[bytes, None, None]:
+    """Yield the bytes of a proof as they are made, none of them empty; reads the segment."""
     segment = Path(evidence["path"])
     said: dict[str, Any] = {
         "version": VERSION,
@@ -82,8 +82,26 @@ def archive(item: Evidence, evidence: Message) -> Iterator[bytes]:
         with segment.open("rb") as file, archived.open(ZipInfo(SEGMENT, _MADE), "w") as member:
             while chunk := file.read(_CHUNK_BYTES):
                 member.write(chunk)
-                yield sink.taken()
+                if part := sink.taken():  # ZipFile gathers some before it writes
+                    yield part
     yield sink.taken()
+
+
+class _Streamed(Response):
+    """Sends parts as they are made, each in a worker thread."""
+
+    def __init__(self, parts: Generator[bytes, None, None], headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers, media_type="application/zip")
+        del self.headers["content-length"]
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **start})
+        with closing(self._parts):
+            while part := await trio.to_thread.run_sync(next, self._parts, b""):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class _Sink(io.RawIOBase):

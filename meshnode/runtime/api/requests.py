@@ -143,8 +143,8 @@ class SearchPost(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    collections: list[str] | None = Field(default=None, description="Ids of collections.")
-    ids: list[str] | None = Field(default=None, description="Ids of items.")
+    collections: list[str] | str | None = Field(default=None, description="Ids of collections.")
+    ids: list[str] | str | None = Field(default=None, description="Ids of items.")
     bbox: list[float] | None = Field(default=None, max_length=6, description=_BBOX)
     intersects: dict[str, Any] | None = Field(default=None, description=_INTERSECTS)
     datetime: str | None = Field(default=None, description=_DATETIME)
@@ -155,7 +155,7 @@ class SearchPost(BaseModel):
     )
     filter_crs: str | None = Field(default=None, alias="filter-crs", description=_CRS)
     sortby: list[SortKeyBody] | None = Field(default=None, description=_SORTBY)
-    fields: FieldsBody | None = Field(default=None, description=_FIELDS)
+    fields: FieldsBody = Field(default_factory=FieldsBody, description=_FIELDS)
     limit: int | None = Field(default=LIMIT_DEFAULT, ge=1, description=_LIMIT)
     token: str | None = Field(default=None, description=_TOKEN)
     proof: bool = Field(default=False, description=_PROOF)

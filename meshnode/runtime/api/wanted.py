@@ -15,7 +15,13 @@ from pydantic_core import from_json
 from meshnode.errors import UsageError
 from meshnode.runtime.api.naming import Names
 from meshnode.runtime.api.refusals import named
-from meshnode.runtime.api.requests import CRS84, LIMIT_DEFAULT, LIMIT_MAX, SearchPost
+from meshnode.runtime.api.requests import (
+    CRS84,
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    FieldsBody,
+    SearchPost,
+)
 from meshnode.runtime.index.cql2.checking import parse_filter
 from meshnode.runtime.index.fields import Fields, parse_fields
 from meshnode.runtime.index.query import Query
@@ -27,6 +33,11 @@ from meshnode.runtime.operator.collections import CollectionName
 
 NEXT = "next"  # before the place that a token names
 PREV = "prev"
+# As the fields extension recommends.
+FIELDS_DEFAULT = (
+    "type", "stac_version", "id", "geometry", "bbox", "links", "assets", "properties.datetime",
+    "properties.start_datetime", "properties.end_datetime", "collection",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +93,9 @@ def of_post(names: Names, body: SearchPost) -> Wanted:
         if keys:
             check_sort(keys)
     with named("fields"):
-        fields = None
-        if body.fields is not None and (body.fields.include or body.fields.exclude):
-            left_out = [f"-{name}" for name in body.fields.exclude or ()]
-            fields = parse_fields(",".join([*(body.fields.include or ()), *left_out]))
-    if isinstance(given["q"], str):
-        given["q"] = _list(given["q"])
+        fields = _fields(body.fields)
+    for name in ("q", "ids", "collections"):
+        given[name] = _list(given[name])
     return _wanted(names, given, tuple(keys) or NEWEST_FIRST, fields)
 
 
@@ -156,6 +164,18 @@ def _pairs(names: Names, asked: Sequence[str] | None) -> tuple[CollectionName, .
     found = (pair for name in asked or () for pair in names.find(name))
     with named("collections"):
         return Query(pairs=tuple(dict.fromkeys(found))).pairs
+
+
+def _fields(body: FieldsBody) -> Fields | None:
+    """Read the fields of a POST; an `include` that is there and empty means the default ones."""
+    if not body.include and not body.exclude:
+        return None
+    is_default = not body.include and "include" in body.model_fields_set
+    excluded = body.exclude or ()
+    included = body.include or ()
+    if is_default:
+        included = [name for name in FIELDS_DEFAULT if name not in excluded]
+    return parse_fields(",".join([*included, *(f"-{name}" for name in excluded)]))
 
 
 def _places(token: str | None, sort: Sequence[SortKey]) -> tuple[str | None, str | None]:

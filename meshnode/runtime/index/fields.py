@@ -14,7 +14,8 @@ from meshnode.errors import UsageError
 
 FIELDS_MAX: Final = 100
 STEPS_MAX: Final = 10  # of a path; items are not deeper than a person can name
-ALWAYS: Final = (("type",), ("id",), ("collection",))  # without them nobody knows what it is
+# Without them nobody knows what it is.
+ALWAYS: Final = (("type",), ("stac_version",), ("id",), ("collection",))
 
 _FIELD: Final = re.compile(r"(?P<sign>[+-]?)(?P<path>[^+\-\s,][^\s,]{0,199})")
 Path = tuple[str, ...]
@@ -22,15 +23,24 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Paths to members. No `include` means all members but those of `exclude`."""
+    """Paths to members. No `include` means all members but those of `exclude`.
+
+    Of one that is in both, or within what is left out, `include` counts.
+    """
 
     include: tuple[Path, ...]
     exclude: tuple[Path, ...]
 
     def of(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Return the members asked for, in the order of the item."""
-        chosen = _chosen(item, (*ALWAYS, *self.include)) if self.include else dict(item)
-        return _without(chosen, self.exclude)
+        if not self.include:
+            return _without(item, self.exclude)
+        left_out = [
+            path
+            for path in self.exclude
+            if not any(wanted[: len(path)] == path for wanted in self.include)
+        ]
+        return _without(_chosen(item, (*ALWAYS, *self.include)), left_out)
 
 
 def parse_fields(text: str) -> Fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Final
 
 from meshnode.errors import UsageError
@@ -13,6 +14,9 @@ DAY_US: Final = 86_400_000_000
 
 Interval = tuple[int | None, int | None]  # first and last microsecond since 1970 UTC; None is open
 
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -59,7 +63,7 @@ def parse_day(text: str) -> tuple[int, int] | None:
 
 
 def _end(text: str, whole: str) -> int:
-    moment = parse_moment(text)
+    moment = parse_moment(text.upper()) if _RFC_3339.fullmatch(text) else None
     if moment is None:
         raise _not_an_interval(whole)
     return moment

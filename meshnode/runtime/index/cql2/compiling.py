@@ -64,7 +64,8 @@ def _operation(name: str, args: list[Any], require: Require) -> Clause:
             return joined(f" {name.upper()} ", [compile_filter(arg, require) for arg in args])
         case "not", [arg]:
             return _not(compile_filter(arg, require))
-        case "between", [value, low, high]:
+        # The standard has three arguments; a draft that clients still speak had a pair of bounds.
+        case "between", [value, low, high] | [value, [low, high]]:
             found = operand_of(value, require)
             first, last = operand_of(low, require), operand_of(high, require)
             return all_of([_compare(">=", found, first), _compare("<=", found, last)])

@@ -1,0 +1,1 @@
+"""The STAC API against the tools of others, each in an environment of its own, offline."""
