@@ -60,7 +60,7 @@ class ReleasedBook:
 
     async def _read(self, catalogue: CatalogueId) -> ReleasedItems:
         found: ReleasedItems = {}
-        messages = released_items(self._peer, Released(catalogues=(catalogue,)))
+        messages = released_items(self._peer, Released.model_construct(catalogues=(catalogue,)))
         async with aclosing(messages):
             async for message in messages:
                 event = message.get("event")
