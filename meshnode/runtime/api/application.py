@@ -35,6 +35,7 @@ from meshnode.runtime.api.requests import (
     SearchGet,
     SearchPost,
 )
+from meshnode.runtime.api.shortcuts import add_shortcuts
 from meshnode.runtime.http.asgi import App, Message, Receive, Scope, Send, refuse
 from meshnode.runtime.peer import Peer
 
@@ -56,6 +57,7 @@ def stac_api(peer: Peer, url: str = "", routers: Iterable[APIRouter] = ()) -> Li
     for router in (proof_router(peer, client), *routers):
         app.include_router(router)
     _describe(app)
+    add_shortcuts(app, client)
     install(app)
     return Limited(app)
 
