@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 300
+ITEMS ?= 1000000
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 # One stamp for what a peer needs, one for what a developer needs: the second time is instant.
 USER_READY := $(VENV)/.ready-user
 DEV_READY := $(VENV)/.ready-dev
 
-.PHONY: demo test check format bench fuzz mutants coverage clean help
+.PHONY: demo test check format bench bench-large fuzz mutants coverage clean help
 
 help:
 	@echo "make demo      watch a small federation do its whole job (about a minute, set-up included)"
@@ -19,6 +20,7 @@ help:
 	@echo "make check     format, lint, types, layer rules"
 	@echo "make coverage  the tests with branch coverage"
 	@echo "make bench     the measured figures, as ratios beside a peer tool"
+	@echo "make bench-large  searches in a million items, beside DuckDB and pgstac (hours; ITEMS=1000000)"
 	@echo "make fuzz      minutes of broken input for every decoder (FUZZ_SECONDS=300)"
 	@echo "make mutants   break the core at random: how much of it do the tests see?"
 	@echo "make format    format the code"
@@ -47,6 +49,11 @@ coverage: $(DEV_READY)
 
 bench: $(DEV_READY)
 	$(BIN)/python -m benchmarks
+
+# Needs Debian's PostgreSQL with PostGIS: docs/benchmarks.md.
+bench-large: $(DEV_READY)
+	$(BIN)/python -m benchmarks.large --items $(ITEMS)
+	$(BIN)/python -m benchmarks.meanwhile --items $(ITEMS)
 
 fuzz: $(DEV_READY)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

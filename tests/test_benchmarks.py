@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from benchmarks import parts
+from benchmarks import archive, large, parts, scenes
 from benchmarks.cases import CASES
 from benchmarks.limits import Limits
 from benchmarks.measuring import Case, Figures, Result, Sample, by_clock, sample
@@ -17,6 +18,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.trials.all import TRIALS
 from benchmarks.trials.trial import Trial, Verdict
 from benchmarks.trials.writers import Writer
+from meshnode.runtime.segments.validation import check_items
 
 
 def figures(side: str, *seconds: float, units: int = 10) -> Figures:
@@ -127,3 +129,27 @@ def test_what_the_children_of_a_process_cost_is_counted_while_they_live_and_afte
     ours = time.process_time() - own
     assert living >= 0.25
     assert 0.25 <= ended <= ours + 1.0
+
+
+def test_scenes_are_valid_items_as_long_as_real_ones_and_the_same_each_time() -> None:
+    made = list(scenes.scenes(3, range(50)))
+    assert made == list(scenes.scenes(3, range(50)))
+    assert all(1_400 < len(raw) < 1_600 for raw, _ in made)
+    checked = check_items([value for _, value in made], scenes.COLLECTIONS[3])
+    assert [one.problems for one in checked] == [[]] * 50
+
+
+@pytest.mark.slow
+def test_a_large_archive_is_searched_by_us_and_by_duckdb_with_the_same_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "BUILD", tmp_path)
+    made = archive.made(2_000, lambda text: None)
+    cost = archive.index(made, lambda text: None)
+    assert archive.made(2_000, lambda text: None) == made  # what is there is taken up again
+    assert (cost.items, cost.segment_bytes) == (2_000, made.segment_bytes)
+
+    sides = {large.OURS: large.meshnode_side(made), "duckdb": large.duckdb_side(made)}
+    for searches in large.cases(40, made.items).values():
+        told = large.measured(searches, sides)
+        assert told["duckdb"]["found"] == told[large.OURS]["found"] > 0

@@ -25,6 +25,7 @@ from meshnode.runtime.index.search import Plan, Scope
 from meshnode.runtime.index.sorting import NEWEST_FIRST, SortKey
 
 PAGE_BYTES_MAX = 16 << 20  # of items in one answer; a longer page ends early
+TOGETHER: Final = 100  # items of which the compressed bytes are read at once
 TICK_STEPS: Final = 1_000  # of SQLite's machine between two looks at the clock
 
 # Seconds since 1970, rounded down, also before it.
@@ -37,6 +38,8 @@ SELECT DISTINCT property.name FROM property JOIN segment ON segment.key = proper
 JOIN collection ON collection.key = segment.collection
 WHERE catalogue = ? AND collection.name = ? ORDER BY 1
 """
+_BODIES: Final = "SELECT key, zstd FROM body"
+_SEGMENTS: Final = "SELECT key, digest, writer, sample FROM segment"
 _BY_COLLECTION: Final = "item.collection, count(*)"
 _BY_YEAR: Final = f"{_YEAR} AS year, count(*)"
 
@@ -169,6 +172,8 @@ class Reader:
 
     def _scope(self, query: Query) -> Scope | None:
         """Return what the query reaches, None if it names collections and none is here."""
+        if query.ids and query.interval is None:
+            return Scope((), 0, 0)  # ids lead straight to the rows, whatever else is there
         [(keys, items, reach_us)] = self._select(search.scope(query))
         if keys == "[]":
             return None
@@ -200,29 +205,38 @@ class Reader:
         """Read the items that a page names, within PAGE_BYTES_MAX but one at least."""
         segments: dict[int, tuple[Digest, Kid, bytes]] = {}
         room = PAGE_BYTES_MAX
-        for key, segment, clock, visible, catalogue, name, id_, *place in rows:
-            if segment not in segments:
-                segments[segment] = self._segment(segment)
-            digest, writer, sample = segments[segment]
-            [(body,)] = select(self.database, "SELECT zstd FROM body WHERE key = ?", key)
-            item = self._expander.item(sample, body)
-            if len(item) > room and room < PAGE_BYTES_MAX:
-                return
-            room -= len(item)
-            yield Found(
-                CatalogueId(catalogue),
-                name,
-                id_,
-                item,
-                digest,
-                writer,
-                clock,
-                is_visible=bool(visible),
-                sort=tuple(sort),
-                place=tuple(place),
-            )
+        for start in range(0, len(rows), TOGETHER):
+            together = rows[start : start + TOGETHER]
+            bodies = dict(self._select(_keyed(_BODIES, [row[0] for row in together])))
+            self._find_segments(segments, [row[1] for row in together])
+            for key, segment, clock, visible, catalogue, name, id_, *place in together:
+                digest, writer, sample = segments[segment]
+                item = self._expander.item(sample, bodies[key])
+                if len(item) > room and room < PAGE_BYTES_MAX:
+                    return
+                room -= len(item)
+                yield Found(
+                    CatalogueId(catalogue),
+                    name,
+                    id_,
+                    item,
+                    digest,
+                    writer,
+                    clock,
+                    is_visible=bool(visible),
+                    sort=tuple(sort),
+                    place=tuple(place),
+                )
 
-    def _segment(self, key: int) -> tuple[Digest, Kid, bytes]:
-        sql = "SELECT digest, writer, sample FROM segment WHERE key = ?"
-        [(digest, writer, sample)] = select(self.database, sql, key)
-        return Digest(digest), Kid(writer), sample
+    def _find_segments(
+        self, segments: dict[int, tuple[Digest, Kid, bytes]], keys: list[int]
+    ) -> None:
+        """Add those that are lacking: digest, writer, sample."""
+        lacking = [key for key in dict.fromkeys(keys) if key not in segments]
+        if lacking:
+            for key, digest, writer, sample in self._select(_keyed(_SEGMENTS, lacking)):
+                segments[key] = Digest(digest), Kid(writer), sample
+
+
+def _keyed(sql: str, keys: list[int]) -> Clause:
+    return Clause(f"{sql} WHERE key IN ({', '.join('?' * len(keys))})", tuple(keys))
