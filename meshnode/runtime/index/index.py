@@ -12,8 +12,8 @@ other, reads see the last finished write. `close` ends reads that nobody waits f
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -22,12 +22,11 @@ import apsw
 
 from meshnode.core.events import SegmentKey, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest
-from meshnode.core.rows import CheckedRow
-from meshnode.errors import StorageError
 from meshnode.runtime.index import checking
 from meshnode.runtime.index import rows as index_rows
-from meshnode.runtime.index.bodies import Bodies
+from meshnode.runtime.index.adding import Adding
 from meshnode.runtime.index.checking import Stats
+from meshnode.runtime.index.pace import Pace
 from meshnode.runtime.index.query import LIMIT_MAX, Found, Query
 from meshnode.runtime.index.reader import UNBOUNDED, Budget, Facets, Reader
 from meshnode.runtime.index.readers import Readers
@@ -64,7 +63,6 @@ DROP TABLE forgotten;
 """
 
 
-Writing = Callable[[], AbstractContextManager[apsw.Connection]]
 Result = TypeVar("Result")
 
 
@@ -131,7 +129,8 @@ class Index:
     def begin(self, ref: SegmentRef) -> Adding:
         """Begin what `adding` does, for callers whose steps run in different threads."""
         with self._writing() as database:
-            return Adding(self._writing, index_rows.begin(database, ref))
+            segment = index_rows.begin(database, ref)
+        return Adding(self._writing, segment, Pace(self._readers.seconds))
 
     def drop(self, key: SegmentKey) -> None:
         """Take a live segment out; rows it had beaten come back. An unknown one: no effect."""
@@ -285,40 +284,3 @@ class Index:
         failing = storage_errors(f"cannot read {self._path}")
         with failing, self._readers.one(budget) as reader, transaction(reader.database):
             yield reader
-
-
-class Adding:
-    """A segment on its way in: batches, then `publish` or `abandon`, one call at a time.
-
-    The rows added so far are on disk but unseen, and no lock is held between the calls. When it is
-    published it takes the place of the same segment indexed at another clock.
-    """
-
-    def __init__(self, writing: Writing, segment: int) -> None:
-        self._writing = writing
-        self._segment = segment
-        self._bodies = Bodies()
-
-    def add(self, rows: Sequence[CheckedRow]) -> None:
-        """Add rows; their ids are new to the segment.
-
-        Raises:
-            StorageError: the disk refused.
-        """
-        compressed = [(row, self._bodies.compress(row.item)) for row in rows]
-        with self._writing() as database:
-            index_rows.insert(database, self._segment, self._bodies.sample, compressed)
-
-    def publish(self) -> None:
-        """Make the rows that count visible.
-
-        Raises:
-            StorageError: the disk refused; nothing is visible.
-        """
-        with self._writing() as database:
-            index_rows.publish(database, self._segment)
-
-    def abandon(self) -> None:
-        """Take back what was added; what a full disk keeps goes at the next start."""
-        with suppress(StorageError), self._writing() as database:
-            index_rows.remove(database, self._segment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,8 @@ class Readers:
         self._path = path
         self._mutex = threading.Lock()
         self._idle: list[Reader] = []
-        self._busy: list[Reader] = []
+        self._busy: dict[Reader, float] = {}  # since when
+        self._seconds = 0.0  # of reads that ended
         self._is_closed = False
 
     @contextmanager
@@ -30,7 +32,7 @@ class Readers:
             if self._is_closed:
                 raise StorageError(f"{self._path} is closed: the peer is ending")
             reader = self._idle.pop() if self._idle else Reader(open_reader(self._path))
-            self._busy.append(reader)
+            self._busy[reader] = time.perf_counter()
         try:
             with reader.within(budget):
                 yield reader
@@ -38,6 +40,12 @@ class Readers:
             raise StorageError(f"{self._path} was closed: the peer is ending") from error
         finally:
             self._give_back(reader)
+
+    def seconds(self) -> float:
+        """Return for how long reads have run, those that still run included."""
+        with self._mutex:
+            now = time.perf_counter()
+            return self._seconds + sum(now - begun for begun in self._busy.values())
 
     def close(self) -> None:
         """Close the idle ones; a busy one is interrupted, and its own thread closes it."""
@@ -51,7 +59,7 @@ class Readers:
 
     def _give_back(self, reader: Reader) -> None:
         with self._mutex:
-            self._busy.remove(reader)
+            self._seconds += time.perf_counter() - self._busy.pop(reader)
             if self._is_closed:
                 reader.database.close()
             else:
