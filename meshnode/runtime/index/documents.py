@@ -32,9 +32,6 @@ from meshnode.runtime.index.rows import select
 SEGMENTS_HELD: Final = 64  # whose samples are kept, up to 64 KiB each
 ROUND_THE_WORLD: Final = 360.0
 
-_BODY: Final = """
-SELECT zstd, segment FROM body JOIN item ON item.key = body.key WHERE body.key = ?
-"""
 _SAMPLE: Final = "SELECT sample FROM segment WHERE key = ?"
 
 Plain = int | float | str | bytes | None
@@ -66,10 +63,9 @@ class Documents:
         self._samples.clear()
         self._last = (-1, {})
 
-    def item(self, key: int) -> Mapping[str, Any]:
+    def item(self, key: int, segment: int, body: bytes) -> Mapping[str, Any]:
         """Return an item parsed; an empty object if it cannot be read."""
         if self._last[0] != key:
-            [(body, segment)] = select(self._database, _BODY, key)
             item = self._expander.item(self._sample(segment), body)
             self._last = key, parse_item(item)
         return self._last[1]
@@ -85,17 +81,23 @@ class Documents:
     def _define(self, name: str, function: Callable[..., Plain]) -> None:
         self._database.create_scalar_function(name, function, deterministic=True)
 
-    def _reader(self, read: Callable[[Any], Plain]) -> Callable[[int, str], Plain]:
-        return lambda key, name: read(properties_of(self.item(key)).get(name))
+    def _reader(self, read: Callable[[Any], Plain]) -> Callable[..., Plain]:
+        return lambda key, segment, body, name: read(
+            properties_of(self.item(key, segment, body)).get(name)
+        )
 
-    def _array_relates(self, key: int, relation: str, name: str, wanted: str) -> int | None:
-        have = properties_of(self.item(key)).get(name)
+    def _array_relates(
+        self, key: int, segment: int, body: bytes, relation: str, name: str, wanted: str
+    ) -> int | None:
+        have = properties_of(self.item(key, segment, body)).get(name)
         if not isinstance(have, list):
             return None
         return int(arrays.holds(relation, have, from_json(wanted)))
 
-    def _relates(self, key: int, relation: str, wkb: bytes) -> int | None:
-        return relates(relation, self.item(key).get("geometry"), wkb)
+    def _relates(
+        self, key: int, segment: int, body: bytes, relation: str, wkb: bytes
+    ) -> int | None:
+        return relates(relation, self.item(key, segment, body).get("geometry"), wkb)
 
 
 def relates(relation: str, geometry: object, wkb: bytes) -> int | None:

@@ -48,6 +48,10 @@ class Column:
     index: str | None = None
 
 
+# What the SQL functions of `documents` take first: SQLite hands the bytes of a row over sooner than
+# they are asked for one by one.
+ITEM_SQL: Final = "item.key, item.segment, (SELECT zstd FROM body WHERE body.key = item.key)"
+
 _NAME_SQL: Final = "(SELECT name FROM collection WHERE collection.key = item.collection)"
 _DGUID_SQL: Final = "(SELECT vintage || place FROM dguid WHERE dguid.key = item.key)"
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from meshnode.errors import UsageError
 from meshnode.runtime.index.clause import Clause
 from meshnode.runtime.index.cql2.operands import Property, Require, bindable, operand_of
+from meshnode.runtime.index.queryables import ITEM_SQL
 
 _TURNED: Final = {"a_contains": "a_containedby", "a_containedby": "a_contains"}
 RELATIONS: Final = ("a_contains", "a_containedby", "a_equals", "a_overlaps")
@@ -29,7 +30,7 @@ def relation(name: str, one: Any, other: Any, require: Require) -> Clause:  # no
             hint="A_CONTAINS(instruments, ('oli', 'tirs'))",
         )
     written = bindable(json.dumps(values, ensure_ascii=False))
-    return Clause("array_relates(item.key, ?, ?, ?)", (name, found.name, written))
+    return Clause(f"array_relates({ITEM_SQL}, ?, ?, ?)", (name, found.name, written))
 
 
 def holds(name: str, have: list[Any], wanted: list[Any]) -> bool:

@@ -21,7 +21,7 @@ from meshnode.runtime.index.cql2.operands import (
     operand_of,
     sql_of,
 )
-from meshnode.runtime.index.queryables import Kind
+from meshnode.runtime.index.queryables import ITEM_SQL, Kind
 from meshnode.runtime.index.shapes import Box
 
 SIGNS: Final = ("=", "<>", "<", "<=", ">", ">=")
@@ -195,6 +195,6 @@ def _is_null(said: Any, require: Require) -> Clause:  # noqa: ANN401 - JSON
         return Clause("false")  # every item has one
     operand = operand_of(said, require)
     if isinstance(operand, Property):
-        return Clause("NOT has(item.key, ?)", (operand.name,))
+        return Clause(f"NOT has({ITEM_SQL}, ?)", (operand.name,))
     clause = sql_of(operand)
     return Clause(f"({clause.sql}) IS NULL", clause.values)

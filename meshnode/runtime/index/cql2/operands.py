@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from meshnode.errors import UsageError
 from meshnode.runtime.index.clause import Clause
-from meshnode.runtime.index.queryables import COLUMNS, Kind, number_value
+from meshnode.runtime.index.queryables import COLUMNS, ITEM_SQL, Kind, number_value
 from meshnode.runtime.index.times import parse_day, parse_moment
 
 Require = Callable[[str], None]  # raises UsageError for a property that no item has
@@ -105,7 +105,7 @@ def as_kind(operand: Operand, kind: Kind) -> Operand:
         UsageError: it is of another kind.
     """
     if isinstance(operand, Property):
-        return Computed(kind, Clause(f"{_READERS[kind]}(item.key, ?)", (operand.name,)))
+        return Computed(kind, Clause(f"{_READERS[kind]}({ITEM_SQL}, ?)", (operand.name,)))
     if operand.kind is kind:
         return operand
     if kind is Kind.TIME and isinstance(operand, Value) and operand.kind is Kind.TEXT:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from meshnode.errors import UsageError
 from meshnode.runtime.index.clause import Clause
+from meshnode.runtime.index.queryables import ITEM_SQL
 from meshnode.runtime.index.shapes import Box, Shape, box_shape, parse_geometry, touches
 
 # Each with what it is when its arguments change places, and with the name of shapely's predicate.
@@ -38,7 +39,7 @@ def relation(name: str, one: Any, other: Any) -> Clause:  # noqa: ANN401 - JSON
     if not _is_geometry(one):
         raise UsageError(f"{name} compares the property geometry with a geometry", hint=_HINT)
     shape = _shape(other)
-    exact = Clause("relates(item.key, ?, ?)", (RELATIONS[name], shape.wkb))
+    exact = Clause(f"relates({ITEM_SQL}, ?, ?)", (RELATIONS[name], shape.wkb))
     if name not in NEAR:
         return exact
     return intersecting(shape, exact)
@@ -46,7 +47,7 @@ def relation(name: str, one: Any, other: Any) -> Clause:  # noqa: ANN401 - JSON
 
 def intersects(shape: Shape) -> Clause:
     """Return the condition that an item shares a point with a geometry."""
-    return intersecting(shape, Clause("relates(item.key, ?, ?)", ("intersects", shape.wkb)))
+    return intersecting(shape, Clause(f"relates({ITEM_SQL}, ?, ?)", ("intersects", shape.wkb)))
 
 
 def intersecting(shape: Shape, exact: Clause) -> Clause:
