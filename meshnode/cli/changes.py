@@ -25,6 +25,7 @@ from meshnode.cli.terminal import (
     print_table,
     run_async,
     short,
+    write_bytes,
 )
 from meshnode.control import Message
 from meshnode.errors import UsageError
@@ -125,7 +126,7 @@ def _print_line(change: Message) -> None:
     line = json.dumps(said, ensure_ascii=False).encode()
     if "item" in change:
         line = line[:-1] + b', "item": ' + one_line(change["item"].encode())[:-1] + b"}"
-    sys.stdout.buffer.write(line + b"\n")
+    write_bytes(line + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -40,6 +39,7 @@ from meshnode.cli.terminal import (
     print_json,
     run_async,
     short,
+    write_bytes,
 )
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
@@ -173,12 +173,8 @@ async def _print_or_find(home: Path, query: Message, output: Output) -> Found:
         if output is not Output.NDJSON:
             return await _found(control, "search", **query)
         return await _found(
-            control, "search", lambda each: _write(one_line(each["item"].encode())), **query
+            control, "search", lambda each: write_bytes(one_line(each["item"].encode())), **query
         )
-
-
-def _write(line: bytes) -> None:
-    sys.stdout.buffer.write(line)
 
 
 def _counted(home: Path, action: str, query: Message, output: Output) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,15 @@ from meshnode.cli.query_options import CataloguesOption, CollectionOption, query
 from meshnode.cli.release import print_release, version_line
 from meshnode.cli.search import found_by
 from meshnode.cli.standing import titled
-from meshnode.cli.terminal import HomeOption, JsonOption, out, print_fields, print_json, run_async
+from meshnode.cli.terminal import (
+    HomeOption,
+    JsonOption,
+    out,
+    print_fields,
+    print_json,
+    run_async,
+    write_bytes,
+)
 from meshnode.control import Control, Message
 from meshnode.errors import UsageError
 
@@ -71,7 +78,7 @@ def show(
         )
     if raw:
         for each in found:
-            sys.stdout.write(each["item"])
+            write_bytes(each["item"].encode())
         return
     if as_json:
         print_json([{**each, "item": json.loads(each["item"])} for each in found])
@@ -133,6 +140,7 @@ def _print_item(each: Message) -> None:
         ),
         catalogue=f"{titled(each, '')}\n{each['catalogue']}",
         signed_by=f"{each['writer']}, clock {each['clock']}",
+        state="" if each["state"] == ["current"] else ", ".join(each["state"]),
         segment=each["segment"],
     )
     out.print("\nassets", style="bold")

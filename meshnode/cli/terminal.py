@@ -79,14 +79,21 @@ def run_async(work: Callable[[], Awaitable[Result]]) -> Result:
         raise first_of(group) from group
 
 
+def write_bytes(raw: bytes) -> None:
+    """Write exactly these bytes, after all that was printed before, whatever the locale says."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(raw)
+
+
 def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Print JSON in UTF-8, as RFC 8259 section 8.1 wants it."""
+    write_bytes(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")
 
 
 def print_json_line(value: object) -> None:
     """Print one of many values, at once: a program that watches waits for it."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    write_bytes(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

@@ -16,9 +16,9 @@ class SignedItem:
 
     `raw` is the JSON exactly as it was published; `segment` names the file that holds it, `writer`
     who signed for it, `clock` how recent it is among the versions of the item. `is_visible` is
-    false for versions that were replaced or withdrawn (`search(old=True)`). `state` says how far
-    the catalogue can be relied on: `current`, or what is wrong (`stale`, `possibly frozen`,
-    `forked`, `forked roots`).
+    false for versions that were replaced or withdrawn (`search(old=True)`). `state` says how far it
+    can be relied on, as `meshnode show` does: `current`, or `stale` and `possibly frozen`; and
+    `forked roots`, `forked log`, `closed writer` where there is one.
     """
 
     id: str

@@ -119,6 +119,22 @@ def test_show_raw_gives_back_the_published_bytes(towns: CommandLine) -> None:
     assert towns.run("show", "town-10", "--raw").out == published
 
 
+def test_wide_letters_are_published_bytes_in_any_locale(publisher: CommandLine) -> None:
+    title = "東京 — Forêt 🗺"
+    wide = town("wide", properties={"datetime": "2021-06-01T12:00:00Z", "title": title})
+    line = json.dumps(wide, ensure_ascii=False)
+    write_items(publisher.folder / "wide.ndjson", line)
+    assert publisher.run("publish", "wide.ndjson").status == 0
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    assert publisher.run("show", "wide", "--raw", **locale).out == line
+    assert publisher.run("search", "--ndjson", **locale).out == line + "\n"
+    [found] = publisher.run("search", "--json", **locale).json["features"]
+    assert found == wide
+    shown = publisher.run("search").out.splitlines()
+    assert shown == ["wide", f"  2021-06-01  towns  {title}"]
+
+
 def test_export_to_standard_output_gives_back_the_published_lines(towns: CommandLine) -> None:
     said = towns.run("export", "--to", "-")
     published = (towns.folder / "towns.ndjson").read_text()
@@ -137,7 +153,17 @@ def test_a_title_with_markup_is_printed_as_it_is(publisher: CommandLine) -> None
 
 @pytest.mark.parametrize(
     "command",
-    ["search --limit 1000", "search --json", "export --to -", "config schema", "--help"],
+    [
+        "search --limit 1000",
+        "search --json",
+        "search --ndjson",
+        "search --geojson",
+        "show town-12 --raw",
+        "changes --since beginning --ndjson",
+        "export --to -",
+        "config schema",
+        "--help",
+    ],
 )
 def test_a_reader_who_goes_away_is_no_error(towns: CommandLine, command: str) -> None:
     said = towns.unread(*command.split())

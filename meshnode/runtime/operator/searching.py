@@ -13,7 +13,7 @@ import trio
 from meshnode.control import Message
 from meshnode.core.domains import Binding
 from meshnode.core.freshness import Freshness
-from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
+from meshnode.core.identifiers import CatalogueId, Kid, catalogue_text, object_text
 from meshnode.errors import UsageError
 from meshnode.runtime.holdings import Holdings
 from meshnode.runtime.index.fields import Fields
@@ -27,6 +27,9 @@ from meshnode.runtime.operator.search_arguments import Search
 from meshnode.runtime.operator.standing import currency
 from meshnode.runtime.peer import Peer
 
+FORKED_ROOTS = "forked roots"
+FORKED_LOG = "forked log"
+CLOSED_WRITER = "closed writer"
 BUDGET = Budget(cpu_seconds=10.0)  # of one page or one count; longer ones are asked wrongly
 
 
@@ -232,20 +235,29 @@ def provenance(peer: Holdings, page: Sequence[Found]) -> list[dict[str, Any]]:
     """
     collections = dict.fromkeys((found.catalogue, found.collection) for found in page)
     titles = {name: _titles(peer, *name) for name in collections}
-    states = {each: _state(peer, each) for each in dict.fromkeys(name[0] for name in collections)}
+    writers = dict.fromkeys((found.catalogue, found.writer) for found in page)
+    states = {writer: _state(peer, *writer) for writer in writers}
     return [
         {
             **_said_of(peer, each, titles[each.catalogue, each.collection]),
-            "state": states[each.catalogue],
+            "state": states[each.catalogue, each.writer],
         }
         for each in page
     ]
 
 
-def _state(peer: Holdings, catalogue: CatalogueId) -> list[str]:
-    """Return what is overdue in a catalogue, or that it is current, and that its root is forked."""
-    said = currency(peer.node.catalogues[catalogue])
-    return [*said["freshness"], *(["forked roots"] if said["rivals"] else [])]
+def _state(peer: Holdings, catalogue: CatalogueId, kid: Kid) -> list[str]:
+    """Return what is overdue in a catalogue, or that it is current, and what is known against its
+    roots, the writer of an item and his log.
+    """
+    held = peer.node.catalogues[catalogue]
+    said, writer = currency(held), held.chain.writer(kid) if held.chain else None
+    against = {
+        FORKED_ROOTS: bool(said["rivals"]),
+        FORKED_LOG: kid in held.disputed,
+        CLOSED_WRITER: writer is not None and writer.closed is not None,
+    }
+    return [*said["freshness"], *(what for what, holds in against.items() if holds)]
 
 
 def _reduced(item: bytes, fields: Fields) -> str:
