@@ -109,3 +109,18 @@ def test_mistakes_are_said(reader: CommandLine) -> None:
         "--count counts what is new since a moment",
         "--since 2026-11-01",
     )
+
+
+def test_what_a_closing_takes_back_is_withdrawn(reader: CommandLine) -> None:
+    cursor = reader.call("changes", "--json").json["cursor"]
+    close = ("writer", "close", "first writer", "--at", "1", "--replace-by", "new.key.pub", "--yes")
+    assert reader.call("key", "create", "new.key", "--no-passphrase").status == 0
+    assert reader.call(*close).status == 0
+
+    said = reader.call("changes", "--since", cursor, "--json").json
+
+    assert {each["id"]: each["change"] for each in said["changes"]} == dict.fromkeys(
+        TOWNS, "withdrawn"
+    )
+    assert all("item" not in each for each in said["changes"])
+    assert reader.call("search", "--count").out == "0\n"

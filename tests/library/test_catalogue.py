@@ -82,6 +82,15 @@ def test_what_is_known_of_an_item_is_what_show_says(towns: Catalogue, reader: Co
     )  # fmt: skip
 
 
+def test_a_closed_writer_is_told_with_each_of_his_items(reader: CommandLine) -> None:
+    close = ("writer", "close", "first writer", "--at", "2", "--replace-by", "new.key.pub", "--yes")
+    assert reader.call("key", "create", "new.key", "--no-passphrase").status == 0
+    assert reader.call(*close).status == 0
+
+    assert Catalogue(reader.home).get("mayo").state == ("current", "closed writer")
+    assert "state       current, closed writer" in reader.call("show", "mayo").out.splitlines()
+
+
 def test_pages_counts_and_facets_are_those_of_the_search(towns: Catalogue) -> None:
     found = towns.search(filter="eo:cloud_cover < 10")
 
