@@ -19,11 +19,11 @@ from pydantic_core import from_json
 
 from meshnode.errors import UsageError
 from meshnode.runtime.files import publish_file, refused_by_disk
-from meshnode.runtime.segments.segment import ItemPair, write_segment
+from meshnode.runtime.segments.segment import write_segment
 
 STDOUT: Final = Path("-")
 PART_ROWS_MAX: Final = 50_000
-PART_ITEM_BYTES_MAX: Final = 64 << 20  # of JSON; parsed it takes some eight times as much memory
+PART_ITEM_BYTES_MAX: Final = 64 << 20  # of JSON, which is in memory while its file is made
 
 _LINE_BREAKS: Final = bytes.maketrans(b"\r\n", b"  ")
 
@@ -60,9 +60,10 @@ async def export_geoparquet(
     written = 0
     part = 0
     async with aclosing(_parts(items)) as parts:
-        async for pairs in parts:
+        async for raws in parts:
             part += 1
             path = to if part == 1 else to.with_name(f"{to.stem}.{part}{to.suffix}")
+            pairs = ((raw, from_json(raw)) for raw in raws)  # parsed they are ten times as large
             written += write_segment(path, collection, collection_json, pairs).rows
     if not written:
         raise UsageError(f"no items of collection {collection!r} match: nothing is written")
@@ -83,16 +84,16 @@ async def _write_lines(items: AsyncIterable[bytes], file: BinaryIO) -> int:
     return lines
 
 
-async def _parts(items: AsyncIterable[bytes]) -> AsyncGenerator[list[ItemPair], None]:
-    """Gather items, parsed beside their bytes, until they make a file of a good size."""
-    part: list[ItemPair] = []
+async def _parts(items: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:
+    """Gather items until they make a file of a good size."""
+    part: list[bytes] = []
     size_bytes = 0
     async for item in items:
         is_full = len(part) == PART_ROWS_MAX or size_bytes + len(item) > PART_ITEM_BYTES_MAX
         if part and is_full:
             yield part
             part, size_bytes = [], 0
-        part.append((item, from_json(item)))
+        part.append(item)
         size_bytes += len(item)
     if part:
         yield part
