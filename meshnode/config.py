@@ -53,6 +53,7 @@ Hours = Annotated[
     AfterValidator(_hours),
 ]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9.-]+$", max_length=253)]
+HostPattern = Annotated[str, Field(pattern=r"^[a-z0-9.*-]+$", max_length=253)]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.:\[\]-]+$", max_length=300)]
 ApiOrigin = Annotated[str, Field(pattern=r"^(\*|https?://[a-z0-9.:\[\]-]+)$", max_length=300)]
 Size = Annotated[int, Field(ge=0, le=2**53 - 1)]
@@ -179,6 +180,12 @@ class PayloadSettings(_Section):
         default=False,
         description="Fetch from mirrors and peers at private and loopback addresses. Leave it off "
         "on a machine that has services of its own: signed entries may name any URL.",
+    )
+    near_mirrors: tuple[HostPattern, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Hosts of mirrors in your region or network, asked before others; * stands for "
+        "any characters.",
     )
 
 

@@ -73,7 +73,6 @@ for commands in (
     sync.app,
     replace.app,
     mirror.risks,
-    mirrors.app,
     search.app,
     changes.app,
     export.app,
@@ -101,6 +100,7 @@ app.add_typer(blueprint.app, name="blueprint", rich_help_panel="Publish")
 app.add_typer(inventory.app, name="inventory", rich_help_panel="Publish")
 app.add_typer(release.app, name="release", rich_help_panel="Publish")
 app.add_typer(mirror.app, name="mirror", rich_help_panel="Publish")
+app.add_typer(mirrors.app, name="mirrors", rich_help_panel="Use")
 app.add_typer(bundle.app, name="bundle", rich_help_panel="Peer")
 app.add_typer(static.app, name="static", rich_help_panel="Peer")
 app.add_typer(config.app, name="config", rich_help_panel="Peer")

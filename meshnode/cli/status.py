@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from meshnode.cli.access import reach
+from meshnode.cli.mirrors import required_text
 from meshnode.cli.standing import print_notes, titled
 from meshnode.cli.terminal import (
     HomeOption,
@@ -99,10 +100,7 @@ def _show_status(status: Message, *, as_json: bool) -> None:
         _print_seed_notes(seeds)
     for mirror in status["mirrors"]:
         _show_mirror(mirror)
-    if status["read_only"]:
-        print_labelled("read-only:", status["read_only"], "red bold", out)
-    for denied in status["denied"]:
-        out.print(f"denied: {denied} (meshnode deny list)")
+    _print_warnings(status)
     if not status["catalogues"]:
         out.print("no catalogue is followed yet: [bold]meshnode follow CATALOGUE[/]")
         return
@@ -115,6 +113,16 @@ def _show_status(status: Message, *, as_json: bool) -> None:
     for refused in status["refused"]:
         text = f"segment {short(refused['segment'])}: {refused['reason']}"
         print_labelled("refused", text, "yellow", out)
+
+
+def _print_warnings(status: Message) -> None:
+    for alarm in status["mirror_alarms"]:
+        text = f"{alarm['label']} at {alarm['mirror']}: {required_text(alarm)}"
+        print_labelled("mirror missing:", text, "red bold", out)
+    if status["read_only"]:
+        print_labelled("read-only:", status["read_only"], "red bold", out)
+    for denied in status["denied"]:
+        out.print(f"denied: {denied} (meshnode deny list)")
 
 
 def _print_peer(status: Message) -> None:

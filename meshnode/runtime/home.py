@@ -31,6 +31,7 @@ class Home:
         self.payloads = root / "payloads"
         self.mirrors = root / "mirrors.json"
         self.traffic = root / "traffic.json"
+        self.required_mirrors = root / "required_mirrors.json"
         self.sources = root / "sources.db"
         self.seeds = root / "seeds"
         self.domains = root / "domains.json"

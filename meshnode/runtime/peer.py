@@ -17,6 +17,7 @@ from meshnode.runtime.index.index import Index
 from meshnode.runtime.joining.domain_book import DomainBook
 from meshnode.runtime.joining.first_contacts import FirstContacts
 from meshnode.runtime.journal import Journal
+from meshnode.runtime.payloads.mirrors.requirements import Requirements
 from meshnode.runtime.quota import Quota
 from meshnode.runtime.static_mirror.mirrors import Mirrors
 from meshnode.runtime.store import Store
@@ -46,6 +47,7 @@ class Peer:
     tell: Callable[[ev.Event], Awaitable[None]]
     started: int
     quota: Quota
+    required: Requirements
     network: Network | None
     mirrors: Mirrors
     http: HttpServer | None = None

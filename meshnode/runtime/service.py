@@ -42,6 +42,7 @@ from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.logs import configure_logs
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.operator.joining import relearn
+from meshnode.runtime.payloads.mirrors.requirements import Requirements
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.pump import Pump
 from meshnode.runtime.quota import Quota
@@ -121,6 +122,7 @@ async def running(root: Path, config: Config, *, online: bool) -> AsyncIterator[
                 if peer.network is not None:
                     await _start_http(peer, config, peer.network, asking)
                     _start_mending(peer, peer.network, asking)
+                    _watch_mirrors(peer, peer.network, asking)
                 await asking.start(_control_server(peer).run)
                 yield peer
                 asking.cancel_scope.cancel()  # requests end while all that they use still runs
@@ -201,6 +203,7 @@ async def _start(
         pump.tell,
         started=unix_now(),
         quota=quota,
+        required=await trio.to_thread.run_sync(Requirements, home.required_mirrors),
         network=network,
         mirrors=mirrors,
         http=http,
@@ -293,6 +296,13 @@ def _start_mending(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
     from meshnode.runtime.mending import Mending
 
     nursery.start_soon(Mending(peer, network).run)
+
+
+def _watch_mirrors(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
+    from meshnode.runtime.mirror_watch import MirrorWatch
+
+    watch = MirrorWatch(peer, network, random.Random())  # noqa: S311 - jitter
+    nursery.start_soon(watch.run)
 
 
 def _control_server(peer: Peer) -> ControlServer:

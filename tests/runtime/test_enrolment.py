@@ -192,3 +192,31 @@ async def test_a_gib_costs_a_server_at_most_seventy_requests(tmp_path: Path) -> 
         await got_from(tmp_path, torrent, path, seed.url)
     asked = sum((request.last or 0) - (request.first or 0) + 1 for request in seed.requests)
     assert len(seed.requests) / (asked / 2**30) <= 70
+
+
+async def test_a_mirror_that_is_much_slower_stands_by_until_the_others_fail(
+    tmp_path: Path, tile: Path
+) -> None:
+    record = MirrorRecord(None, Clock())
+    torrent = torrent_of(tile, "hybrid")
+    async with (
+        web_seed(files(tile.parent)) as slow,
+        web_seed(files(tile.parent)) as good,
+        web_seed(files(tile.parent)) as other,
+        remembering(tmp_path / "home", record) as torrents,
+    ):
+        for seed, seconds in ((good, 0.1), (other, 0.1), (slow, 100.0)):
+            record.note_proof(seed.url, torrent.key, 0, 1_000_000, 0.01, seconds)
+        await fetch(torrents, torrent, mirrors=[slow.url, good.url, other.url])
+        assert slow.requests == []
+    async with (
+        web_seed(files(tile.parent)) as slow,
+        web_seed(says("404 Not Found")) as gone,
+        web_seed(says("404 Not Found")) as away,
+        remembering(tmp_path / "again", record) as torrents,
+    ):
+        record.note_proof(slow.url, torrent.key, 0, 1_000_000, 0.01, 100.0)
+        for seed in (gone, away):
+            record.note_proof(seed.url, torrent.key, 0, 1_000_000, 0.01, 0.1)
+        await fetch(torrents, torrent, mirrors=[gone.url, away.url, slow.url])
+        assert slow.requests

@@ -12,7 +12,7 @@ other, reads see the last finished write. `close` ends reads that nobody waits f
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path

@@ -155,6 +155,7 @@ def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> tuple
         allow_local_addresses=payload.allow_local_addresses,
         scrub_bytes_per_second=payload.scrub_bytes_per_second,
         scrub_days=payload.scrub_days,
+        near_mirrors=payload.near_mirrors,
     )
     rng = random.Random()  # noqa: S311 - jitter
     record = MirrorRecord(home.mirrors, unix_now, rng)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ import trio
 from meshnode.control import Message
 from meshnode.core.identifiers import catalogue_text, object_text
 from meshnode.errors import UsageError
-from meshnode.runtime.clock import unix_now
 from meshnode.runtime.http.addresses import path_of
 from meshnode.runtime.journal import PayloadProgress
 from meshnode.runtime.offers import Offer, offers, providers, torrent_of
@@ -22,7 +20,6 @@ from meshnode.runtime.operator.arguments import (
     Arguments,
     Catalogue,
     HexDigest,
-    Nothing,
 )
 from meshnode.runtime.operator.payload_choice import (
     PayloadChoice,
@@ -124,12 +121,6 @@ async def urls(peer: Peer, arguments: Urls) -> AsyncGenerator[Message, None]:
     yield {"result": {"payload": object_text(offer.payload.key), "files": said}}
 
 
-async def mirrors(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
-    """Return what this peer saw of each mirror, the one that it heard of last first."""
-    known = reversed(network_of(peer).torrents.mirrors.known())
-    yield {"result": {"mirrors": [asdict(each) for each in known], "now": unix_now()}}
-
-
 async def drop(peer: Peer, arguments: Drop) -> AsyncGenerator[Message, None]:
     """Erase what is here of a payload; a publisher's own files stay where they lie."""
     torrents = network_of(peer).torrents
@@ -171,6 +162,5 @@ ACTIONS: dict[str, Action] = {
     "seed": (Seed, seed),
     "get": (Get, get),
     "payload_urls": (Urls, urls),
-    "mirrors": (Nothing, mirrors),
     "payload_drop": (Drop, drop),
 }

@@ -205,6 +205,7 @@ async def _status(peer: Peer) -> dict[str, Any]:
         "budget_bytes": node.budgets.total_bytes_max,
         "seed_lists": [said_of(peer, seeds) for seeds in peer.contacts.lists],
         "denied": [catalogue_text(name) for name in node.denials.suspended],
+        "mirror_alarms": await _alarms(peer),
         "refused": [
             {
                 "catalogue": catalogue_text(key.catalogue),
@@ -220,6 +221,16 @@ def _api(http: HttpServer) -> dict[str, Any]:
     """Return where the STAC API is, or why it is not."""
     refused = http.refusals.get(API_PREFIX)
     return {"url": None if refused else http.url_of(API_PREFIX), "failure": refused}
+
+
+async def _alarms(peer: Peer) -> list[dict[str, Any]]:
+    """Return the required mirrors that are not as they should be."""
+    if peer.network is None or not peer.required.all():
+        return []
+    from meshnode.runtime.mirror_watch import judged, offers_by_key
+
+    known = await trio.to_thread.run_sync(offers_by_key, peer)
+    return [each for each in judged(peer, known) if not each["met"]]
 
 
 def _budget(peer: Peer, catalogue: CatalogueId) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class TorrentSettings:
     `stall_seconds`: a download to which no source sent a byte for so long fails; somebody who
     reads in place waits for less. What is held is compared with its hashes at
     `scrub_bytes_per_second` (0: as fast as it goes), again after `scrub_days` (0: never by itself).
+    `near_mirrors`: patterns of hosts that are asked before others.
     """
 
     listen: str | None = "127.0.0.1:0"
@@ -57,6 +58,7 @@ class TorrentSettings:
     read_stall_seconds: float = 30.0
     scrub_bytes_per_second: int = 4_000_000
     scrub_days: int = 30
+    near_mirrors: tuple[str, ...] = ()
 
 
 def open_session(settings: TorrentSettings) -> lt.session:

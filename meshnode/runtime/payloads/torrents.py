@@ -28,6 +28,7 @@ from meshnode.runtime.payloads.holes import can_punch
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
 from meshnode.runtime.payloads.mirrors.bridging import Bridging
 from meshnode.runtime.payloads.mirrors.enrolment import Enrolments
+from meshnode.runtime.payloads.mirrors.inspection import Found, Inspection
 from meshnode.runtime.payloads.reading import read
 from meshnode.runtime.payloads.roster import Roster
 from meshnode.runtime.payloads.scrub import Scrubber, ScrubProgress
@@ -75,11 +76,18 @@ class Torrents:
         self._scrubber = Scrubber(
             self._roster, self._checked, settings.scrub_bytes_per_second, settings.scrub_days
         )
+        allow_local = settings.allow_local_addresses
+        self._inspection = Inspection(self.mirrors, rng, allow_local=allow_local)
 
     @property
     def port(self) -> int:
         """The TCP port where peers reach the engine: 0 before it runs, or if it does not listen."""
         return self._roster.engine.port
+
+    @property
+    def near_mirrors(self) -> tuple[str, ...]:
+        """Patterns of the hosts that the operator has asked before others."""
+        return self._settings.near_mirrors
 
     def holds(self, key: Digest) -> bool:
         """Say whether every file of the payload is here, verified, and served."""
@@ -259,6 +267,10 @@ class Torrents:
         transfer = self._roster.find(torrent.key)
         pieces = torrent.pieces(index, span)
         return transfer is None or not all(map(transfer.is_written, pieces))
+
+    async def inspect(self, torrent: CheckedTorrent, mirror: str) -> Found:
+        """Ask a mirror for one range, and verify it, as `Inspection.look`."""
+        return await self._inspection.look(torrent, mirror, partial(self.locate, torrent.key))
 
     def introduce(self, key: Digest, peers: Sequence[Endpoint]) -> None:
         """Name peers that have a payload which is being read."""

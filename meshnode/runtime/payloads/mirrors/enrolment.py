@@ -9,6 +9,7 @@ failed is asked again later, at growing distances.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Final
 
 import trio
 
+from meshnode.core.mirror_choice import Choice, choose
 from meshnode.errors import PeerError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.address_filter import Mirror, vet_mirror
@@ -27,6 +29,7 @@ from meshnode.runtime.payloads.mirrors.file_addresses import FileAddresses, addr
 from meshnode.runtime.payloads.mirrors.proofs import Proof, fetch_piece
 from meshnode.runtime.payloads.mirrors.range_client import Fault, MirrorError, RangeClient
 from meshnode.runtime.payloads.mirrors.repositories import repository_of
+from meshnode.runtime.payloads.mirrors.standings import standing_of
 from meshnode.runtime.payloads.mirrors.whole_files import WholeFile, wanted_files
 from meshnode.runtime.payloads.piece_hashes import PieceHashes
 from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings
@@ -45,7 +48,7 @@ TAKEN_SECONDS_MAX: Final = 60.0  # until the engine has hashed and written a pie
 @dataclass(slots=True)
 class _Candidate:
     """A mirror of one transfer. `due` is on trio's clock; `tries` are those that failed, `faults`
-    those of the engine after which it gave a piece.
+    those of the engine after which it gave a piece. One that stands by is asked while no other is.
     """
 
     transfer: Transfer
@@ -54,6 +57,7 @@ class _Candidate:
     tries: int = 0
     faults: int = 0
     is_busy: bool = False
+    is_standby: bool = False
     addresses: FileAddresses | None = None
     bridged: Bridged | None = None
 
@@ -107,7 +111,9 @@ class Enrolments:
         """
         found: dict[str, Mirror | PeerError] = {}
         sources = transfer.sources
-        chosen = [url for url in urls[:MIRRORS_MAX] if not sources.is_attached(url)]
+        choice = self._choice(urls)
+        named = (*choice.active, *choice.standby, *choice.resting)[:MIRRORS_MAX]
+        chosen = [url for url in named if not sources.is_attached(url)]
         async with trio.open_nursery() as nursery:
             for url in chosen:
                 nursery.start_soon(self._vet, url, found)
@@ -119,19 +125,30 @@ class Enrolments:
                 sources.note_reason(url, "is left out")
                 refused.append(mirror)
                 continue
-            self._admit(transfer, mirror)
-            if is_reading and self._may_be_read(url):
+            is_standby = url in choice.standby
+            self._admit(transfer, mirror, is_standby=is_standby)
+            if is_reading and not is_standby and self._may_be_read(url):
                 sources.attach(mirror)
         self._news.set()
         return refused
 
-    def _admit(self, transfer: Transfer, mirror: Mirror) -> None:
+    def _choice(self, urls: Sequence[str]) -> Choice:
+        asking = Counter(
+            each.mirror.url for each in self._candidates.values() if each.transfer.is_used
+        )
+        now, near = unix_now(), self._settings.near_mirrors
+        known = [
+            standing_of(self._record.of(url), now, near, asking[url]) for url in dict.fromkeys(urls)
+        ]
+        return choose(known, MIRRORS_MAX)
+
+    def _admit(self, transfer: Transfer, mirror: Mirror, *, is_standby: bool) -> None:
         """Ask a mirror now, also one that failed a moment ago: a person wants it."""
         name = id(transfer), mirror.url
         held = self._candidates.get(name)
         if held is None:
             held = self._candidates[name] = _Candidate(transfer, mirror)
-        held.due, held.tries = trio.current_time(), 0
+        held.due, held.tries, held.is_standby = trio.current_time(), 0, is_standby
 
     def _may_be_read(self, url: str) -> bool:
         health = self._record.of(url)
@@ -179,9 +196,17 @@ class Enrolments:
                 and not each.is_busy
                 and each.due <= now
                 and not transfer.sources.is_attached(url)
+                and not (each.is_standby and self._has_better(each))
                 and self._record.rests(url) is None
             ):
                 yield each
+
+    def _has_better(self, standby: _Candidate) -> bool:
+        """Say whether another mirror gives, or was not tried yet."""
+        return standby.transfer.sources.has_mirrors or any(
+            each.transfer is standby.transfer and not each.is_standby and not each.tries
+            for each in self._candidates.values()
+        )
 
     async def _serve(self, candidate: _Candidate) -> None:
         """Let a mirror give pieces until the engine may have it, or until it fails."""
