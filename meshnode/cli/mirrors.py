@@ -115,6 +115,7 @@ def show(
             quarantine=", ".join(f"{key[:8]}… piece {p}" for key, p in each["quarantine"]),
             ranges="" if each["gives_ranges"] else "none: it gives whole files only",
             kind=each["tier"],
+            others=_others(each["others"]),
         )
 
 
@@ -210,6 +211,11 @@ def require(
     else:
         out.print(f"required: {counted(said['changed'], 'payload')} at {mirror}", markup=False)
         out.print("checked within the hour: meshnode mirrors check does so now")
+
+
+def _others(word: Message) -> str:
+    doubt, vouch = word["doubters"], word["vouchers"]
+    return f"{vouch} vouch for it, {doubt} doubt it" if doubt or vouch else ""
 
 
 def _list_required(home: Path, *, as_json: bool) -> None:

@@ -144,6 +144,9 @@ def _print(said: Message) -> None:
 def _words(says: dict[str, Any]) -> str:
     if "endpoints" in says:
         return f"served at {', '.join(says['endpoints'])}"
+    if "mirrors" in says:
+        failing = sum(bool(each["wrong"] or each["unreachable"]) for each in says["mirrors"])
+        return f"{counted(len(says['mirrors']), 'mirror')}, {failing} of them failing"
     if "problem" not in says:
         return counted(len(says["hex"]) // 2, "byte")
     item = f" of {'/'.join(says['item'])}" if says["item"] else ""

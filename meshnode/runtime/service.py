@@ -299,10 +299,12 @@ def _start_mending(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
 
 
 def _watch_mirrors(peer: Peer, network: Network, nursery: trio.Nursery) -> None:
+    from meshnode.runtime.mirror_telling import MirrorTelling
     from meshnode.runtime.mirror_watch import MirrorWatch
 
-    watch = MirrorWatch(peer, network, random.Random())  # noqa: S311 - jitter
-    nursery.start_soon(watch.run)
+    rng = random.Random()  # noqa: S311 - jitter
+    nursery.start_soon(MirrorWatch(peer, network, rng).run)
+    nursery.start_soon(MirrorTelling(peer, network, rng).run)
 
 
 def _control_server(peer: Peer) -> ControlServer:

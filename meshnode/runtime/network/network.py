@@ -13,13 +13,16 @@ import trio
 from meshnode.config import OFF, Config
 from meshnode.core import events as ev
 from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.mirror_health import Word, words
 from meshnode.core.node import Node
 from meshnode.core.peer_book import PeerBook
+from meshnode.core.signing import public_key
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
 from meshnode.runtime.http.bridge import Bridge
 from meshnode.runtime.index.index import Index
+from meshnode.runtime.keys import load_or_create_key
 from meshnode.runtime.network.arrivals import Arrivals
 from meshnode.runtime.network.contacts import Contacts
 from meshnode.runtime.network.dialback import Callback, Doorbell
@@ -132,14 +135,16 @@ def build_https_only(
     home: Home, config: Config, node: Node, store: Store, mirrors: Mirrors, quota: Quota
 ) -> Network:
     """Connect what reaches web servers alone: static mirrors, and mirrors of payloads."""
-    torrents, bridge = _engine(home, config, quota, listens=False)
+    torrents, bridge = _engine(home, config, quota, node, listens=False)
     requests = Requests(mirrors.routed(no_peers), store, list)
     return Network(
         NoMesh(), requests, Arrivals(node.expects), torrents, bridge, quota, None, None, None, None
     )
 
 
-def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> tuple[Torrents, Bridge]:
+def _engine(
+    home: Home, config: Config, quota: Quota, node: Node, *, listens: bool
+) -> tuple[Torrents, Bridge]:
     payload = config.payload
     settings = TorrentSettings(
         listen=payload.listen if listens and payload.listen != OFF else None,
@@ -162,7 +167,13 @@ def _engine(home: Home, config: Config, quota: Quota, *, listens: bool) -> tuple
     bridge = Bridge(allow_local=payload.allow_local_addresses)
     traffic = Traffic(home.traffic, unix_now)
     # The engine would take a relative path for one below a folder of its own.
-    return Torrents(settings, home.payloads.absolute(), quota, record, bridge, traffic), bridge
+    own = public_key(load_or_create_key(home.identity))
+
+    def hear(key: Digest) -> dict[Digest, Word]:
+        return words(node.claims, own, unix_now(), key)
+
+    directory = home.payloads.absolute()
+    return Torrents(settings, directory, quota, record, bridge, traffic, hear), bridge
 
 
 def build_network(
@@ -191,7 +202,7 @@ def build_network(
         refusal = node.judge(raw, now())
         return refusal.verdict if refusal else ev.Verdict.ACCEPT
 
-    torrents, bridge = _engine(home, config, quota, listens=True)
+    torrents, bridge = _engine(home, config, quota, node, listens=True)
     mesh: Mesh
     rng = random.Random()  # noqa: S311 - jitter, and whom to ask
     book = PeerBook(rng)

@@ -11,9 +11,10 @@ import trio
 from pydantic import Field
 
 from meshnode.control import Message
-from meshnode.core.identifiers import object_text
+from meshnode.core.identifiers import object_text, peer_id, sha256
 from meshnode.core.limits import URL_BYTES_MAX
 from meshnode.core.mirror_choice import cost_ms
+from meshnode.core.mirror_health import NO_WORD, Word, words
 from meshnode.errors import MeshnodeError, UsageError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.mirror_watch import judged, look, offers_by_key
@@ -52,7 +53,13 @@ class Require(Arguments):
 async def mirrors(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     """Return what this peer saw of each mirror, the best one first; those that rest come last."""
     network, now = _network(peer), unix_now()
-    known = [_said(network, each, now) for each in network.torrents.mirrors.known()]
+    told = words(
+        (each for each in peer.node.claims if peer_id(each.statement.issuer) != peer.id), None, now
+    )
+    known = [
+        _said(network, each, now, told.get(sha256(each.url.encode()), NO_WORD))
+        for each in network.torrents.mirrors.known()
+    ]
     known.sort(key=lambda each: (each["rests_until"] > now, each["cost_ms"], each["url"]))
     yield {"result": {"mirrors": known, "now": now}}
 
@@ -144,10 +151,15 @@ async def _looked(peer: Peer, network: Network, offer: Offer, url: str) -> Messa
     }
 
 
-def _said(network: Network, health: MirrorHealth, now: int) -> dict[str, Any]:
+def _said(network: Network, health: MirrorHealth, now: int, word: Word) -> dict[str, Any]:
     near = network.torrents.near_mirrors
-    standing = replace(standing_of(health, now, near), is_resting=False)
-    return {**asdict(health), "tier": standing.tier.name.lower(), "cost_ms": cost_ms(standing)}
+    standing = replace(standing_of(health, now, near, word=word), is_resting=False)
+    return {
+        **asdict(health),
+        "tier": standing.tier.name.lower(),
+        "cost_ms": cost_ms(standing),
+        "others": asdict(word),
+    }
 
 
 def _network(peer: Peer) -> Network:

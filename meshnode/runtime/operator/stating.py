@@ -22,6 +22,7 @@ from meshnode.core.statement_bodies import (
     Issue,
     Problem,
     Provider,
+    SeenMirror,
     decode_body,
     encode_body,
 )
@@ -121,12 +122,23 @@ def _said(said: Statement) -> dict[str, Any]:
         return {"problem": body.problem.name.lower(), "item": about, "note": body.note}
     if isinstance(body, Provider):
         return {"endpoints": [_endpoint_text(each) for each in body.endpoints]}
+    if isinstance(body, tuple):
+        return {"mirrors": [_seen(each) for each in body]}
     return {"hex": said.body.hex()}
 
 
 def _endpoint_text(endpoint: Endpoint) -> str:
     ip = ip_address(endpoint.address)
     return f"[{ip}]:{endpoint.port}" if ip.version == 6 else f"{ip}:{endpoint.port}"
+
+
+def _seen(mirror: SeenMirror) -> dict[str, Any]:
+    return {
+        "url_sha256": mirror.url_sha256.hex(),
+        "verified": mirror.verified,
+        "wrong": mirror.wrong,
+        "unreachable": mirror.unreachable,
+    }
 
 
 ACTIONS: dict[str, Action] = {"statements": (Listed, statements), "report": (Report, report)}

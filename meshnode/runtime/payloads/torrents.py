@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from meshnode.core.identifiers import Digest
+from meshnode.core.mirror_health import Heard
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.account import Progress
@@ -54,6 +55,7 @@ class Torrents:
         record: MirrorRecord | None = None,
         bridge: Bridging | None = None,
         traffic: Traffic | None = None,
+        hear: Heard = lambda _key: {},
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -68,7 +70,7 @@ class Torrents:
         self.governor = Governor(engine, settings.limits, traffic or Traffic(None, unix_now))
         engine.hear_counters = self.governor.traffic.note
         self._enrolments = Enrolments(
-            self.mirrors, settings, rng, self.governor, bridge, engine.allow
+            self.mirrors, settings, rng, self.governor, bridge, engine.allow, hear
         )
         self._tending = Tending(
             self._roster, self._quota, self._eviction, self.mirrors, self._enrolments

@@ -10,63 +10,51 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
+import structlog
 import trio
 
+from meshnode.core.identifiers import Digest, sha256
 from meshnode.core.mirror_choice import Choice, choose
+from meshnode.core.mirror_health import NO_WORD, Heard, Word
 from meshnode.errors import PeerError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.address_filter import Mirror, vet_mirror
 from meshnode.runtime.payloads.governor import Governor
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
-from meshnode.runtime.payloads.mirrors.bridging import Bridged, Bridging, Remote
-from meshnode.runtime.payloads.mirrors.file_addresses import FileAddresses, addresses_at
-from meshnode.runtime.payloads.mirrors.proofs import Proof, fetch_piece
+from meshnode.runtime.payloads.mirrors.bridging import Bridging, Remote
+from meshnode.runtime.payloads.mirrors.candidates import Candidate
+from meshnode.runtime.payloads.mirrors.file_addresses import addresses_at
+from meshnode.runtime.payloads.mirrors.giving import Giving, is_lacking
 from meshnode.runtime.payloads.mirrors.range_client import Fault, MirrorError, RangeClient
 from meshnode.runtime.payloads.mirrors.repositories import repository_of
 from meshnode.runtime.payloads.mirrors.standings import standing_of
-from meshnode.runtime.payloads.mirrors.whole_files import WholeFile, wanted_files
 from meshnode.runtime.payloads.piece_hashes import PieceHashes
 from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings
 from meshnode.runtime.payloads.transfers import Transfer
 
 AT_ONCE: Final = 8  # pieces that are fetched past the engine: each is in memory, 16 MiB at most
 LOOK_SECONDS: Final = 0.5  # between two looks at who may be asked now
+HEARD_SECONDS: Final = 60.0  # what others say is looked through once in so long
+HEARD_MAX: Final = 256  # payloads whose mirrors' word is kept meanwhile
 RETRY_SECONDS_MIN: Final = 10.0  # after a failure within one transfer; doubled by the next one
 RETRY_SECONDS_MAX: Final = 600.0
 JITTER: Final = 0.25  # so much longer at most, as a part
 ENGINE_FAULTS_MAX: Final = 3  # of one mirror in one transfer: then it gives piece by piece
-PIECES_IN_A_ROW: Final = 16  # over one connection
-TAKEN_SECONDS_MAX: Final = 60.0  # until the engine has hashed and written a piece
 
-
-@dataclass(slots=True)
-class _Candidate:
-    """A mirror of one transfer. `due` is on trio's clock; `tries` are those that failed, `faults`
-    those of the engine after which it gave a piece. One that stands by is asked while no other is.
-    """
-
-    transfer: Transfer
-    mirror: Mirror
-    due: float = 0.0
-    tries: int = 0
-    faults: int = 0
-    is_busy: bool = False
-    is_standby: bool = False
-    addresses: FileAddresses | None = None
-    bridged: Bridged | None = None
+_log = structlog.get_logger()
 
 
 class Enrolments:
     """The mirrors of all transfers. Nothing is asked before `run` has started.
 
-    Invariant: no piece is fetched here by two mirrors at a time. `allow` says whether the engine
-    may connect to an address of the bridge, by which it uses mirrors of repositories.
+    `allow` says whether the engine may connect to an address of the bridge, by which it uses
+    mirrors of repositories. `hear` says what others tell of the mirrors of a payload.
     """
 
     def __init__(
@@ -77,16 +65,18 @@ class Enrolments:
         governor: Governor,
         bridge: Bridging | None = None,
         allow: Callable[[str, bool], None] = lambda _address, _is_allowed: None,
+        hear: Heard = lambda _key: {},
     ) -> None:
+        self._hear = hear
+        self._heard: dict[Digest, tuple[float, Mapping[Digest, Word]]] = {}
         self._record = record
         self._bridge = bridge
         self._allow = allow
         self._settings = settings
         self._rng = rng
         self._governor = governor
-        self._candidates: dict[tuple[int, str], _Candidate] = {}
-        self._claimed: dict[int, set[int]] = {}
-        self._hashes: dict[int, PieceHashes] = {}
+        self._candidates: dict[tuple[int, str], Candidate] = {}
+        self._giving = Giving(record, rng, governor)
         self._limit = trio.CapacityLimiter(AT_ONCE)
         self._news = trio.Event()
 
@@ -111,7 +101,7 @@ class Enrolments:
         """
         found: dict[str, Mirror | PeerError] = {}
         sources = transfer.sources
-        choice = self._choice(urls)
+        choice = self.choice(transfer.torrent.key, urls)
         named = (*choice.active, *choice.standby, *choice.resting)[:MIRRORS_MAX]
         chosen = [url for url in named if not sources.is_attached(url)]
         async with trio.open_nursery() as nursery:
@@ -132,22 +122,40 @@ class Enrolments:
         self._news.set()
         return refused
 
-    def _choice(self, urls: Sequence[str]) -> Choice:
+    def choice(self, key: Digest, urls: Sequence[str]) -> Choice:
+        """Say which mirrors of a payload are asked, in which order."""
         asking = Counter(
             each.mirror.url for each in self._candidates.values() if each.transfer.is_used
         )
         now, near = unix_now(), self._settings.near_mirrors
+        heard = self._heard_of(key)
         known = [
-            standing_of(self._record.of(url), now, near, asking[url]) for url in dict.fromkeys(urls)
+            standing_of(
+                self._record.of(url),
+                now,
+                near,
+                asking[url],
+                heard.get(sha256(url.encode()), NO_WORD),
+            )
+            for url in dict.fromkeys(urls)
         ]
         return choose(known, MIRRORS_MAX)
+
+    def _heard_of(self, key: Digest) -> Mapping[Digest, Word]:
+        """Return what others say of a payload's mirrors; they are not asked again for a while."""
+        now = trio.current_time()
+        if key not in self._heard or now - self._heard[key][0] > HEARD_SECONDS:
+            while len(self._heard) >= HEARD_MAX:
+                del self._heard[next(iter(self._heard))]
+            self._heard[key] = now, self._hear(key)
+        return self._heard[key][1]
 
     def _admit(self, transfer: Transfer, mirror: Mirror, *, is_standby: bool) -> None:
         """Ask a mirror now, also one that failed a moment ago: a person wants it."""
         name = id(transfer), mirror.url
         held = self._candidates.get(name)
         if held is None:
-            held = self._candidates[name] = _Candidate(transfer, mirror)
+            held = self._candidates[name] = Candidate(transfer, mirror)
         held.due, held.tries, held.is_standby = trio.current_time(), 0, is_standby
 
     def _may_be_read(self, url: str) -> bool:
@@ -163,8 +171,7 @@ class Enrolments:
             if left.bridged is not None:
                 left.bridged.close()
                 self._allow(left.bridged.endpoint[0], False)
-        self._claimed.pop(id(transfer), None)
-        self._hashes.pop(id(transfer), None)
+        self._giving.leave(transfer)
 
     async def _vet(self, url: str, found: dict[str, Mirror | PeerError]) -> None:
         try:
@@ -183,7 +190,7 @@ class Enrolments:
             )
 
     # --- who is asked -----------------------------------------------------------------------------
-    def _due(self) -> Iterable[_Candidate]:
+    def _due(self) -> Iterable[Candidate]:
         now = trio.current_time()
         for each in list(self._candidates.values()):
             transfer, url = each.transfer, each.mirror.url
@@ -201,14 +208,14 @@ class Enrolments:
             ):
                 yield each
 
-    def _has_better(self, standby: _Candidate) -> bool:
+    def _has_better(self, standby: Candidate) -> bool:
         """Say whether another mirror gives, or was not tried yet."""
         return standby.transfer.sources.has_mirrors or any(
             each.transfer is standby.transfer and not each.is_standby and not each.tries
             for each in self._candidates.values()
         )
 
-    async def _serve(self, candidate: _Candidate) -> None:
+    async def _serve(self, candidate: Candidate) -> None:
         """Let a mirror give pieces until the engine may have it, or until it fails."""
         transfer, url = candidate.transfer, candidate.mirror.url
         try:
@@ -220,17 +227,27 @@ class Enrolments:
                         candidate.addresses = await addresses_at(client, url, files)
                     if await self._attach(candidate):
                         return
-                    hashes = await self._hashes_of(transfer)
-                    await self._give(candidate, candidate.addresses, client, hashes)
+                    is_over = partial(self._is_over, candidate)
+                    await self._giving.give(candidate, candidate.addresses, client, is_over)
             candidate.tries = 0
             candidate.due = trio.current_time()
         except MirrorError as error:
             self._failed(candidate, error)
+        except Exception:
+            if not transfer.priorities.is_closed:  # else its handle is not valid any more
+                _log.exception("a mirror could not be asked", url=url)
+            candidate.due = trio.current_time() + RETRY_SECONDS_MAX
         finally:
             candidate.is_busy = False
             self._news.set()
 
-    async def _attach(self, candidate: _Candidate) -> bool:
+    async def _is_over(self, candidate: Candidate, hashes: PieceHashes, piece: int | None) -> bool:
+        """Say whether the engine takes over; where only it can tell what is right, it does."""
+        if piece is None:
+            return await self._attach(candidate)
+        return not hashes.can_tell(piece) and await self._hand_over(candidate)
+
+    async def _attach(self, candidate: Candidate) -> bool:
         """Hand a proven mirror over to the engine, if the engine can use it."""
         transfer, url = candidate.transfer, candidate.mirror.url
         health = self._record.of(url)
@@ -239,13 +256,11 @@ class Enrolments:
         faults = transfer.sources.faults(url)
         if faults > candidate.faults or faults >= ENGINE_FAULTS_MAX:
             return False
-        if any(
-            self._is_lacking(transfer, piece) for piece in health.quarantined(transfer.torrent.key)
-        ):
+        if any(is_lacking(transfer, piece) for piece in health.quarantined(transfer.torrent.key)):
             return False
         return await self._hand_over(candidate)
 
-    async def _hand_over(self, candidate: _Candidate) -> bool:
+    async def _hand_over(self, candidate: Candidate) -> bool:
         """Tell the engine of a mirror; where its URLs have no order, of the bridge to it."""
         addresses, mirror = candidate.addresses, candidate.mirror
         if addresses is None or addresses.named is None:
@@ -268,101 +283,8 @@ class Enrolments:
         candidate.transfer.sources.attach(bridged, candidate.bridged.url)
         return True
 
-    async def _hashes_of(self, transfer: Transfer) -> PieceHashes:
-        if id(transfer) not in self._hashes:
-            made = await trio.to_thread.run_sync(PieceHashes, transfer.torrent)
-            self._hashes[id(transfer)] = made
-        return self._hashes[id(transfer)]
-
-    # --- giving -----------------------------------------------------------------------------------
-    async def _give(
-        self,
-        candidate: _Candidate,
-        addresses: FileAddresses,
-        client: RangeClient,
-        hashes: PieceHashes,
-    ) -> None:
-        transfer, url = candidate.transfer, candidate.mirror.url
-        if not self._record.of(url).gives_ranges:
-            await self._give_files(candidate, addresses, client, hashes)
-            return
-        for _ in range(PIECES_IN_A_ROW):
-            piece = self._choose(candidate)
-            if piece is None or self._governor.stopped is not None:
-                await transfer.wait(LOOK_SECONDS)
-                return
-            if not hashes.can_tell(piece):
-                await self._hand_over(candidate)  # only the engine can, at the end
-                return
-            with _Claim(self._claimed.setdefault(id(transfer), set()), piece):
-                proof = await fetch_piece(client, addresses, transfer.torrent, hashes, piece)
-                await self._take(candidate, proof)
-            candidate.faults = transfer.sources.faults(url)
-            if await self._attach(candidate):
-                return
-
-    async def _give_files(
-        self,
-        candidate: _Candidate,
-        addresses: FileAddresses,
-        client: RangeClient,
-        hashes: PieceHashes,
-    ) -> None:
-        """Take whole files, where whole files are wanted."""
-        transfer = candidate.transfer
-        for index in wanted_files(transfer):
-            file = WholeFile(client, addresses, transfer.torrent, hashes, index)
-            async with aclosing(file.pieces(transfer.is_verified)) as proofs:
-                async for proof in proofs:
-                    await self._take(candidate, proof)
-                    if self._governor.stopped is not None:
-                        return
-        await transfer.wait(LOOK_SECONDS)
-
-    async def _take(self, candidate: _Candidate, proof: Proof) -> None:
-        """Hand a right piece over to the engine, and wait until it has it."""
-        transfer, url = candidate.transfer, candidate.mirror.url
-        key = transfer.torrent.key
-        self._record.note_proof(
-            url, key, proof.piece, proof.count, proof.delay_seconds, proof.seconds
-        )
-        transfer.sources.note_fetched(url, proof.count)
-        self._governor.traffic.note_fetched(proof.count)
-        if transfer.priorities.is_closed:
-            return
-        transfer.handle.add_piece(proof.piece, proof.whole)
-        with trio.move_on_after(TAKEN_SECONDS_MAX):
-            while not transfer.is_verified(proof.piece) and not transfer.priorities.is_closed:
-                if transfer.failure is not None:
-                    return
-                await transfer.wait(LOOK_SECONDS)
-        if rate := self._governor.download_rate(transfer):
-            await trio.sleep(proof.count / rate)
-
-    def _choose(self, candidate: _Candidate) -> int | None:
-        """Choose a piece that is wanted: what a reader waits for first, else any, at random."""
-        transfer = candidate.transfer
-        key, url = transfer.torrent.key, candidate.mirror.url
-        claimed = self._claimed.get(id(transfer), set())
-        avoided = self._record.of(url).quarantined(key)
-        if not transfer.sources.has_mirrors:
-            for piece in transfer.priorities.urgent():
-                if piece not in claimed | avoided and self._is_lacking(transfer, piece):
-                    return piece
-        lacking = [
-            piece
-            for piece in transfer.priorities.wanted()
-            if piece not in claimed and not transfer.is_verified(piece)
-        ]
-        trusted = [piece for piece in lacking if piece not in avoided]
-        choice = trusted or lacking  # after its rest, a piece that was wrong may be right
-        return self._rng.choice(choice) if choice else None
-
-    def _is_lacking(self, transfer: Transfer, piece: int) -> bool:
-        return transfer.priorities.is_wanted(piece) and not transfer.is_verified(piece)
-
     # --- failing ----------------------------------------------------------------------------------
-    def _failed(self, candidate: _Candidate, error: MirrorError) -> None:
+    def _failed(self, candidate: Candidate, error: MirrorError) -> None:
         sources, url = candidate.transfer.sources, candidate.mirror.url
         candidate.tries += 1
         again = RETRY_SECONDS_MIN * 2 ** min(candidate.tries - 1, 16)
@@ -375,20 +297,6 @@ class Enrolments:
                 candidate.due = trio.current_time()
             case Fault.WRONG:
                 sources.note_wrong(url)
-                self._record.note_corruption(url)
+                self._record.note_corruption(url, candidate.transfer.torrent.key, error.piece)
             case _:
                 self._record.note_error(url, str(error), error.pause_seconds)
-
-
-class _Claim:
-    """Keeps other mirrors from fetching the same piece meanwhile."""
-
-    def __init__(self, claimed: set[int], piece: int) -> None:
-        self._claimed = claimed
-        self._piece = piece
-
-    def __enter__(self) -> None:
-        self._claimed.add(self._piece)
-
-    def __exit__(self, *exc: object) -> None:
-        self._claimed.discard(self._piece)

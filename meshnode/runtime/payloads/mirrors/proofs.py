@@ -62,5 +62,5 @@ async def fetch_piece(
     seconds = trio.current_time() - began - delay
     whole = await trio.to_thread.run_sync(hashes.assemble, piece, parts, raws)
     if not await trio.to_thread.run_sync(hashes.is_right, piece, whole):
-        raise MirrorError(Fault.WRONG, CORRUPT)
+        raise MirrorError(Fault.WRONG, CORRUPT, piece=piece)
     return Proof(piece, whole, sum(map(len, raws)), delay, seconds)

@@ -52,13 +52,21 @@ class Fault(Enum):
 
 class MirrorError(PeerError):
     """A mirror gave nothing. The message goes on after its name; `pause_seconds`: for so long it
-    wants to be left alone.
+    wants to be left alone; `piece`: which one was wrong, if one was.
     """
 
-    def __init__(self, fault: Fault, message: str, pause_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        fault: Fault,
+        message: str,
+        pause_seconds: float = 0.0,
+        *,
+        piece: int | None = None,
+    ) -> None:
         super().__init__(message, hint=_HINT if fault is Fault.FORBIDDEN else "")
         self.fault = fault
         self.pause_seconds = pause_seconds
+        self.piece = piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +144,7 @@ class RangeClient:
             httpcore.UnsupportedProtocol,
             httpcore.ProxyError,
             OSError,
+            ValueError,  # what a server says may be no address, no host name, no text
         ) as error:
             failure = f"cannot be reached: {reason_of(error)}"
             raise MirrorError(Fault.UNREACHABLE, failure) from error

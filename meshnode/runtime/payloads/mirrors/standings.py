@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from meshnode.core.mirror_choice import MirrorStanding, Tier
+from meshnode.core.mirror_health import NO_WORD, Word
 from meshnode.runtime.payloads.mirror_record import MirrorHealth
 
 # Archives give to everybody for ever, and little to one at a time.
@@ -19,9 +20,15 @@ _ARCHIVES: Final = (
 
 
 def standing_of(
-    health: MirrorHealth, now: int, near: Sequence[str], transfers: int = 0
+    health: MirrorHealth,
+    now: int,
+    near: Sequence[str],
+    transfers: int = 0,
+    word: Word = NO_WORD,
 ) -> MirrorStanding:
-    """Return how a mirror stands; `transfers` ask it now, `near` are patterns of host names."""
+    """Return how a mirror stands; `transfers` ask it now, `near` are patterns of host names,
+    `word` is what others say of it.
+    """
     return MirrorStanding(
         url=health.url,
         bytes_per_second=health.bytes_per_second,
@@ -31,6 +38,8 @@ def standing_of(
         transfers=transfers,
         is_resting=health.rests_until > now,
         tier=tier_of(health.url, near),
+        doubters=word.doubters,
+        vouchers=word.vouchers,
     )
 
 

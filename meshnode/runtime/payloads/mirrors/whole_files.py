@@ -74,6 +74,6 @@ class WholeFile:
                         self._hashes.assemble, piece, parts, [raw]
                     )
                     if not await trio.to_thread.run_sync(self._hashes.is_right, piece, whole):
-                        raise MirrorError(Fault.WRONG, CORRUPT)
+                        raise MirrorError(Fault.WRONG, CORRUPT, piece=piece)
                     yield Proof(piece, whole, count, delay, trio.current_time() - began)
                 began = trio.current_time()
