@@ -6,9 +6,11 @@ The servers are real, on loopback. Wherever bytes come, they are the right ones.
 from __future__ import annotations
 
 import datetime
+import os
 import random
 import shutil
 import ssl
+import sys
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from ipaddress import ip_address
@@ -43,6 +45,7 @@ from tests.runtime.web_seeds import (
 
 pytestmark = pytest.mark.slow
 
+PROJECT = Path(__file__).resolve().parents[2]
 PIECE = 1 << 18
 LOCAL = TorrentSettings(allow_local_addresses=True, stall_seconds=20)
 HASTY = replace(LOCAL, stall_seconds=3)
@@ -126,6 +129,15 @@ async def test_a_file_of_a_v2_torrent_alone_comes_piece_by_piece_from_a_url_of_i
     async with web_seed(files(tile.parent)) as seed:
         await got_from(tmp_path, torrent_of(tile, "v2"), tile, f"{seed.url}tile.bin")
     assert "/tile.bin/tile.bin" in {request.target for request in seed.requests}
+
+
+async def test_a_file_of_a_v2_torrent_of_whole_pieces_comes_from_a_url_of_its_own(
+    tmp_path: Path, tile: Path
+) -> None:
+    await trio.Path(tile).write_bytes(random.Random(1).randbytes(3 * MIB))
+    async with web_seed(files(tile.parent)) as seed:
+        await got_from(tmp_path, torrent_of(tile, "v2"), tile, f"{seed.url}tile.bin")
+    assert {request.target for request in seed.requests} == {"/tile.bin"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -284,6 +296,49 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(
     assert seed.requests == []
 
 
+async def test_a_certificate_that_the_operator_trusts_is_trusted_by_engine_and_proof(
+    tmp_path: Path, tile: Path
+) -> None:
+    """The engine reads SSL_CERT_FILE when it is loaded: the peer is a process of its own."""
+    certificate = self_signed(tmp_path / "certificate.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    made = describe(tile)
+    (tmp_path / "torrent").write_bytes(made.torrent)
+    (tmp_path / "files").write_bytes(made.file_list)
+    async with web_seed(files(tile.parent), tls=context) as seed:
+        command = [sys.executable, "-c", FETCHER, str(tmp_path), seed.url]
+        environment = {**os.environ, "SSL_CERT_FILE": str(certificate)}
+        with trio.fail_after(120):
+            await trio.run_process(command, env=environment, cwd=PROJECT)
+    assert len(seed.requests) >= 2  # the proof, then the engine
+    assert seed.sent_bytes == 3 * MIB + 77
+
+
+FETCHER = """
+import sys, trio
+from contextlib import aclosing
+from pathlib import Path
+from meshnode.core.filelist import decode_file_list
+from meshnode.runtime.payloads.torrent_check import open_torrent
+from meshnode.runtime.payloads.torrent_session import TorrentSettings
+from meshnode.runtime.payloads.torrents import Torrents
+
+async def main(folder, url):
+    files = decode_file_list((folder / "files").read_bytes())
+    torrent = open_torrent((folder / "torrent").read_bytes(), files)
+    torrents = Torrents(TorrentSettings(allow_local_addresses=True), folder / "home")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(torrents.run)
+        async with aclosing(torrents.download(torrent, mirrors=[url])) as steps:
+            async for _ in steps:
+                pass
+        nursery.cancel_scope.cancel()
+
+trio.run(main, Path(sys.argv[1]), sys.argv[2])
+"""
+
+
 def self_signed(path: Path) -> Path:
     """Make a certificate of 127.0.0.1 for itself, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -335,13 +390,24 @@ def bytes_at(path: Path, span: range) -> bytes:
     return path.read_bytes()[span.start : span.stop]
 
 
+def without_layers(tile: Path) -> CheckedTorrent:
+    whole = torrent_of(tile, "v2")
+    decoded: Any = lt.bdecode(whole.raw)
+    return open_torrent(bytes(lt.bencode({b"info": decoded[b"info"]})), whole.files)
+
+
+async def test_without_piece_layers_a_v2_torrent_comes_whole_and_is_verified_at_the_end(
+    tmp_path: Path, tile: Path
+) -> None:
+    async with web_seed(files(tile.parent)) as seed:
+        await got_from(tmp_path, without_layers(tile), tile, seed.url)
+
+
 async def test_without_piece_layers_a_v2_torrent_cannot_be_read_in_place(
     tmp_path: Path, tile: Path
 ) -> None:
     """Nothing of it can be verified before all is here: the reader is told, and gets no byte."""
-    whole = torrent_of(tile, "v2")
-    decoded: Any = lt.bdecode(whole.raw)
-    bare = open_torrent(bytes(lt.bencode({b"info": decoded[b"info"]})), whole.files)
+    bare = without_layers(tile)
     impatient = replace(LOCAL, read_stall_seconds=3)
     async with (
         web_seed(files(tile.parent)) as seed,

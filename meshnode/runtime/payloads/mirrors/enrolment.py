@@ -103,7 +103,13 @@ class Enrolments:
         sources = transfer.sources
         choice = self.choice(transfer.torrent.key, urls)
         named = (*choice.active, *choice.standby, *choice.resting)[:MIRRORS_MAX]
-        chosen = [url for url in named if not sources.is_attached(url)]
+        chosen = [
+            url
+            for url in named
+            if not sources.is_attached(url)
+            # A reader asks many times: names are looked up for the first one alone.
+            and not (is_reading and (id(transfer), url) in self._candidates)
+        ]
         async with trio.open_nursery() as nursery:
             for url in chosen:
                 nursery.start_soon(self._vet, url, found)
