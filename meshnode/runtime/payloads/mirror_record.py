@@ -80,6 +80,10 @@ class MirrorRecord:
         self._known = {each.url: each for each in _read(path)}
         self._changes = self._saved_changes = 0
 
+    def now(self) -> int:
+        """Return the unix second by which rests and proofs are measured."""
+        return self._now()
+
     def known(self) -> list[MirrorHealth]:
         return list(self._known.values())
 
@@ -91,9 +95,6 @@ class MirrorRecord:
         """Return what is known of a mirror that is to be left alone now, None of any other."""
         health = self._known.get(url)
         return health if health is not None and health.rests_until > self._now() else None
-
-    def is_proven(self, url: str) -> bool:
-        return self.of(url).is_proven(self._now())
 
     def note_bytes(self, url: str, count: int, seconds: float) -> None:
         """Bytes came within so many seconds; whether they were right shows later."""

@@ -23,7 +23,6 @@ from meshnode.core.identifiers import Digest, sha256
 from meshnode.core.mirror_choice import Choice, choose
 from meshnode.core.mirror_health import NO_WORD, Heard, Word
 from meshnode.errors import PeerError
-from meshnode.runtime.clock import unix_now
 from meshnode.runtime.payloads.address_filter import Mirror, vet_mirror
 from meshnode.runtime.payloads.governor import Governor
 from meshnode.runtime.payloads.mirror_record import MirrorRecord
@@ -133,7 +132,7 @@ class Enrolments:
         asking = Counter(
             each.mirror.url for each in self._candidates.values() if each.transfer.is_used
         )
-        now, near = unix_now(), self._settings.near_mirrors
+        now, near = self._record.now(), self._settings.near_mirrors
         heard = self._heard_of(key)
         known = [
             standing_of(
@@ -257,7 +256,7 @@ class Enrolments:
         """Hand a proven mirror over to the engine, if the engine can use it."""
         transfer, url = candidate.transfer, candidate.mirror.url
         health = self._record.of(url)
-        if not health.gives_ranges or not health.is_proven(unix_now()):
+        if not health.gives_ranges or not health.is_proven(self._record.now()):
             return False
         faults = transfer.sources.faults(url)
         if faults > candidate.faults or faults >= ENGINE_FAULTS_MAX:
@@ -283,6 +282,9 @@ class Enrolments:
             }
             candidate.bridged = await self._bridge.open(mirror.url, files)
         if candidate.bridged is None:
+            return False
+        if (id(candidate.transfer), mirror.url) not in self._candidates:
+            candidate.bridged.close()  # it was left meanwhile
             return False
         self._allow(candidate.bridged.endpoint[0], True)
         bridged = Mirror(mirror.url, (candidate.bridged.endpoint,))
