@@ -203,10 +203,11 @@ class Holdings:
         missing = [piece for piece, is_here in enumerate(self.written) if not is_here]
         self.free(missing, punches=punches)
 
-    def free(self, pieces: Collection[int], *, punches: bool) -> None:
+    def free(self, pieces: Collection[int], *, punches: bool, begun: Collection[int] = ()) -> None:
         """Give the blocks of pieces that were forgotten back to the disk.
 
-        A file of which nothing is left is removed. Blocks; raises StorageError.
+        A file of which nothing is left is removed, unless pieces in it have `begun` to come.
+        Blocks; raises StorageError.
         """
         if self.is_own:
             return
@@ -216,7 +217,8 @@ class Holdings:
             path = self.locations[index]
             if not within:
                 continue
-            if not any(self.written[span.start : span.stop]):
+            is_left = any(self.written[span.start : span.stop]) or any(p in span for p in begun)
+            if not is_left:
                 _remove(path)
             elif punches and not is_shared(path):
                 punch(path, _joined(self.torrent.part(index, piece) for piece in within))

@@ -54,8 +54,10 @@ class PayloadDirectory:
 
     def __init__(self, root: Path, key: Digest) -> None:
         self.path = root / key.hex()
-        self.data = self.path / "data"
-        self._cached = self.path / "cached"  # what earlier versions wrote instead of `kept`
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
 
     @property
     def is_made(self) -> bool:
@@ -87,7 +89,8 @@ class PayloadDirectory:
             assert said["format"] == _FORMAT
             return unpacked(bytes.fromhex(said["pieces"]), torrent.piece_count)
         except FileNotFoundError:
-            return bytearray([not self._cached.exists()]) * torrent.piece_count
+            was_cache = (self.path / "cached").exists()  # what earlier versions wrote instead
+            return bytearray([not was_cache]) * torrent.piece_count
         except (OSError, ValueError, KeyError, TypeError, AssertionError):
             return bytearray(b"\1") * torrent.piece_count
 

@@ -227,7 +227,9 @@ class Roster:
                     await self.engine.remove(handle)
                     await trio.to_thread.run_sync(holdings.forget, pieces)
                     transfer.note_lost(pieces)
-                    free = partial(holdings.free, pieces | strays, punches=self.punches)
+                    free = partial(
+                        holdings.free, pieces | strays, punches=self.punches, begun=unfinished
+                    )
                     await trio.to_thread.run_sync(free)
                     strays.clear()
                 finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -41,19 +42,27 @@ class Transfer:
         self.torrent = holdings.torrent
         self.holdings = holdings
         self.handle = Attachment(handle, holdings.torrent.piece_count)
-        self.sources = Sources(self.torrent.key, self.handle, record)
+        self._record = record
         self.priorities = Priorities(self.handle, holdings.torrent.piece_count)
         self.room = Room(quota, self)
         self.checked = trio.Event()
         self.failure: MeshnodeError | None = None
-        self._news = trio.Event()
+        self._news: trio.Event | None = None  # made by who waits: most payloads only lie there
         self._finished: set[int] = set()  # verified, perhaps not written yet
-        self._flushed = trio.Event()
-        self._flushing = trio.Lock()
-        self._saving = trio.Lock()
-        self._known = trio.Event()
+        self._flushed: trio.Event | None = None
+        self._known: trio.Event | None = None
         self._peers: tuple[Endpoint, ...] = ()
         self._users = 0
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The mirrors and peers of this torrent."""
+        return Sources(self.torrent.key, self.handle, self._record)
+
+    @cached_property
+    def _disk(self) -> trio.Lock:
+        """Held by who flushes, records, or takes the torrent out of the engine."""
+        return trio.Lock()
 
     @property
     def locations(self) -> tuple[Path, ...]:
@@ -84,7 +93,7 @@ class Transfer:
     @property
     def is_stale(self) -> bool:
         """True when nobody uses it and the engine would not ask a source again that it banned."""
-        return self.sources.is_spoilt and not self.is_used
+        return "sources" in vars(self) and self.sources.is_spoilt and not self.is_used
 
     @property
     def is_given_up(self) -> bool:
@@ -118,18 +127,18 @@ class Transfer:
         self.wake()
 
     def note_flushed(self) -> None:
-        self._flushed.set()
+        _set(self._flushed)
 
     def note_peers(self, peers: tuple[Endpoint, ...]) -> None:
         """Learn where the peers listen that the engine knows."""
         self._peers = peers
-        self._known.set()
+        _set(self._known)
 
     def note_failure(self, failure: MeshnodeError) -> None:
         self.failure = failure
         self.checked.set()
-        self._flushed.set()
-        self._known.set()
+        _set(self._flushed)
+        _set(self._known)
         self.wake()
 
     def end(self) -> None:
@@ -141,13 +150,16 @@ class Transfer:
 
     def wake(self) -> None:
         """Have everybody look again who waits."""
-        self._news.set()
-        self._news = trio.Event()
+        _set(self._news)
+        self._news = None
 
     async def wait(self, seconds: float) -> None:
         """Wait so long, or until a piece came or something went wrong."""
+        if self._news is None:
+            self._news = trio.Event()
+        news = self._news
         with trio.move_on_after(seconds):
-            await self._news.wait()
+            await news.wait()
 
     # --- progress ---------------------------------------------------------------------------------
     def choose(self, only: Sequence[int] | None) -> tuple[int, ...]:
@@ -203,7 +215,7 @@ class Transfer:
         Raises:
             StorageError: not within FLUSH_SECONDS_MAX, or the disk refused.
         """
-        async with self._flushing:
+        async with self._disk:
             await self._flush()
 
     async def _flush(self) -> None:
@@ -217,10 +229,10 @@ class Transfer:
         self._finished.difference_update(finished)
 
     async def _flush_once(self) -> None:
-        self._flushed = trio.Event()
+        flushed = self._flushed = trio.Event()
         self.handle.flush_cache()
         with trio.move_on_after(FLUSH_SECONDS_MAX):
-            await self._flushed.wait()
+            await flushed.wait()
             return
         raise StorageError(
             f"the disk did not take its data within {FLUSH_SECONDS_MAX} s",
@@ -233,7 +245,7 @@ class Transfer:
         Raises:
             StorageError: the disk refused.
         """
-        async with self._saving, self._flushing:
+        async with self._disk:
             await self._save()
 
     async def _save(self) -> None:
@@ -249,21 +261,26 @@ class Transfer:
         Raises:
             StorageError: the disk refused.
         """
-        async with self._saving, self._flushing:
+        async with self._disk:
             await self._save()
-            self._known = trio.Event()
+            known = self._known = trio.Event()
             self.handle.current.save_resume_data()
             with trio.move_on_after(_PEERS_SECONDS_MAX):
-                await self._known.wait()
+                await known.wait()
             self.sources.sent_bytes()  # the connections that end now are counted
             yield Snapshot(unfinished_blocks(self.handle.current), self._peers)
 
     @asynccontextmanager
     async def leaving(self) -> AsyncIterator[None]:
         """Wait until the torrent is in the engine, for who takes it out for good."""
-        async with self._saving, self._flushing:
+        async with self._disk:
             yield
 
     def note_lost(self, pieces: Iterable[int]) -> None:
         """These pieces are given up."""
         self._finished.difference_update(pieces)
+
+
+def _set(event: trio.Event | None) -> None:
+    if event is not None:
+        event.set()
