@@ -86,8 +86,8 @@ async def test_whatever_is_changed_in_a_proof_is_found(api: Api, tmp_path: Path)
     for change, failing in (
         (edited, ["row"]),
         (flipped, ["segment"]),
-        (said(item="town-05"), ["row"]),
-        (said(collection="ortho"), ["entry"]),
+        (said(item="town-05"), ["item"]),
+        (said(collection="ortho"), ["item", "entry"]),
         (said(index=1_000), ["inclusion"]),
     ):
         verdict = await verify_proof(changed(path, change), pinned)

@@ -42,6 +42,7 @@ from meshnode.core.receipts import Receipt, Step
 from meshnode.errors import PeerError, StorageError, UsageError
 from meshnode.runtime.datasets.proof_file import ITEM, PROOF, SEGMENT, VERSION
 from meshnode.runtime.home import Home
+from meshnode.runtime.index.queryables import parse_item
 from meshnode.runtime.segments.checker import SegmentChecker, SegmentRefusedError
 from meshnode.runtime.segments.format import ITEM_BYTES_MAX, SEGMENT_BYTES_MAX
 from meshnode.runtime.store import Store
@@ -129,7 +130,7 @@ async def _verify(path: Path, folder: Path, pinned: Collection[CatalogueId]) -> 
     copy = folder / SEGMENT
     said, item, digest = await trio.to_thread.run_sync(_unpacked, path, copy)
     receipt = _receipt(said)
-    steps = [_item(item), _segment(digest, receipt.segment), *receipts.examine(receipt)]
+    steps = [_item(said, item), _segment(digest, receipt.segment), *receipts.examine(receipt)]
     steps.append(_pin(receipt.catalogue, pinned))
     if not any(step.fault for step in steps):
         steps.append(await _row(copy, receipt, said.item, item))
@@ -181,8 +182,12 @@ def _receipt(said: _Said) -> Receipt:
         raise PeerError(f"it is no proof: {error}") from error
 
 
-def _item(item: bytes) -> Step:
-    return Step("item", f"{len(item)} bytes, SHA-256 {sha256(item).hex()}", "its bytes are read")
+def _item(said: _Said, item: bytes) -> Step:
+    value = parse_item(item)
+    named = (value.get("collection"), value.get("id"))
+    fault = "" if named == (said.collection, said.item) else "it says {}/{}".format(*named)
+    says = f"{len(item)} bytes, SHA-256 {sha256(item).hex()}"
+    return Step("item", says, "its id and collection are those of the proof", fault)
 
 
 def _segment(found: Digest, said: Digest) -> Step:
