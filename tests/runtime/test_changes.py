@@ -55,7 +55,7 @@ class SetHidden:
 
 @dataclass(frozen=True)
 class Reopen:
-    """The peer is started again; one line of what is gone is kept."""
+    """The peer is started again, and forgets the oldest lines of what is gone."""
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,20 @@ def visible(index: Index, wanted: Wanted) -> dict[Name, bytes]:
         [Wanted(), Wanted(collections=(COLLECTIONS[0],)), Wanted(catalogues=(CATALOGUES[0],))]
     ),
     span=st.sampled_from([1, 3, 1000]),
+    gone_max=st.sampled_from([0, 1, 1000]),
 )
 def test_a_follower_from_any_cursor_ends_with_exactly_what_is_visible(
-    history: list[Step | Purge | SetHidden | Reopen | Read], wanted: Wanted, span: int
+    history: list[Step | Purge | SetHidden | Reopen | Read],
+    wanted: Wanted,
+    span: int,
+    gone_max: int,
 ) -> None:
     with (
         tempfile.TemporaryDirectory(dir=MEMORY) as directory,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(changes, "SPAN_MAX", span)
-        patch.setattr(change_tables, "GONE_MAX", 1)
+        patch.setattr(change_tables, "GONE_MAX", gone_max)
         path = Path(directory) / "index.db"
         index, reader = Index.open(path), Follower(wanted)
         followers = [reader]
@@ -231,6 +235,28 @@ def test_a_cursor_of_another_index_begins_again(index: Index, tmp_path: Path) ->
     page = read(index, Follower(cursor=cursor))
     assert (page.is_reset, said(page)) == (True, [("added", "a")])
     assert not read(index, Follower(cursor=str(page.cursor))).is_reset
+
+
+def test_who_missed_what_is_forgotten_begins_again_and_who_began_later_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_tables, "GONE_MAX", 0)
+    index = Index.open(tmp_path / "index.db")
+    publish(index, "1", 1, row("a"), row("b"), row("c"))
+    away = Follower().after(read(index, Follower()))
+    index.hide(CITY, "ortho", ["a"], 2)
+    index.close()
+    index = Index.open(tmp_path / "index.db")
+    try:
+        page = read(index, away)
+        assert (page.is_reset, sorted(name[2] for name in away.after(page).held)) == (
+            True,
+            ["b", "c"],
+        )
+        begun = read(index, Follower(), limit=1)
+        assert not read(index, Follower(cursor=str(begun.cursor)), limit=1).is_reset
+    finally:
+        index.close()
 
 
 def test_a_time_or_a_day_is_a_place_in_the_order(index: Index) -> None:
