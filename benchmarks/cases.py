@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks import (
+    attack,
     index,
     keys,
     mesh,
@@ -31,5 +32,6 @@ CASES: Final[dict[str, Case]] = {
         *simulator.CASES,
         *mesh.CASES,
         *transfer.CASES,
+        *attack.CASES,
     )
 }
