@@ -3,7 +3,8 @@
 Whatever was acknowledged is there afterwards, and the mesh converges. What was not acknowledged is
 repeated by the person, as the sentence of the failed command says.
 
-`MESHNODE_KILLS=2000` kills so often, at each moment in turn; once at each without it.
+`MESHNODE_KILLS=2000` kills so often, at each moment in turn; once at each without it. Each pair of
+peers lives through OF_ONE_PAIR; with `-n 2 --dist loadgroup` two pairs do it at the same time.
 """
 
 import hashlib
@@ -129,19 +130,27 @@ MOMENTS = [
 
 
 KILLS = int(os.environ.get("MESHNODE_KILLS", len(MOMENTS)))
-NUMBERED = [(number, MOMENTS[number % len(MOMENTS)]) for number in range(KILLS)]
+OF_ONE_PAIR = 5 * len(MOMENTS)  # of more, the index of so many items costs more than the kills
+NUMBERED = [
+    pytest.param(
+        number // OF_ONE_PAIR,
+        number,
+        MOMENTS[number % len(MOMENTS)],
+        id=f"{number}-{MOMENTS[number % len(MOMENTS)].__name__}",
+        marks=pytest.mark.xdist_group(f"pair-{number // OF_ONE_PAIR}"),
+    )
+    for number in range(KILLS)
+]
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """One pair for all moments: what was acknowledged in one test must survive the next ones."""
+    """One pair for many moments: what was acknowledged in one test must survive the next ones."""
     with publisher_and_reader(tmp_path_factory.mktemp("kills")) as pair:
         yield pair
 
 
-@pytest.mark.parametrize(
-    ("number", "kill"), NUMBERED, ids=[f"{number}-{kill.__name__}" for number, kill in NUMBERED]
-)
+@pytest.mark.parametrize(("pair", "number", "kill"), NUMBERED, indirect=["pair"])
 async def test_nothing_acknowledged_is_lost_by_a_kill(
     tmp_path: Path, pair: Pair, number: int, kill: Moment
 ) -> None:
