@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -11,8 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import trio
+
+from meshnode.errors import UsageError
 
 SOURCE: Final = Path(__file__).with_name("js")
 FILES: Final = ("package.json", "package-lock.json", "peer.js")
@@ -29,6 +29,10 @@ class JsPeer:
         self._said: list[dict[str, Any]] = []
         self._more = trio.Event()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def tell(self, **command: str) -> None:
         assert self._process.stdin is not None
         await self._process.stdin.send_all(json.dumps(command).encode() + b"\n")
@@ -37,10 +41,26 @@ class JsPeer:
         """Wait until it said `key`, with this value if one is named; return the value."""
         with trio.fail_after(SAID_WITHIN_SECONDS):
             while True:
-                for line in self._said:
-                    assert "error" not in line, line["error"]
+                for line in self._said_so_far():
                     if key in line and value in (None, line[key]):
                         return line[key]
+                await self._more.wait()
+
+    async def count(self, key: str, number: int) -> None:
+        """Wait until it said `key` so often."""
+        with trio.fail_after(SAID_WITHIN_SECONDS):
+            while sum(key in line for line in self._said_so_far()) < number:
+                await self._more.wait()
+
+    async def each(self, key: str) -> AsyncIterator[Any]:
+        """Yield the value of `key` each time it said it, and says it from now on."""
+        seen = 0
+        while True:
+            for line in self._said[seen:]:
+                seen += 1
+                if key in line:
+                    yield line[key]
+            if seen == len(self._said):
                 await self._more.wait()
 
     async def listen(self) -> None:
@@ -53,13 +73,20 @@ class JsPeer:
             self._more.set()
             self._more = trio.Event()
 
+    def _said_so_far(self) -> list[dict[str, Any]]:
+        for line in self._said:
+            assert "error" not in line, line["error"]
+        return self._said
+
 
 def install(folder: Path) -> Path:
-    """Install what the lock names; skip if Node or npm is not here, unless they must be."""
+    """Install what the lock names.
+
+    Raises:
+        UsageError: Node or npm is not here.
+    """
     if reason := _missing():
-        if os.environ.get("MESHNODE_REQUIRE_NPM") == "1":
-            pytest.fail(f"{reason}, and MESHNODE_REQUIRE_NPM is set")
-        pytest.skip(reason)
+        raise UsageError(reason, hint=f"install npm, and Node {NODE_VERSION_MIN} or newer")
     for name in FILES:
         shutil.copy(SOURCE / name, folder / name)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]

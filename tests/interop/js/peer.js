@@ -32,6 +32,16 @@ const node = await createLibp2p({
   transports: [tcp()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
+  // Many peers of one machine call from one address, and share its processors.
+  connectionManager: {
+    inboundConnectionThreshold: 1000,
+    maxIncomingPendingConnections: 1000,
+    dialTimeout: 60_000,
+    addressDialTimeout: 60_000,
+    inboundUpgradeTimeout: 60_000,
+    outboundStreamProtocolNegotiationTimeout: 60_000,
+    inboundStreamProtocolNegotiationTimeout: 60_000
+  },
   services: {
     identify: identify(),
     ping: ping(),
@@ -39,6 +49,7 @@ const node = await createLibp2p({
       globalSignaturePolicy: 'StrictSign', // N-10
       msgIdFn: messageId,
       allowPublishToZeroTopicPeers: true,
+      scoreParams: { IPColocationFactorWeight: 0 }, // all peers of a test share an address
       heartbeatInterval: 500
     })
   }
