@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from benchmarks import archive, large, parts, scenes
 from benchmarks.cases import CASES
 from benchmarks.limits import Limits
 from benchmarks.measuring import Case, Figures, Result, Sample, by_clock, sample
+from benchmarks.payload_layouts import Manner, layout, mirror_of
 from benchmarks.processes import cpu_seconds
 from benchmarks.trials.all import TRIALS
 from benchmarks.trials.trial import Trial, Verdict
@@ -153,3 +155,16 @@ def test_a_large_archive_is_searched_by_us_and_by_duckdb_with_the_same_finds(
     for searches in large.cases(40, made.items).values():
         told = large.measured(searches, sides)
         assert told["duckdb"]["found"] == told[large.OURS]["found"] > 0
+
+
+async def test_a_layout_is_read_from_its_mirror_as_from_its_file(tmp_path: Path) -> None:
+    made = layout(3, 1 << 16)
+    made.write(tmp_path / "file", range(1, 3))
+    on_disk = (tmp_path / "file").read_bytes()
+    assert on_disk == bytes(1 << 16) + 2 * made.block
+    for manner, expected in ((Manner(), on_disk[70_000:140_001]), (Manner(is_rotten=True), None)):
+        async with mirror_of(made, manner) as url, httpx.AsyncClient() as client:
+            answer = await client.get(url, headers={"range": "bytes=70000-140000"})
+        assert answer.status_code == 206
+        assert answer.content == (expected or bytes(70_001))
+        assert manner.served_bytes == 70_001

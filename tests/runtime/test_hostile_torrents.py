@@ -155,7 +155,7 @@ async def test_a_harmless_torrent_names_nobody_and_writes_below_its_own_folder(
         await nursery.start(torrents.run)
         checked = opened(torrents_of(shared)[name])
         transfer = await torrents.open(checked)
-        await transfer.checked.wait()
+        await transfer.until_checked()
         assert transfer.failure is None
         assert (transfer.handle.current.trackers(), transfer.handle.url_seeds()) == ([], [])
         await transfer.save()

@@ -30,6 +30,20 @@ class Holdings:
     Invariant: the record on the disk names no piece whose bytes are not on the disk.
     """
 
+    __slots__ = (
+        "_content",
+        "_directory",
+        "_is_read_since",
+        "_stamps",
+        "is_saved",
+        "kept",
+        "locations",
+        "read_times",
+        "torrent",
+        "verified",
+        "written",
+    )  # as Room's
+
     def __init__(
         self,
         torrent: CheckedTorrent,

@@ -20,6 +20,8 @@ _STEP_MILLISECONDS: Final = 500  # between the deadlines of pieces that are read
 class Priorities:
     """Invariant: the engine wants a piece exactly while somebody claims it."""
 
+    __slots__ = ("_downloads", "_handle", "_holds", "_is_closed", "_readers")  # as Room's
+
     def __init__(self, handle: Attachment, piece_count: int) -> None:
         self._handle = handle
         self._downloads = array("H", bytes(2 * piece_count))  # claims of each piece

@@ -16,14 +16,16 @@ _PARTS: Final = 8  # of a quota: no reader takes more of it ahead
 class Room:
     """Invariant: a piece that is claimed and not written has room of its own."""
 
+    # A peer may hold ten thousand payloads: what each has costs little while it only lies there.
+    __slots__ = ("_asked", "_covered", "_quota", "_transfer", "strays")
+
     def __init__(self, quota: Quota, transfer: Transfer) -> None:
         self._quota = quota
         self._transfer = transfer
-        self._covered: set[int] = set()
+        self._covered: frozenset[int] = frozenset()
         self._asked: list[set[int]] = []  # of the quota, by those who claim them next
-        self.strays: set[int] = (
-            set()
-        )  # perhaps parts of them are on the disk, and nobody wants them
+        # Perhaps parts of these are on the disk, and nobody wants them.
+        self.strays: frozenset[int] = frozenset()
 
     @property
     def is_needed(self) -> bool:
@@ -56,15 +58,15 @@ class Room:
         transfer = self._transfer
         missing = {piece for piece in self._covered if not transfer.is_written(piece)}
         asked = set().union(*self._asked)
-        self._covered = {
+        self._covered = frozenset(
             piece for piece in missing if piece in asked or transfer.priorities.is_wanted(piece)
-        }
+        )
         self.strays |= missing - self._covered
         self._quota.keep(transfer, self._size(self._covered - asked))
 
     def close(self) -> None:
         """Give all back: the transfer ends."""
-        self._covered.clear()
+        self._covered = frozenset()
         self._quota.keep(self._transfer, 0)
 
     def _size(self, pieces: Iterable[int]) -> int:

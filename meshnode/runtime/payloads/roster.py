@@ -167,7 +167,7 @@ class Roster:
         """Have the engine hash files that should be whole; they are held if all of it is right."""
         transfer = await self._add(holdings, ())
         with trio.fail_after(CHECK_SECONDS_MAX):
-            await transfer.checked.wait()
+            await transfer.until_checked()
         if transfer.failure is None and all(transfer.held_pieces()):
             transfer.verified.update(range(len(holdings.torrent.files.files)))
             await transfer.save()
@@ -231,7 +231,7 @@ class Roster:
                         holdings.free, pieces | strays, punches=self.punches, begun=unfinished
                     )
                     await trio.to_thread.run_sync(free)
-                    strays.clear()
+                    transfer.room.strays = frozenset()
                 finally:
                     await self._put_back(transfer, replace(snapshot, unfinished=unfinished))
         return pieces
@@ -241,7 +241,7 @@ class Roster:
         parameters.piece_priorities = transfer.priorities.all()
         parameters.unfinished_pieces = snapshot.unfinished
         parameters.peers = list(snapshot.peers)
-        transfer.checked = trio.Event()
+        transfer.begin_again()
         try:
             handle = await self.engine.add(parameters)
         except PeerError as error:
@@ -250,7 +250,7 @@ class Roster:
         self._by_handle[handle] = transfer
         transfer.handle.attach(handle)
         transfer.catch_up()
-        await transfer.checked.wait()
+        await transfer.until_checked()
         transfer.priorities.tell_deadlines()
 
     async def _resume(self, torrent: CheckedTorrent, directory: PayloadDirectory) -> None:

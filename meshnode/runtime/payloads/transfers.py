@@ -45,7 +45,8 @@ class Transfer:
         self._record = record
         self.priorities = Priorities(self.handle, holdings.torrent.piece_count)
         self.room = Room(quota, self)
-        self.checked = trio.Event()
+        self._is_checked = False
+        self._checked: trio.Event | None = None
         self.failure: MeshnodeError | None = None
         self._news: trio.Event | None = None  # made by who waits: most payloads only lie there
         self._finished: set[int] = set()  # verified, perhaps not written yet
@@ -119,7 +120,19 @@ class Transfer:
             self.note_checked()
 
     def note_checked(self) -> None:
-        self.checked.set()
+        self._is_checked = True
+        _set(self._checked)
+
+    async def until_checked(self) -> None:
+        """Wait until the engine knows what it has of the torrent, or that it failed."""
+        if not self._is_checked:
+            if self._checked is None:
+                self._checked = trio.Event()
+            await self._checked.wait()
+
+    def begin_again(self) -> None:
+        """The torrent comes into the engine anew."""
+        self._is_checked, self._checked = False, None
 
     def note_piece(self, piece: int) -> None:
         self._finished.add(piece)
@@ -136,7 +149,7 @@ class Transfer:
 
     def note_failure(self, failure: MeshnodeError) -> None:
         self.failure = failure
-        self.checked.set()
+        self.note_checked()
         _set(self._flushed)
         _set(self._known)
         self.wake()
