@@ -249,6 +249,34 @@ async def test_a_payload_is_read_from_another_peer_that_serves_it(
     assert answer.content == (await trio.Path(content).read_bytes())[1000:2000]
 
 
+async def test_a_part_is_read_from_another_peer_that_holds_only_that_part(
+    tmp_path: Path, content: Path
+) -> None:
+    home, other = made_home(tmp_path / "home"), made_home(tmp_path / "other")
+    institution, _ = publisher_of(home)
+    with trio.fail_after(WITHIN_SECONDS):
+        async with running(home.root, loopback(), online=True):
+            async with serve_directory(content.parent) as mirror:
+                key = await publish_payload(home, content, mirrors=[f"{mirror.url}tile.tif"])
+                held = {"payload": key, "first": 1, "last": 1, "any_licence": True}
+                await Control(home.control).ask("payload_hold", **held)
+            addresses = (await Control(home.control).ask("status"))["addresses"]
+            async with (
+                running(other.root, loopback(*addresses), online=True) as peer,
+                client_of(peer) as client,
+            ):
+                impatient(peer)
+                await Control(other.control).ask("follow", catalogue=institution.text)
+                await until_payloads(other, 1)
+                path = f"/payload/{key}/tile.tif"
+                here = await client.get(path, headers={"range": f"bytes={MIB}-{MIB + 9}"})
+                elsewhere = await client.get(path, headers={"range": "bytes=0-9"})
+
+    whole = await trio.Path(content).read_bytes()
+    assert (here.status_code, here.content) == (206, whole[MIB : MIB + 10])
+    assert elsewhere.status_code == 504
+
+
 async def test_a_denied_payload_is_451_and_an_allowed_one_again_is_given(cold: Served) -> None:
     await cold.get("bytes=0-9")
     rule = f"/ipfs/{object_text(Digest(bytes.fromhex(cold.key)))}"
