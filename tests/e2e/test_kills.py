@@ -13,7 +13,7 @@ import random
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import ExitStack, aclosing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -133,7 +133,6 @@ KILLS = int(os.environ.get("MESHNODE_KILLS", len(MOMENTS)))
 OF_ONE_PAIR = 5 * len(MOMENTS)  # of more, the index of so many items costs more than the kills
 NUMBERED = [
     pytest.param(
-        number // OF_ONE_PAIR,
         number,
         MOMENTS[number % len(MOMENTS)],
         id=f"{number}-{MOMENTS[number % len(MOMENTS)].__name__}",
@@ -143,14 +142,41 @@ NUMBERED = [
 ]
 
 
+class Pairs:
+    """One pair after the other: what was acknowledged in one test must survive the next ones."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._number = -1
+        self._living = ExitStack()
+
+    def take(self, number: int) -> Pair:
+        """Return the pair of this number; the one before it ends."""
+        if number != self._number:
+            self.end()
+            self._number = number
+            self._pair = self._living.enter_context(
+                publisher_and_reader(self._folders.mktemp("kills"))
+            )
+        return self._pair
+
+    def end(self) -> None:
+        self._living.close()
+
+
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """One pair for many moments: what was acknowledged in one test must survive the next ones."""
-    with publisher_and_reader(tmp_path_factory.mktemp("kills")) as pair:
-        yield pair
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
+    pairs = Pairs(tmp_path_factory)
+    yield pairs
+    pairs.end()
 
 
-@pytest.mark.parametrize(("pair", "number", "kill"), NUMBERED, indirect=["pair"])
+@pytest.fixture
+def pair(pairs: Pairs, request: pytest.FixtureRequest) -> Pair:
+    return pairs.take(request.node.callspec.params.get("number", KILLS) // OF_ONE_PAIR)
+
+
+@pytest.mark.parametrize(("number", "kill"), NUMBERED)
 async def test_nothing_acknowledged_is_lost_by_a_kill(
     tmp_path: Path, pair: Pair, number: int, kill: Moment
 ) -> None:
