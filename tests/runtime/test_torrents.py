@@ -101,8 +101,8 @@ async def serve_redirects(to: str) -> AsyncIterator[tuple[str, list[bytes]]]:
     async def redirect(stream: trio.SocketStream) -> None:
         with contextlib.suppress(trio.BrokenResourceError):
             request = await stream.receive_some()
-            if not request:
-                return  # a connection that was not needed after all
+            if not request:  # whoever called gave up before he asked
+                return
             requests.append(request)
             place = to.encode() + request.split(b" ")[1].lstrip(b"/")
             await stream.send_all(
