@@ -16,7 +16,14 @@ import libtorrent as lt
 import trio
 
 from meshnode.errors import ConfigError, PeerError
-from meshnode.runtime.payloads.torrent_session import BLOCKED, TorrentSettings, open_session
+from meshnode.runtime.payloads.torrent_session import (
+    BLOCKED,
+    REQUEST_BYTES_MAX,
+    REQUEST_BYTES_MIN,
+    REQUESTS_MIN,
+    TorrentSettings,
+    open_session,
+)
 
 _LISTEN_SECONDS_MAX: Final = 10
 _COUNTERS: Final = ("net.recv_bytes", "net.sent_bytes")
@@ -85,6 +92,12 @@ class Engine:
         """Change the rates of the whole session, in bytes/s; 0: no limit."""
         changed = {"download_rate_limit": download, "upload_rate_limit": upload}
         self.session.apply_settings(changed)  # type: ignore[arg-type]
+
+    def size_requests(self, payload_bytes: int) -> None:
+        """Ask mirrors for as much at a time as suits a payload of this size."""
+        size = payload_bytes // REQUESTS_MIN
+        size = min(max(size, REQUEST_BYTES_MIN), REQUEST_BYTES_MAX)
+        self.session.apply_settings({"urlseed_max_request_bytes": size})
 
     async def add(self, parameters: lt.add_torrent_params) -> lt.torrent_handle:
         """Add a torrent; raises PeerError if the engine refuses it."""

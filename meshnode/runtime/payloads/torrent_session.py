@@ -20,6 +20,8 @@ MIRRORS_MAX: Final = 16  # protocol/04-log-and-trust.md, limits
 # What a slow mirror has begun nobody else fetches, and each request costs a server work: at most 70
 # for a GiB, of which some are cut short where others have pieces already.
 REQUEST_BYTES_MAX: Final = 32 << 20
+REQUEST_BYTES_MIN: Final = 4 << 20  # of a small payload, so that every source has a share of it
+REQUESTS_MIN: Final = 8  # for a payload, where they are not smaller than that
 _ALERTS_MAX: Final = 20_000
 _ALERTS: Final = (
     lt.alert.category_t.error_notification

@@ -204,6 +204,7 @@ class Torrents:
         paced = self.governor.holding(transfer) if is_hold else contextlib.nullcontext()
         with transfer.in_use(), paced:
             try:
+                self._roster.engine.size_requests(transfer.torrent.files.size_bytes)
                 self._tending.note_use(key)
                 keep = partial(transfer.holdings.keep, order.sizes, is_kept=True)
                 await trio.to_thread.run_sync(keep)
