@@ -139,11 +139,15 @@ def test_the_rss_stays_readable_whatever_strangers_wrote() -> None:
     )  # fmt: skip
 
 
-async def test_an_address_that_others_reach_serves_no_feed(tmp_path: Path) -> None:
+async def test_an_address_that_others_reach_serves_the_feed_where_it_serves_the_api(
+    tmp_path: Path,
+) -> None:
     text = (
         '[network]\nlisten = ["/ip4/127.0.0.1/tcp/0"]\n[payload]\nlisten = "127.0.0.1:0"\n'
         '[http]\nlisten = "0.0.0.0:0"\n'
     )
-    async with served(tmp_path, parse(text, "the test")) as peer:
-        said = await peer.http.get("/changes")
-    assert said.status_code == 404
+    for serve, status in (("local", 403), ("off", 403), ("always", 200)):
+        config = parse(f'{text}[api]\nserve = "{serve}"\n', "the test")
+        async with served(tmp_path / serve, config) as peer:
+            for path in ("/changes", "/changes.rss"):
+                assert (await peer.http.get(path)).status_code == status

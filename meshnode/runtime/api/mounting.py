@@ -29,14 +29,19 @@ def refusal(config: Config) -> str:
     return ""
 
 
-def mount(peer: Peer, config: Config) -> None:
-    """Mount the API of a peer, or what says why there is none."""
-    assert peer.http is not None
-    guard = Guard(
+def guard_of(config: Config) -> Guard:
+    """Return who may ask, and from pages of which sites."""
+    return Guard(
         config.http.hosts,
         (*config.http.origins, *config.api.origins),
         ("GET", "HEAD", "POST", "OPTIONS"),
     )
+
+
+def mount(peer: Peer, config: Config) -> None:
+    """Mount the API of a peer, or what says why there is none."""
+    assert peer.http is not None
+    guard = guard_of(config)
     if reason := refusal(config):
         peer.http.close(PREFIX, reason, guard)
         return
