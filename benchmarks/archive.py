@@ -18,15 +18,17 @@ import trio
 
 from benchmarks import scenes
 from benchmarks.environments import BUILD
-from meshnode.core import events as ev
+from meshnode.core.effects import IndexSegment
+from meshnode.core.events import Event, SegmentIndexed
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.names import LogId, SegmentRef
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
 from meshnode.runtime.segments.checker import SegmentChecker
 from meshnode.runtime.segments.segment import SegmentFile, write_segment
 
 SEGMENTS: Final = 200
-LOG: Final = ev.LogId(CatalogueId(bytes(32)), Kid(bytes(16)))
+LOG: Final = LogId(CatalogueId(bytes(32)), Kid(bytes(16)))
 
 Said = Callable[[str], None]
 
@@ -48,7 +50,7 @@ class Archive:
 
     folder: Path
     items: int
-    refs: tuple[ev.SegmentRef, ...]
+    refs: tuple[SegmentRef, ...]
 
     @property
     def index_path(self) -> Path:
@@ -116,9 +118,9 @@ def ingest(archive: Archive, opened: Index, say: Said) -> tuple[float, float]:
 async def _index(archive: Archive, opened: Index, say: Said) -> None:
     number = 0
 
-    async def tell(event: ev.Event) -> None:
+    async def tell(event: Event) -> None:
         nonlocal number
-        assert isinstance(event, ev.SegmentIndexed), event
+        assert isinstance(event, SegmentIndexed), event
         number += 1
         say(f"indexed {number} of {len(archive.refs)}")
 
@@ -126,14 +128,14 @@ async def _index(archive: Archive, opened: Index, say: Said) -> None:
         indexing = Indexing(opened, checker, archive, tell)
         nursery.start_soon(indexing.run)
         for ref in archive.refs:
-            indexing.queue(ev.IndexSegment(ref))
+            indexing.queue(IndexSegment(ref))
         done = trio.Event()
         indexing.queue(done)
         await done.wait()
         nursery.cancel_scope.cancel()
 
 
-def _write(folder: Path, collection: int, numbers: range) -> ev.SegmentRef:
+def _write(folder: Path, collection: int, numbers: range) -> SegmentRef:
     name = scenes.COLLECTIONS[collection]
     document = json.dumps(scenes.documents()[collection]).encode()
     path = folder / "part"
@@ -142,8 +144,8 @@ def _write(folder: Path, collection: int, numbers: range) -> ev.SegmentRef:
     return ref_of(file, name, clock=1 + numbers.start)
 
 
-def ref_of(file: SegmentFile, collection: str, clock: int) -> ev.SegmentRef:
-    return ev.SegmentRef(
+def ref_of(file: SegmentFile, collection: str, clock: int) -> SegmentRef:
+    return SegmentRef(
         log=LOG,
         collection=collection,
         digest=file.digest,
@@ -156,15 +158,15 @@ def ref_of(file: SegmentFile, collection: str, clock: int) -> ev.SegmentRef:
     )
 
 
-def _said(ref: ev.SegmentRef) -> dict[str, Any]:
+def _said(ref: SegmentRef) -> dict[str, Any]:
     fields = ("collection", "size_bytes", "rows", "format", "clock", "bbox", "span")
     return {name: getattr(ref, name) for name in fields} | {"digest": ref.digest.hex()}
 
 
-def _ref(said: dict[str, Any]) -> ev.SegmentRef:
+def _ref(said: dict[str, Any]) -> SegmentRef:
     lists = {"bbox": tuple(said["bbox"]), "span": tuple(said["span"])}
     digest = Digest(bytes.fromhex(said["digest"]))
-    return ev.SegmentRef(**(said | lists | {"log": LOG, "digest": digest}))
+    return SegmentRef(**(said | lists | {"log": LOG, "digest": digest}))
 
 
 def _children_seconds() -> float:

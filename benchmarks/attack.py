@@ -28,9 +28,9 @@ from multiaddr import Multiaddr
 
 from benchmarks.measuring import Case, Work
 from benchmarks.mesh import ARRIVAL_SECONDS_MAX, MESSAGE_BYTES, TOPIC, Heard
-from meshnode.core import events as ev
-from meshnode.core.events import Verdict
+from meshnode.core.events import AnnouncementReceived, Event
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Verdict
 
 if TYPE_CHECKING:
     from meshnode.runtime.network.mesh import Mesh
@@ -91,8 +91,8 @@ class News:
         self.honest = Heard()
         self.forged = 0
 
-    async def tell(self, event: ev.Event) -> None:
-        if isinstance(event, ev.AnnouncementReceived) and not event.raw.startswith(b"honest"):
+    async def tell(self, event: Event) -> None:
+        if isinstance(event, AnnouncementReceived) and not event.raw.startswith(b"honest"):
             self.forged += 1
         else:
             await self.honest.tell(event)

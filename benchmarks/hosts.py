@@ -9,8 +9,9 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 
-from meshnode.core import events as ev
+from meshnode.core.events import Event
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Verdict
 
 
 def bare_host(keys: KeyPair) -> IHost:
@@ -18,11 +19,11 @@ def bare_host(keys: KeyPair) -> IHost:
     return new_host(key_pair=keys, sec_opt={NOISE: noise})
 
 
-def accept(_: bytes) -> ev.Verdict:
-    return ev.Verdict.ACCEPT
+def accept(_: bytes) -> Verdict:
+    return Verdict.ACCEPT
 
 
-async def hear_nothing(_: ev.Event) -> None:
+async def hear_nothing(_: Event) -> None:
     """Nothing is said."""
 
 

@@ -23,7 +23,7 @@ from multiaddr import Multiaddr
 
 from benchmarks.hosts import accept, bare_host, serve_nothing
 from benchmarks.measuring import Case, Work
-from meshnode.core import events as ev
+from meshnode.core.events import AnnouncementReceived, Event
 from meshnode.core.identifiers import PeerId
 
 if TYPE_CHECKING:
@@ -137,8 +137,8 @@ class Heard:
         self._number = 0
         self._more = trio.Event()
 
-    async def tell(self, event: ev.Event) -> None:
-        if isinstance(event, ev.AnnouncementReceived):
+    async def tell(self, event: Event) -> None:
+        if isinstance(event, AnnouncementReceived):
             self.count()
 
     def count(self) -> None:

@@ -18,7 +18,8 @@ import msgpack
 
 from benchmarks import samples
 from benchmarks.measuring import Case, Work
-from meshnode.core import events as ev
+from meshnode.core.effects import AskHeads, AskLog, Effect
+from meshnode.core.events import Event, Followed, HeadsReceived, Now, PeerConnected, Submitted
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -29,6 +30,7 @@ from meshnode.core.exchange import (
 )
 from meshnode.core.hello import Greeting
 from meshnode.core.identifiers import CatalogueId, PeerId
+from meshnode.core.names import Ticket
 from meshnode.core.node import Node
 from meshnode.runtime.network.comparing import write_greeting
 
@@ -55,16 +57,16 @@ class Pair:
     found: dict[CatalogueId, None] = field(default_factory=dict)  # of which a log is asked for
 
     def meet(self) -> None:
-        self._carry(self.asker.handle([ev.PeerConnected(OTHER)], self._now()))
+        self._carry(self.asker.handle([PeerConnected(OTHER)], self._now()))
 
     def poll(self) -> None:
         self.seconds += POLL_SECONDS_MAX
         self._carry(self.asker.handle([], self._now()))
 
-    def _now(self) -> ev.Now:
-        return ev.Now(self.seconds, samples.ISSUED)
+    def _now(self) -> Now:
+        return Now(self.seconds, samples.ISSUED)
 
-    def _carry(self, effects: Sequence[ev.Effect]) -> None:
+    def _carry(self, effects: Sequence[Effect]) -> None:
         waiting = list(effects)
         while waiting:
             effect = waiting.pop(0)
@@ -72,7 +74,7 @@ class Pair:
             if answered is not None:
                 waiting += self.asker.handle([answered], self._now())
 
-    def _answered(self, effect: ev.Effect) -> ev.Event | None:
+    def _answered(self, effect: Effect) -> Event | None:
         match effect:
             case AskHello(peer, known, attempt):
                 if not self.speaks_hello:
@@ -90,13 +92,13 @@ class Pair:
                 raws = self.answerer.disclosure.records(names)
                 self.record_bytes += _frames(["records", list(names)], ["records", list(raws)])
                 return RecordsReceived(peer, attempt, raws)
-            case ev.AskHeads(peer, catalogues):
+            case AskHeads(peer, catalogues):
                 raws = tuple(_newest(self.answerer, catalogues))
                 named = self.answerer.newest_roots(catalogues)
                 asked: list[object] = ["heads", list(catalogues)]
                 self.compared_bytes += _frames(asked, ["heads", list(raws), list(named)])
-                return ev.HeadsReceived(peer, raws, named)
-            case ev.AskLog(_, log):
+                return HeadsReceived(peer, raws, named)
+            case AskLog(_, log):
                 self.found[log.catalogue] = None
             case _:
                 pass
@@ -122,10 +124,10 @@ def _pair(differences: int) -> Pair:
     for number in range(CATALOGUES):
         made = samples.catalogue(str(number), 0)
         for node in (asker, answerer):
-            followed = ev.Followed(ev.Ticket(0), made.id, (made.root,))
-            submitted = ev.Submitted(ev.Ticket(0), (made.heads[0],), 0, ())
+            followed = Followed(Ticket(0), made.id, (made.root,))
+            submitted = Submitted(Ticket(0), (made.heads[0],), 0, ())
             holds = node is answerer or number >= differences
-            node.handle([followed, *[submitted] * holds], ev.Now(0.0, samples.ISSUED))
+            node.handle([followed, *[submitted] * holds], Now(0.0, samples.ISSUED))
     return Pair(asker, answerer)
 
 

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from benchmarks import samples
 from benchmarks.measuring import Case, Work
+from meshnode.core.durable import Restored, StoredLog
 from meshnode.core.encoding import decode
 from meshnode.core.entries import decode_entry
-from meshnode.core.events import Now, Restored, StoredLog
+from meshnode.core.events import Now
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.limits import ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash

@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.core.authoring import LogState, extend, first_root
 from meshnode.core.entries import SegmentAdded
-from meshnode.core.events import LogId, SegmentRef
 from meshnode.core.heads import SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Kid, key_id, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import LogId, SegmentRef
 from meshnode.core.roots import encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign

@@ -15,7 +15,9 @@ from typing import Final
 
 from benchmarks import samples
 from benchmarks.measuring import Case, Work
-from meshnode.core.events import CheckSnapshot, Now, Restored, SnapshotChecked, StoredLog
+from meshnode.core.durable import Restored, StoredLog
+from meshnode.core.effects import CheckSnapshot
+from meshnode.core.events import Now, SnapshotChecked
 from meshnode.core.merkle import Frontier, leaf_hash
 from meshnode.core.node import Node
 from meshnode.core.snapshots import decode_snapshot, encode_snapshot, snapshot_of

@@ -23,7 +23,8 @@ from multiaddr import Multiaddr
 
 from benchmarks.hosts import accept, bare_host, hear_nothing, serve_nothing
 from benchmarks.measuring import Case, Work
-from meshnode.core import events as ev
+from meshnode.core.effects import FetchObject
+from meshnode.core.events import ObjectStored
 from meshnode.core.identifiers import Digest, PeerId, sha256
 
 if TYPE_CHECKING:
@@ -106,9 +107,9 @@ async def _fetch_all(shelf: Shelf) -> int:
 
         async def fetch(digest: Digest) -> None:
             async with limiter:
-                request = ev.FetchObject(holder, digest, shelf.size_bytes)
+                request = FetchObject(holder, digest, shelf.size_bytes)
                 event = await requests.perform(request)
-                assert event == ev.ObjectStored(digest), event
+                assert event == ObjectStored(digest), event
 
         for digest in shelf.digests:
             nursery.start_soon(fetch, digest)

@@ -15,8 +15,9 @@ from typing import Final
 
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.events import Event, PeerConnected
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Verdict
 from meshnode.demo.relay import Relay
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.streams import Stream
@@ -56,8 +57,8 @@ async def measure() -> dict[str, Bytes]:
         seed = f"/ip4/127.0.0.1/tcp/{relay.port}/p2p/{other.peer_id}"
         met = trio.Event()
 
-        async def tell(event: ev.Event) -> None:
-            if isinstance(event, ev.PeerConnected):
+        async def tell(event: Event) -> None:
+            if isinstance(event, PeerConnected):
                 met.set()
 
         dialler = Mesh(_settings(seed), secrets.token_bytes(32), _accept, tell, _answer)
@@ -116,11 +117,11 @@ async def _answer(_: PeerId, stream: Stream) -> None:
     await stream.close()
 
 
-def _accept(_: bytes) -> ev.Verdict:
-    return ev.Verdict.ACCEPT
+def _accept(_: bytes) -> Verdict:
+    return Verdict.ACCEPT
 
 
-async def _ignore(_: ev.Event) -> None:
+async def _ignore(_: Event) -> None:
     """What is heard is counted by the relay."""
 
 

@@ -11,13 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from meshnode.core import events as ev
+from meshnode.core.effects import Request
+from meshnode.core.events import (
+    Event,
+    HeadsReceived,
+    LogReceived,
+    ObjectStored,
+    RequestFailed,
+    RootsReceived,
+)
 from meshnode.core.exchange import ReconReceived
 from meshnode.core.gossip import announce
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import PeerId
+from meshnode.core.names import LogId
 from meshnode.core.ranges import VERSION
 from meshnode.core.signed import Signature
+from meshnode.core.verdicts import Check
 from simulations.machine import Machine
 from simulations.swarm.gossip import Gossip
 from simulations.timeline import Adversary
@@ -26,7 +36,7 @@ from simulations.world import World
 NOTHING_DIFFERS = bytes([VERSION])  # a message of reconciliation
 FULL_QUESTION_ONLY = ("freezer", "equivocator")  # lie about heads: they have to be asked for them
 
-Reply = tuple[ev.Event, int]  # what the asker gets, and its size in bytes
+Reply = tuple[Event, int]  # what the asker gets, and its size in bytes
 
 
 @dataclass(slots=True)
@@ -47,7 +57,7 @@ class Adversaries:
     deeds: list[Deeds] = field(default_factory=list)
     kinds: dict[PeerId, Deeds] = field(default_factory=dict)
     _rng: random.Random = field(init=False)
-    _frozen: dict[PeerId, dict[ev.LogId, int]] = field(default_factory=dict)  # seq it tells of
+    _frozen: dict[PeerId, dict[LogId, int]] = field(default_factory=dict)  # seq it tells of
 
     def __post_init__(self) -> None:
         self._rng = self.world.fork_rng()
@@ -87,7 +97,7 @@ class Adversaries:
         deeds.count += 1
         return False
 
-    def reply(self, holder: Machine, request: ev.Request, honest: Reply) -> Reply | None:
+    def reply(self, holder: Machine, request: Request, honest: Reply) -> Reply | None:
         """Return what this peer answers instead of the honest answer; None for nothing at all."""
         deeds = self.kinds.get(holder.name)
         if deeds is None:
@@ -97,33 +107,33 @@ class Adversaries:
         return reply
 
     def _reply(  # noqa: PLR0911 - one branch a deed
-        self, kind: str, holder: Machine, request: ev.Request, honest: Reply
+        self, kind: str, holder: Machine, request: Request, honest: Reply
     ) -> Reply | None:
         event, _ = honest
         match kind, event:
             case "sloth", _:
                 return None
-            case "withholder", ev.ObjectStored() | ev.LogReceived():
-                return ev.RequestFailed(request, "not held"), 0
-            case "censor", ev.HeadsReceived():
+            case "withholder", ObjectStored() | LogReceived():
+                return RequestFailed(request, "not held"), 0
+            case "censor", HeadsReceived():
                 return replace(event, raws=(), roots=()), 0
             case "censor", ReconReceived():
                 return replace(event, message=NOTHING_DIFFERS), len(NOTHING_DIFFERS)
-            case "liar", ev.ObjectStored():
+            case "liar", ObjectStored():
                 reason = "the object has another hash"
-                return ev.RequestFailed(request, reason, ev.Check.CONTENT_HASH), honest[1]
-            case "forger", ev.LogReceived(entries=[*before, last]):
+                return RequestFailed(request, reason, Check.CONTENT_HASH), honest[1]
+            case "forger", LogReceived(entries=[*before, last]):
                 return replace(event, entries=(*before, _flipped(last, len(last) // 2))), honest[1]
-            case "forger", ev.RootsReceived(raws=[*before, last]):
+            case "forger", RootsReceived(raws=[*before, last]):
                 return replace(event, raws=(*before, _flipped(last, len(last) - 1))), honest[1]
-            case (("freezer" | "equivocator"), ev.HeadsReceived()):
+            case (("freezer" | "equivocator"), HeadsReceived()):
                 tell = self._old_heads if kind == "freezer" else self._one_side
                 told = tell(holder, event)
                 return honest if told[0] == event else told
             case _:
                 return honest
 
-    def _old_heads(self, holder: Machine, event: ev.HeadsReceived) -> Reply:
+    def _old_heads(self, holder: Machine, event: HeadsReceived) -> Reply:
         """Tell of each log's head at the time when it was first asked for."""
         frozen = self._frozen.setdefault(holder.name, {})
         raws = []
@@ -133,7 +143,7 @@ class Adversaries:
                 raws.append(file.heads[seq - 1][1])
         return replace(event, raws=tuple(raws)), sum(map(len, raws))
 
-    def _one_side(self, holder: Machine, event: ev.HeadsReceived) -> Reply:
+    def _one_side(self, holder: Machine, event: HeadsReceived) -> Reply:
         """Tell of one branch of each log, of any."""
         sides = [
             [file.heads[-1][1] for file in branches if file.heads[-1][1] in event.raws]

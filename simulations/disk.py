@@ -13,9 +13,21 @@ from typing import Any, assert_never
 
 import cbor2
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId, SegmentKey, StoredLog, Stretch
+from meshnode.core.durable import (
+    AdoptRoot,
+    DropStatements,
+    Durable,
+    ExtendLog,
+    KeepDenyList,
+    KeepFork,
+    KeepStatement,
+    Restored,
+    SetFollowed,
+    StampEntry,
+    StoredLog,
+)
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import LogId, SegmentKey, Stretch
 from meshnode.core.statements import StatementName
 
 ANSWER_BYTES_MAX = 1 << 20  # heads and entries in one answer, as in the real store
@@ -74,16 +86,16 @@ class Disk:
     branches: dict[LogId, list[LogFile]] = field(default_factory=dict)  # all, by number
     forks: dict[LogId, bytes] = field(default_factory=dict)
     objects: dict[Digest, int] = field(default_factory=dict)  # size in bytes
-    stamps: dict[tuple[CatalogueId, Digest], ev.StampEntry] = field(default_factory=dict)
-    deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
+    stamps: dict[tuple[CatalogueId, Digest], StampEntry] = field(default_factory=dict)
+    deny_lists: dict[str, KeepDenyList] = field(default_factory=dict)
     statements: dict[StatementName, bytes] = field(default_factory=dict)
     rotten: frozenset[Digest] = frozenset()  # held, with other bytes; only looked up in
     refuses: str = ""  # why nothing can be written
-    unsynced: tuple[ev.Durable, ...] = ()
+    unsynced: tuple[Durable, ...] = ()
     bytes_written: int = 0
 
     # --- Writing ----------------------------------------------------------------------------------
-    def write(self, batch: Sequence[ev.Durable]) -> None:
+    def write(self, batch: Sequence[Durable]) -> None:
         assert not self.unsynced, "the node was asked on before its batch was durable"
         self.unsynced = tuple(batch)
 
@@ -98,27 +110,27 @@ class Disk:
         self.unsynced = ()
         return lost
 
-    def _apply(self, effect: ev.Durable) -> None:
+    def _apply(self, effect: Durable) -> None:
         match effect:
-            case ev.AdoptRoot(catalogue, version, raw):
+            case AdoptRoot(catalogue, version, raw):
                 self._adopt(catalogue, (version, raw))
-            case ev.SetFollowed(catalogue, followed):
+            case SetFollowed(catalogue, followed):
                 if followed:
                     self.followed[catalogue] = None
                 else:
                     self.followed.pop(catalogue, None)
-            case ev.ExtendLog():
+            case ExtendLog():
                 self._extend(effect)
-            case ev.KeepFork(log, raw):
+            case KeepFork(log, raw):
                 self.forks[log] = raw
                 self.bytes_written += len(raw)
-            case ev.StampEntry(catalogue, entry, _):
+            case StampEntry(catalogue, entry, _):
                 self.stamps.setdefault((catalogue, entry), effect)
-            case ev.KeepDenyList(name, raw):
+            case KeepDenyList(name, raw):
                 self.deny_lists.pop(name, None)
                 if raw:
                     self.deny_lists[name] = effect
-            case ev.KeepStatement() | ev.DropStatements():
+            case KeepStatement() | DropStatements():
                 self._state(effect)
             case _:
                 assert_never(effect)
@@ -130,15 +142,15 @@ class Disk:
             self.roots[catalogue] = tuple(sorted((*held, root)))
         self.bytes_written += len(root[1])
 
-    def _state(self, effect: ev.KeepStatement | ev.DropStatements) -> None:
-        if isinstance(effect, ev.KeepStatement):
+    def _state(self, effect: KeepStatement | DropStatements) -> None:
+        if isinstance(effect, KeepStatement):
             self.statements[effect.name] = effect.raw
             self.bytes_written += len(effect.raw)
             return
         for name in effect.names:
             self.statements.pop(name, None)
 
-    def _extend(self, effect: ev.ExtendLog) -> None:
+    def _extend(self, effect: ExtendLog) -> None:
         branches = self.branches.setdefault(effect.log, [])
         if effect.branch == len(branches):
             begins = effect.branch or effect.beginning
@@ -162,9 +174,9 @@ class Disk:
         return digest
 
     # --- Reading ----------------------------------------------------------------------------------
-    def restored(self, indexed: Sequence[tuple[SegmentKey, int]]) -> ev.Restored:
+    def restored(self, indexed: Sequence[tuple[SegmentKey, int]]) -> Restored:
         """Return what a node starts from after a crash."""
-        return ev.Restored(
+        return Restored(
             followed=tuple(sorted(self.followed)),
             roots=tuple((c, self.chain(c)) for c in sorted(self.roots)),
             logs=tuple(

@@ -9,7 +9,45 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from meshnode.core import events as ev
+from meshnode.core.effects import (
+    Announce,
+    Answer,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    AskSnapshot,
+    Blame,
+    CallHolder,
+    CheckSnapshot,
+    DropSegment,
+    FetchObject,
+    ForgetCatalogue,
+    HideItems,
+    IndexSegment,
+    IndexWork,
+    PurgeItems,
+    PurgeObject,
+    PurgePayload,
+    RecallEntries,
+    Request,
+    ServePayload,
+    SetHidden,
+    Started,
+    StopPayload,
+)
+from meshnode.core.events import (
+    EntriesRecalled,
+    Event,
+    HolderCalled,
+    LogReceived,
+    ObjectsPurged,
+    ObjectStored,
+    RequestFailed,
+    SegmentIndexed,
+    SegmentRefused,
+    SnapshotChecked,
+    SnapshotReceived,
+)
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -17,6 +55,7 @@ from meshnode.core.exchange import (
     HelloReceived,
 )
 from meshnode.core.identifiers import Digest, PeerId, sha256
+from meshnode.core.names import SegmentRef
 from meshnode.core.snapshots import encode_snapshot, snapshot_of
 from meshnode.core.statement_bodies import Endpoint
 from simulations.adversaries import Adversaries
@@ -47,7 +86,7 @@ class _Question:
     performer: Performer
     machine: Machine
     life: int
-    request: ev.Request
+    request: Request
 
     def __call__(self) -> None:
         if self.is_awaited:
@@ -67,7 +106,7 @@ class _Reply:
     """The event in which a question ends, on its way to the asker."""
 
     asked: _Question
-    event: ev.Event
+    event: Event
     size_bytes: int
 
     def __call__(self) -> None:
@@ -91,8 +130,8 @@ class Performer:
         gossip: Gossip,
         machines: dict[PeerId, Machine],
         model: DiskModel,
-        inspect: Callable[[ev.SegmentRef], str],
-        holding: Callable[[ev.PurgeItems | ev.HideItems], tuple[Digest, ...]],
+        inspect: Callable[[SegmentRef], str],
+        holding: Callable[[PurgeItems | HideItems], tuple[Digest, ...]],
         adversaries: Adversaries,
     ) -> None:
         self._world = world
@@ -104,50 +143,50 @@ class Performer:
         self._holding = holding
         self._adversaries = adversaries
 
-    def start(self, machine: Machine, effect: ev.Started) -> None:
+    def start(self, machine: Machine, effect: Started) -> None:
         match effect:
-            case ev.Announce(raw):
+            case Announce(raw):
                 self._gossip.publish(machine.name, raw)
             case (
-                ev.AskHeads()
-                | ev.AskRoots()
-                | ev.AskLog()
-                | ev.AskSnapshot()
-                | ev.FetchObject()
+                AskHeads()
+                | AskRoots()
+                | AskLog()
+                | AskSnapshot()
+                | FetchObject()
                 | AskHello()
                 | AskRecon()
                 | AskRecords()
             ):
                 self._ask(machine, effect)
-            case ev.CallHolder():
+            case CallHolder():
                 self._call(machine, effect)
-            case ev.CheckSnapshot():
+            case CheckSnapshot():
                 check = machine.while_alive(_check_snapshot, machine, effect)
                 self._world.after(CHECK_SECONDS, check)
-            case ev.RecallEntries():
+            case RecallEntries():
                 recall = machine.while_alive(_recall_entries, machine, effect)
                 self._world.after(CHECK_SECONDS, recall)
             case (
-                ev.IndexSegment()
-                | ev.DropSegment()
-                | ev.HideItems()
-                | ev.SetHidden()
-                | ev.ForgetCatalogue()
-                | ev.PurgeObject()
-                | ev.PurgeItems()
+                IndexSegment()
+                | DropSegment()
+                | HideItems()
+                | SetHidden()
+                | ForgetCatalogue()
+                | PurgeObject()
+                | PurgeItems()
             ):
                 machine.index_queue.append(effect)
                 if len(machine.index_queue) == 1:
                     self._work(machine)
-            case ev.Answer() | ev.Blame():
+            case Answer() | Blame():
                 pass  # seen by the watchers
-            case ev.StopPayload() | ev.ServePayload() | ev.PurgePayload():
+            case StopPayload() | ServePayload() | PurgePayload():
                 pass  # no payload of this world is named in a log
             case _:
                 assert_never(effect)
 
     # --- Calls ------------------------------------------------------------------------------------
-    def _call(self, machine: Machine, call: ev.CallHolder) -> None:
+    def _call(self, machine: Machine, call: CallHolder) -> None:
         """Link two peers, if the one that is called is where it states to be; time shows."""
         target = next((m for m in map(self._at, call.endpoints) if m is not None), None)
         if target is not None:
@@ -155,10 +194,10 @@ class Performer:
         ended = machine.while_alive(self._called, machine, call, target)
         self._world.after(CALL_SECONDS, ended)
 
-    def _called(self, machine: Machine, call: ev.CallHolder, target: Machine | None) -> None:
+    def _called(self, machine: Machine, call: CallHolder, target: Machine | None) -> None:
         up = self._network.peers_of(machine.name)
         kept_word = target is not None and target.name in up
-        machine.tell(ev.HolderCalled(call.peer, kept_word))
+        machine.tell(HolderCalled(call.peer, kept_word))
 
     def _at(self, endpoint: Endpoint) -> Machine | None:
         number = int.from_bytes(endpoint.address, "big")
@@ -166,7 +205,7 @@ class Performer:
         return self._machines[names[number]] if number < len(names) else None
 
     # --- Requests ---------------------------------------------------------------------------------
-    def _ask(self, machine: Machine, request: ev.Request) -> None:
+    def _ask(self, machine: Machine, request: Request) -> None:
         if isinstance(request, AskHello) and machine.version < 2:
             self._world.after(0.0, machine.while_alive(_take_for_former, machine, request))
             return
@@ -175,15 +214,15 @@ class Performer:
         size_bytes = QUESTION_BYTES + said_bytes(request)
         self._network.send(machine.name, request.peer, size_bytes, asked, asked.lost, opening)
 
-    def give_up(self, machine: Machine, request: ev.Request) -> None:
+    def give_up(self, machine: Machine, request: Request) -> None:
         """Nobody will answer: the asker finds out when its patience ends."""
-        failed = ev.RequestFailed(request, "no answer in time")
+        failed = RequestFailed(request, "no answer in time")
         self._world.after(TIMEOUT_SECONDS, machine.while_alive(machine.tell, failed))
 
     def answer(self, asked: _Question) -> None:
         """The question is at the holder, who lets it wait for an object that is on its way."""
         request, holder = asked.request, self._machines[asked.request.peer]
-        if isinstance(request, ev.FetchObject) and _is_coming(request.digest, holder):
+        if isinstance(request, FetchObject) and _is_coming(request.digest, holder):
             waiting = holder.questions.setdefault(request.digest, {})
             number = self._world.take_number()
             waiting[number] = asked.machine.while_alive(self._reply, holder, asked)
@@ -205,10 +244,10 @@ class Performer:
         sent_bytes = size_bytes + ANSWER_OVERHEAD_BYTES
         carry(holder.name, asked.machine.name, sent_bytes, arrive, asked.lost)
 
-    def arrive(self, machine: Machine, event: ev.Event, size_bytes: int) -> None:
+    def arrive(self, machine: Machine, event: Event, size_bytes: int) -> None:
         """An answer is here, with the bytes that it is about."""
-        if not isinstance(event, ev.ObjectStored):
-            if isinstance(event, ev.SnapshotReceived):
+        if not isinstance(event, ObjectStored):
+            if isinstance(event, SnapshotReceived):
                 machine.disk.keep_snapshot(event.beginning.raw)
             machine.tell(event)
             return
@@ -222,7 +261,7 @@ class Performer:
         """Begin the oldest operation of the index queue."""
         work = machine.index_queue[0]
         seconds = INDEX_SECONDS
-        if isinstance(work, ev.IndexSegment):
+        if isinstance(work, IndexSegment):
             seconds += work.ref.rows * self._model.index_seconds_per_row
         self._world.after(seconds, machine.while_alive(self._worked, machine))
 
@@ -236,42 +275,42 @@ class Performer:
         if event is not None:
             machine.tell(event)
 
-    def _apply(self, machine: Machine, work: ev.IndexWork) -> ev.Event | None:
+    def _apply(self, machine: Machine, work: IndexWork) -> Event | None:
         match work:
-            case ev.IndexSegment(ref):
+            case IndexSegment(ref):
                 return self._index_segment(machine, ref)
-            case ev.DropSegment(key):
+            case DropSegment(key):
                 machine.index.drop(key)
-            case ev.HideItems():
+            case HideItems():
                 machine.index.hide(work)
                 if work.erases:
                     machine.index.seal(self._holding(work))
-            case ev.SetHidden():
+            case SetHidden():
                 machine.index.set_hidden(work)
-            case ev.ForgetCatalogue(catalogue):
+            case ForgetCatalogue(catalogue):
                 machine.index.forget(catalogue)
-            case ev.PurgeObject(digest):
+            case PurgeObject(digest):
                 machine.disk.objects.pop(digest, None)
-            case ev.PurgeItems():
+            case PurgeItems():
                 return self._purge_items(machine, work)
             case _:
                 assert_never(work)
         return None
 
-    def _purge_items(self, machine: Machine, effect: ev.PurgeItems) -> ev.Event:
+    def _purge_items(self, machine: Machine, effect: PurgeItems) -> Event:
         """Erase the objects of all segments that hold one of the items."""
         digests = self._holding(effect)
         for digest in digests:
             machine.disk.objects.pop(digest, None)
-        return ev.ObjectsPurged(digests)
+        return ObjectsPurged(digests)
 
-    def _index_segment(self, machine: Machine, ref: ev.SegmentRef) -> ev.Event:
+    def _index_segment(self, machine: Machine, ref: SegmentRef) -> Event:
         held = machine.disk.objects.get(ref.digest)
         reason = "its bytes are not held" if held is None else self._inspect(ref)
         if reason:
-            return ev.SegmentRefused(ref, reason)
+            return SegmentRefused(ref, reason)
         machine.index.insert(ref)
-        return ev.SegmentIndexed(ref)
+        return SegmentIndexed(ref)
 
 
 def _is_coming(digest: Digest, holder: Machine) -> bool:
@@ -289,11 +328,11 @@ def _take_for_former(machine: Machine, request: AskHello) -> None:
     machine.tell(HelloReceived(request.peer, request.attempt, None))
 
 
-def is_bulk(event: ev.Event) -> bool:
-    return isinstance(event, ev.ObjectStored | ev.LogReceived | ev.SnapshotReceived)
+def is_bulk(event: Event) -> bool:
+    return isinstance(event, ObjectStored | LogReceived | SnapshotReceived)
 
 
-def _check_snapshot(machine: Machine, effect: ev.CheckSnapshot) -> None:
+def _check_snapshot(machine: Machine, effect: CheckSnapshot) -> None:
     """Make the snapshot of what is synced, and keep it if it is the one that was named."""
     entries = machine.disk.numbered_entries(effect.log, effect.stretches)
     made = snapshot_of(effect.log, effect.frontier, entries)
@@ -302,10 +341,10 @@ def _check_snapshot(machine: Machine, effect: ev.CheckSnapshot) -> None:
     if is_true:
         machine.disk.keep_snapshot(raw)
     listed = tuple(index for index, _ in made.entries)
-    machine.tell(ev.SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed))
+    machine.tell(SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed))
 
 
-def _recall_entries(machine: Machine, effect: ev.RecallEntries) -> None:
+def _recall_entries(machine: Machine, effect: RecallEntries) -> None:
     file = machine.disk.branches[effect.log][effect.branch]
     raws = file.entries[effect.first - file.first : effect.stop - file.first]
-    machine.tell(ev.EntriesRecalled(effect.log, effect.branch, tuple(raws)))
+    machine.tell(EntriesRecalled(effect.log, effect.branch, tuple(raws)))

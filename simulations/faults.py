@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 
-from meshnode.core import events as ev
+from meshnode.core.events import ObjectLost
 from meshnode.core.identifiers import PeerId
 from simulations.cuts import Apart, Cut, OneWay, Ring
 from simulations.invariants import Newcomer
@@ -285,7 +285,7 @@ def scrub(machine: Machine) -> None:
     machine.disk.rotten = frozenset()
     for digest in rotten:
         machine.disk.objects.pop(digest, None)
-        machine.tell(ev.ObjectLost(digest))
+        machine.tell(ObjectLost(digest))
 
 
 def cut_of(fault: Split, names: Sequence[PeerId]) -> Cut:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshnode.core import events as ev
+from meshnode.core.effects import Announce, Effect
+from meshnode.core.events import Event, Now, Submitted
 from meshnode.core.node import Node
+from meshnode.core.verdicts import Topic
 from simulations.settings import Habits
 
 
@@ -15,11 +17,11 @@ class Taciturn(Node):
     It inherits, since it is the node that ships but for what is left out.
     """
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        if any(isinstance(event, ev.Submitted) for event in batch):
+        if any(isinstance(event, Submitted) for event in batch):
             return effects
-        return [e for e in effects if not isinstance(e, ev.Announce) or e.topic != ev.Topic.HEADS]
+        return [e for e in effects if not isinstance(e, Announce) or e.topic != Topic.HEADS]
 
 
 def node_with(habits: Habits) -> type[Node]:

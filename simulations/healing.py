@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId
+from meshnode.core.durable import Durable
 from meshnode.core.identifiers import PeerId
+from meshnode.core.names import LogId
 from simulations.ledger import Ledger
 from simulations.machine import Machine
 from simulations.world import World
@@ -43,7 +43,7 @@ class Healing:
         for name in list(self._lacking):
             self._end(name)
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         logs = self._lacking.get(machine.name)
         if logs is None:
             return

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
-from meshnode.core.events import SegmentKey
+from meshnode.core.effects import HideItems, SetHidden
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import SegmentKey, SegmentRef
 
 ItemName = tuple[CatalogueId, str, str]  # catalogue, collection, item id
 
@@ -23,13 +23,13 @@ class Index:
     hidden: dict[ItemName, int] = field(default_factory=dict)
     sealed: dict[Digest, None] = field(default_factory=dict)  # hold a row that nobody may get
 
-    def insert(self, ref: ev.SegmentRef) -> None:
+    def insert(self, ref: SegmentRef) -> None:
         self.segments[ref.key] = ref.clock
 
     def drop(self, key: SegmentKey) -> None:
         self.segments.pop(key, None)
 
-    def hide(self, effect: ev.HideItems) -> None:
+    def hide(self, effect: HideItems) -> None:
         for item in effect.ids:
             name = (effect.catalogue, effect.collection, item)
             self.hidden[name] = max(effect.clock, self.hidden.get(name, 0))
@@ -37,11 +37,11 @@ class Index:
     def seal(self, digests: Iterable[Digest]) -> None:
         self.sealed |= dict.fromkeys(digests)
 
-    def set_hidden(self, effect: ev.SetHidden) -> None:
+    def set_hidden(self, effect: SetHidden) -> None:
         """Make exactly these the withdrawals of the catalogue."""
         self.hidden = {n: c for n, c in self.hidden.items() if n[0] != effect.catalogue}
         for hidden in effect.withdrawals:
-            self.hide(ev.HideItems(effect.catalogue, hidden.collection, hidden.ids, hidden.clock))
+            self.hide(HideItems(effect.catalogue, hidden.collection, hidden.ids, hidden.clock))
 
     def forget(self, catalogue: CatalogueId) -> None:
         self.segments = {k: c for k, c in self.segments.items() if k.catalogue != catalogue}

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import cbor2
 
-from meshnode.core.events import LogId, SegmentKey
 from meshnode.core.identifiers import CatalogueId, PeerId
+from meshnode.core.names import LogId, SegmentKey
 from simulations.index import ItemName
 
 HEAD_SIZE = 7  # place of the tree's size in a head (protocol/records.cddl)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, ParamSpec, cast, get_args
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Durable
+from meshnode.core.effects import Answer, Effect, IndexWork, Started
+from meshnode.core.events import Event, Now, ObjectStored, StorageFailed
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from simulations.disk import Disk
@@ -22,7 +24,7 @@ from simulations.world import EPOCH_UNIX, Action, World
 
 BATCH_EVENTS_MAX = 256  # as in the runtime
 Given = ParamSpec("Given")
-_DURABLE: Final[frozenset[type]] = frozenset(get_args(ev.Durable))
+_DURABLE: Final[frozenset[type]] = frozenset(get_args(Durable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Machine:
     name: PeerId
     world: World
     build: Callable[[], Node]
-    start: Callable[[Machine, ev.Started], None]
+    start: Callable[[Machine, Started], None]
     watchers: Watchers
     fsync_seconds: float
     clock: Clock = TRUE_CLOCK
@@ -56,8 +58,8 @@ class Machine:
     disk: Disk = field(default_factory=Disk)
     index: Index = field(default_factory=Index)
     # Lists, though their first is taken: they are short, and an empty deque has room for 64.
-    index_queue: list[ev.IndexWork] = field(default_factory=list)
-    inbox: list[ev.Event] = field(default_factory=list)
+    index_queue: list[IndexWork] = field(default_factory=list)
+    inbox: list[Event] = field(default_factory=list)
     # Questions for objects that are on their way here, by a number each.
     questions: dict[Digest, dict[int, Action]] = field(default_factory=dict)
     version: int = 2  # of the protocol
@@ -70,10 +72,10 @@ class Machine:
     def __post_init__(self) -> None:
         self.node = self.build()
 
-    def now(self) -> ev.Now:
-        return ev.Now(monotonic=self.world.now, unix=self.clock.unix(self.world.now))
+    def now(self) -> Now:
+        return Now(monotonic=self.world.now, unix=self.clock.unix(self.world.now))
 
-    def tell(self, event: ev.Event) -> None:
+    def tell(self, event: Event) -> None:
         """Queue an event; it is handled now unless the disk is busy."""
         if not self.running:
             return
@@ -89,7 +91,7 @@ class Machine:
         """Take in an object, as it arrives or as a publisher brings it."""
         self.disk.objects[digest] = size_bytes
         self.disk.bytes_written += size_bytes
-        self.tell(ev.ObjectStored(digest))
+        self.tell(ObjectStored(digest))
 
     def pause(self) -> None:
         self.paused = True
@@ -144,14 +146,14 @@ class Machine:
         batch, self.inbox = self.inbox[:BATCH_EVENTS_MAX], self.inbox[BATCH_EVENTS_MAX:]
         self._perform(batch, self.node.handle(batch, self.now()))
 
-    def _perform(self, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]) -> None:
+    def _perform(self, batch: Sequence[Event], effects: Sequence[Effect]) -> None:
         for look in self.watchers.handled:
             look(self, batch, effects)
         if _DURABLE.isdisjoint(map(type, effects)):
-            self._start(cast(Sequence[ev.Started], effects))
+            self._start(cast(Sequence[Started], effects))
             return
-        durable = [effect for effect in effects if isinstance(effect, ev.Durable)]
-        others = [effect for effect in effects if not isinstance(effect, ev.Durable)]
+        durable = [effect for effect in effects if isinstance(effect, Durable)]
+        others = [effect for effect in effects if not isinstance(effect, Durable)]
         if self.disk.refuses:
             self._refused(others)
         else:
@@ -159,26 +161,26 @@ class Machine:
             self.disk.write(durable)
             self.world.after(self.fsync_seconds, self.while_alive(self._synced, durable, others))
 
-    def _refused(self, others: Sequence[ev.Started]) -> None:
+    def _refused(self, others: Sequence[Started]) -> None:
         """Nothing of this batch is on disk, so nothing of it may be acted on."""
-        failed = ev.StorageFailed(self.disk.refuses)
+        failed = StorageFailed(self.disk.refuses)
         self._perform([failed], self.node.handle([failed], self.now()))
-        answers = [effect for effect in others if isinstance(effect, ev.Answer)]
+        answers = [effect for effect in others if isinstance(effect, Answer)]
         self._start([replace(answer, refusal=self.disk.refuses) for answer in answers])
 
-    def _synced(self, durable: Sequence[ev.Durable], others: Sequence[ev.Started]) -> None:
+    def _synced(self, durable: Sequence[Durable], others: Sequence[Started]) -> None:
         self._write_down(durable)
         self._start(others)
         self.syncing = False
         if self.inbox and not self.paused:
             self._turn()
 
-    def _write_down(self, durable: Sequence[ev.Durable]) -> None:
+    def _write_down(self, durable: Sequence[Durable]) -> None:
         self.disk.sync()
         for look in self.watchers.synced:
             look(self, durable)
 
-    def _start(self, effects: Sequence[ev.Started]) -> None:
+    def _start(self, effects: Sequence[Started]) -> None:
         for effect in effects:
             for look in self.watchers.started:
                 look(self, effect)

@@ -7,9 +7,12 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
 from meshnode.core import trace
+from meshnode.core.durable import Durable, ExtendLog
+from meshnode.core.effects import Answer, Effect, IndexSegment, IndexWork, Started
+from meshnode.core.events import Event
 from meshnode.core.identifiers import PeerId
+from meshnode.core.names import SegmentKey
 from simulations.machine import Machine
 
 # Virtual second, peer, kind, ids.
@@ -47,18 +50,16 @@ class Recorder:
     """
 
     sink: Sink | None
-    answered: Callable[[ev.Answer], None]
+    answered: Callable[[Answer], None]
     took: Callable[[PeerId, str, float], None]
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     counts: dict[str, int] = field(default_factory=dict)
     propagation: array[float] = field(default_factory=lambda: array("d"))  # seconds to adoption
     visibility: array[float] = field(default_factory=lambda: array("d"))  # seconds to the index
     _signed_at: dict[bytes, float] = field(default_factory=dict)  # of heads
-    _named_at: dict[ev.SegmentKey, float] = field(default_factory=dict)
+    _named_at: dict[SegmentKey, float] = field(default_factory=dict)
 
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
+    def handled(self, machine: Machine, batch: Sequence[Event], effects: Sequence[Effect]) -> None:
         if not batch and not effects:
             return
         counts, sink = self.counts, self.sink
@@ -72,21 +73,21 @@ class Recorder:
                 sink(machine.world.now, machine.name, kind, ids)
         self.digest.update("".join(lines).encode())
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         for effect in durable:
-            if isinstance(effect, ev.ExtendLog):
+            if isinstance(effect, ExtendLog):
                 for _, raw in effect.heads:
                     since = self._signed_at.setdefault(raw, machine.world.now)
                     seconds = machine.world.now - since
                     self.propagation.append(seconds)
                     self.took(machine.name, "head_propagation_seconds", seconds)
 
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        if isinstance(effect, ev.Answer):
+    def started(self, machine: Machine, effect: Started) -> None:
+        if isinstance(effect, Answer):
             self.answered(effect)
 
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        if isinstance(work, ev.IndexSegment):
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        if isinstance(work, IndexSegment):
             since = self._named_at.setdefault(work.ref.key, machine.world.now)
             seconds = machine.world.now - since
             self.visibility.append(seconds)

@@ -7,11 +7,12 @@ import random
 import traceback
 from collections.abc import Callable, Sequence
 
-from meshnode.core import events as ev
-from meshnode.core.events import Verdict
+from meshnode.core.effects import Answer
+from meshnode.core.events import AnnouncementReceived, PeerConnected, PeerDisconnected
 from meshnode.core.identifiers import PeerId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
+from meshnode.core.verdicts import Verdict
 from simulations.adversaries import Adversaries, Deeds
 from simulations.disk import Disk, Shared
 from simulations.effects import Performer
@@ -259,11 +260,11 @@ class Simulation:
 
     def _connected(self, name: PeerId, other: PeerId) -> None:
         self.gossip.peer_joined(name)
-        self.machines[name].tell(ev.PeerConnected(other))
+        self.machines[name].tell(PeerConnected(other))
 
     def _disconnected(self, name: PeerId, other: PeerId) -> None:
         self.gossip.peer_left(name, other)
-        self.machines[name].tell(ev.PeerDisconnected(other))
+        self.machines[name].tell(PeerDisconnected(other))
 
     def _judge(self, name: PeerId, raw: bytes) -> Verdict:
         machine = self.machines[name]
@@ -273,7 +274,7 @@ class Simulation:
         return Verdict.ACCEPT if self.adversaries.passes_on(name) else Verdict.IGNORE
 
     def _deliver(self, name: PeerId, source: PeerId, raw: bytes) -> None:
-        self.machines[name].tell(ev.AnnouncementReceived(source, raw))
+        self.machines[name].tell(AnnouncementReceived(source, raw))
 
     def _schedule(self) -> None:
         machines = [m for name, m in self.machines.items() if name not in self._newcomers]
@@ -335,7 +336,7 @@ class Simulation:
                 begin = functools.partial(self.swarm.download, machine, payload)
                 self.world.at(second, begin)
 
-    def _answered(self, answer: ev.Answer) -> None:
+    def _answered(self, answer: Answer) -> None:
         if self.statements.confirm(answer):
             return
         if refusal := self.institutions.confirm(answer.ticket, answer.refusal):

@@ -6,9 +6,11 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
-from meshnode.core.events import SegmentKey
+from meshnode.core.durable import Durable, ExtendLog
+from meshnode.core.effects import Blame, DropSegment, Effect, IndexSegment, IndexWork
+from meshnode.core.events import Event
 from meshnode.core.identifiers import PeerId
+from meshnode.core.names import SegmentKey
 from simulations.ledger import Ledger
 from simulations.machine import Machine
 from simulations.network import Network
@@ -61,24 +63,22 @@ class Series:
         self.rows.add(self.world.now, peer, name, seconds)
 
     # --- As a watcher -----------------------------------------------------------------------------
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
+    def handled(self, machine: Machine, batch: Sequence[Event], effects: Sequence[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, ev.Blame):
+            if isinstance(effect, Blame):
                 checks = self.blames.setdefault(effect.peer, {})
                 checks[effect.check.value] = checks.get(effect.check.value, 0) + 1
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         for effect in durable:
-            if isinstance(effect, ev.ExtendLog):
+            if isinstance(effect, ExtendLog):
                 held = self._heads.get(machine.name, 0)
                 self._heads[machine.name] = held + len(effect.heads)
 
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        if isinstance(work, ev.IndexSegment) and work.ref.key in machine.index.segments:
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        if isinstance(work, IndexSegment) and work.ref.key in machine.index.segments:
             self._shown[work.ref.key] = self._shown.get(work.ref.key, 0) + 1
-        elif isinstance(work, ev.DropSegment):
+        elif isinstance(work, DropSegment):
             self._shown[work.key] = self._shown.get(work.key, 0) - 1
 
     # --- Figures ----------------------------------------------------------------------------------

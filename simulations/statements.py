@@ -13,8 +13,10 @@ from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meshnode.core import events as ev
+from meshnode.core.effects import Answer
+from meshnode.core.events import Stated
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import Ticket
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
 from meshnode.core.statement_bodies import Issue, Problem, encode_body
@@ -42,7 +44,7 @@ class Statements:
     world: World
     _ticket: int = FIRST_TICKET
     due: dict[StatementName, _Stated] = field(default_factory=dict)
-    _asked: dict[ev.Ticket, _Stated] = field(default_factory=dict)
+    _asked: dict[Ticket, _Stated] = field(default_factory=dict)
     _seqs: dict[StatementName, int] = field(default_factory=dict)
 
     def schedule(
@@ -63,7 +65,7 @@ class Statements:
             state = partial(self._state, machine, keys[machine.name], catalogue)
             self.world.at(second, state)
 
-    def confirm(self, answer: ev.Answer) -> bool:
+    def confirm(self, answer: Answer) -> bool:
         """Take the answer to one of these; False if somebody else had asked."""
         stated = self._asked.pop(answer.ticket, None)
         if stated is None:
@@ -89,6 +91,6 @@ class Statements:
         signed = sign("statement", encode_statement(said), [key])
         raw = encode_signed(signed)
         self._ticket += 1
-        ticket = ev.Ticket(self._ticket)
+        ticket = Ticket(self._ticket)
         self._asked[ticket] = _Stated(name, (seq, signed.digest), raw)
-        machine.tell(ev.Stated(ticket, raw))
+        machine.tell(Stated(ticket, raw))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from meshnode.core import events as ev
 from meshnode.core.authoring import LogState, extend
 from meshnode.core.entries import ItemsRemoved, Reason
-from meshnode.core.events import LogId, SegmentKey, Ticket
+from meshnode.core.events import Submitted
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import sha256
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import LogId, SegmentKey, Ticket
 from meshnode.core.roots import LastHead, encode_root
 from simulations.ledger import NamedSegment, PublishedLog, Withdrawal
 from simulations.machine import Machine
@@ -56,7 +56,7 @@ class Thief:
         raws = tuple(stolen.heads[-heads:])
         ticket = Ticket(self.world.take_number())
         self.institutions.not_ours.add(ticket)
-        machine.tell(ev.Submitted(ticket, raws, first, tuple(stolen.entries[first:])))
+        machine.tell(Submitted(ticket, raws, first, tuple(stolen.entries[first:])))
         return heads
 
     def _withdrawal(self, stolen: PublishedLog, log: LogId, clock: int) -> ItemsRemoved:

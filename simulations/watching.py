@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Durable
+from meshnode.core.effects import Effect, IndexWork, Started
+from meshnode.core.events import Event
 
 if TYPE_CHECKING:
     from simulations.machine import Machine
@@ -20,7 +22,7 @@ class SeesTurns(Protocol):
     """Sees what a node was told, and what it decided."""
 
     def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
+        self, machine: Machine, batch: Sequence[Event], effects: Sequence[Effect]
     ) -> None: ...
 
 
@@ -28,21 +30,21 @@ class SeesTurns(Protocol):
 class SeesDisks(Protocol):
     """Sees what of a batch is on disk from now on."""
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None: ...
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None: ...
 
 
 @runtime_checkable
 class SeesStarts(Protocol):
     """Sees each effect that starts."""
 
-    def started(self, machine: Machine, effect: ev.Started) -> None: ...
+    def started(self, machine: Machine, effect: Started) -> None: ...
 
 
 @runtime_checkable
 class SeesIndexes(Protocol):
     """Sees each operation of an index that has ended."""
 
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None: ...
+    def index_changed(self, machine: Machine, work: IndexWork) -> None: ...
 
 
 @runtime_checkable
@@ -59,10 +61,10 @@ Watcher = SeesTurns | SeesDisks | SeesStarts | SeesIndexes | SeesRestarts
 class Watchers:
     """The methods of all watchers by what they see, in the order of the watchers."""
 
-    handled: tuple[Callable[[Machine, Sequence[ev.Event], Sequence[ev.Effect]], None], ...]
-    synced: tuple[Callable[[Machine, Sequence[ev.Durable]], None], ...]
-    started: tuple[Callable[[Machine, ev.Started], None], ...]
-    index_changed: tuple[Callable[[Machine, ev.IndexWork], None], ...]
+    handled: tuple[Callable[[Machine, Sequence[Event], Sequence[Effect]], None], ...]
+    synced: tuple[Callable[[Machine, Sequence[Durable]], None], ...]
+    started: tuple[Callable[[Machine, Started], None], ...]
+    index_changed: tuple[Callable[[Machine, IndexWork], None], ...]
     restored: tuple[Callable[[Machine], None], ...]
 
     @staticmethod

@@ -14,8 +14,8 @@ from functools import partial
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meshnode.core import events as ev
 from meshnode.core.authoring import LogState, extend, first_root
+from meshnode.core.effects import HideItems, PurgeItems
 from meshnode.core.entries import (
     CollectionAdded,
     Entry,
@@ -24,10 +24,11 @@ from meshnode.core.entries import (
     Reason,
     SegmentAdded,
 )
-from meshnode.core.events import LogId, SegmentKey, Ticket
+from meshnode.core.events import Followed, Submitted
 from meshnode.core.heads import SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, key_id, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import LogId, SegmentKey, SegmentRef, Ticket
 from meshnode.core.roots import Root, encode_root
 from meshnode.core.signed import Signed, encode_signed
 from meshnode.core.signing import public_key, sign
@@ -63,7 +64,7 @@ class Publisher:
     key: Ed25519PrivateKey
     home: Machine
     state: LogState
-    pending: ev.Submitted | None = None
+    pending: Submitted | None = None
     due: int = 0  # publications whose time has come
     made: int = 0
     snapshot_due: bool = False  # after the publication under way
@@ -110,7 +111,7 @@ class Institutions:
         for machine in machines:
             for catalogue, chain in self.ledger.roots.items():
                 roots = tuple(chain) if (machine.name, catalogue) in at_home else ()
-                machine.tell(ev.Followed(self._ticket(), catalogue, roots))
+                machine.tell(Followed(self._ticket(), catalogue, roots))
 
     def schedule(self) -> None:
         """Put every publication into the world's queue, writers a little apart."""
@@ -182,7 +183,7 @@ class Institutions:
             return
         ticket = self._ticket()
         self.not_ours.add(ticket)
-        home.tell(ev.Followed(ticket, catalogue, raws))
+        home.tell(Followed(ticket, catalogue, raws))
         self.world.after(RETRY_SECONDS, partial(self.publish_roots, publisher))
 
     # --- Publishing -------------------------------------------------------------------------------
@@ -212,20 +213,18 @@ class Institutions:
         publisher.pending = self._sign(publisher, list(self._entries(publisher)))
         self._submit(publisher, publisher.pending)
 
-    def _submit(self, publisher: Publisher, submitted: ev.Submitted) -> None:
+    def _submit(self, publisher: Publisher, submitted: Submitted) -> None:
         """Hand the same bytes over until the home peer confirms them."""
         if publisher.lost or publisher.pending is not submitted:
             return
         ticket = self._ticket()
         self._tickets[ticket] = publisher, self.ledger.logs[publisher.log].seq
-        publisher.home.tell(
-            ev.Submitted(ticket, submitted.heads, submitted.first, submitted.entries)
-        )
+        publisher.home.tell(Submitted(ticket, submitted.heads, submitted.first, submitted.entries))
         self.world.after(RETRY_SECONDS, partial(self._submit, publisher, submitted))
 
     def _sign(
         self, publisher: Publisher, entries: Sequence[Entry], snapshot: SnapshotRef | None = None
-    ) -> ev.Submitted:
+    ) -> Submitted:
         raw, first, raws = extend(
             publisher.state,
             entries,
@@ -246,7 +245,7 @@ class Institutions:
         published = self.ledger.logs[publisher.log]
         published.heads.append(raw)
         published.entries += raws
-        return ev.Submitted(Ticket(0), (raw,), first, raws)
+        return Submitted(Ticket(0), (raw,), first, raws)
 
     def _entries(self, publisher: Publisher) -> Iterator[Entry]:
         """Yield what this publication adds: a segment, at times a collection or a withdrawal."""
@@ -291,13 +290,13 @@ class Institutions:
         return ItemsRemoved(clock, COLLECTION, (item[2],), Reason.ERROR, None)
 
 
-def inspect(ledger: Ledger, ref: ev.SegmentRef) -> str:
+def inspect(ledger: Ledger, ref: SegmentRef) -> str:
     """Stand for the segment check: only content that was published passes."""
     made = ref.key in ledger.segments or ref.key in ledger.stolen_segments
     return "" if made else "no publisher made this content"
 
 
-def holding(ledger: Ledger, effect: ev.PurgeItems | ev.HideItems) -> tuple[Digest, ...]:
+def holding(ledger: Ledger, effect: PurgeItems | HideItems) -> tuple[Digest, ...]:
     """Stand for the index: return the segments that hold one of the items."""
     names = [(effect.catalogue, effect.collection, item) for item in effect.ids]
     return tuple(ledger.segment_of[name].digest for name in names if name in ledger.segment_of)

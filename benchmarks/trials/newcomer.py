@@ -26,7 +26,7 @@ from benchmarks.trials.trial import Figures, Trial, perform
 from meshnode import config as configuration
 from meshnode.cli.peer import make_home
 from meshnode.config import OFF, Config, HttpSettings, NetworkSettings, PayloadSettings
-from meshnode.core import events as ev
+from meshnode.core.durable import SetFollowed
 from meshnode.demo.federation import free_ports
 from meshnode.demo.processes import PeerProcess, all_stopped
 from meshnode.demo.relay import Relay
@@ -110,7 +110,7 @@ async def _until_indexed(holder: PeerProcess) -> None:
 def _follow(newcomer: PeerProcess, held: Stock) -> None:
     """Follow all catalogues, of which the newcomer knows nothing but the names."""
     with closing(Store(Home(newcomer.home))) as store:
-        store.commit([ev.SetFollowed(catalogue, True) for catalogue in held.catalogues])
+        store.commit([SetFollowed(catalogue, True) for catalogue in held.catalogues])
 
 
 def _settle(peer: PeerProcess, port: int, *seeds: str) -> None:

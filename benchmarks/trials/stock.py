@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from benchmarks.samples import COLLECTION, ISSUED, items, segment
 from meshnode.cli.peer import make_home
-from meshnode.core import events as ev
 from meshnode.core.authoring import LogState, extend, first_root
+from meshnode.core.durable import AdoptRoot, Durable, ExtendLog, SetFollowed
 from meshnode.core.entries import SegmentAdded
-from meshnode.core.events import LogId
 from meshnode.core.identifiers import CatalogueId, key_id, sha256
 from meshnode.core.merkle import Frontier
+from meshnode.core.names import LogId
 from meshnode.core.roots import encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
@@ -85,7 +85,7 @@ def _make(root: Path, catalogues: int) -> list[CatalogueId]:
         for number, files in enumerate(made):
             effects = list(_catalogue(f"catalogue {number}", files))
             store.commit(effects)
-            names += [each.catalogue for each in effects if isinstance(each, ev.SetFollowed)]
+            names += [each.catalogue for each in effects if isinstance(each, SetFollowed)]
     return names
 
 
@@ -105,7 +105,7 @@ def _segments_of(home: Home, catalogue: int) -> list[SegmentFile]:
     return files
 
 
-def _catalogue(name: str, files: list[SegmentFile]) -> Iterator[ev.Durable]:
+def _catalogue(name: str, files: list[SegmentFile]) -> Iterator[Durable]:
     """Yield what a peer wrote down that follows the catalogue and has its head."""
     key = Ed25519PrivateKey.generate()
     public = public_key(key)
@@ -121,9 +121,9 @@ def _catalogue(name: str, files: list[SegmentFile]) -> Iterator[ev.Durable]:
         next_by=None,
         sign=lambda payload: sign("head", payload, [key]),
     )
-    yield ev.SetFollowed(catalogue, True)
-    yield ev.AdoptRoot(catalogue, 1, encode_signed(sign("root", root, [key])))
-    yield ev.ExtendLog(LogId(catalogue, state.writer), ((1, raw),), first, entries)
+    yield SetFollowed(catalogue, True)
+    yield AdoptRoot(catalogue, 1, encode_signed(sign("root", root, [key])))
+    yield ExtendLog(LogId(catalogue, state.writer), ((1, raw),), first, entries)
 
 
 def _entry(clock: int, file: SegmentFile) -> SegmentAdded:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from meshnode.core import events as ev
+from meshnode.core.effects import Effect
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import Check, Now, Verdict
+from meshnode.core.events import AnnouncementReceived, Now
 from meshnode.core.federation import Federation
 from meshnode.core.forks import Evidence, is_fork
 from meshnode.core.gossip import Gate, Refusal, log_of
@@ -21,6 +21,7 @@ from meshnode.core.log import Extension, LogFault
 from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import encode_signed
 from meshnode.core.statements import is_statement
+from meshnode.core.verdicts import Check, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Announcements:
     federation: Federation
     gate: Gate
 
-    def received(self, event: ev.AnnouncementReceived, now: Now) -> Iterator[ev.Effect]:
+    def received(self, event: AnnouncementReceived, now: Now) -> Iterator[Effect]:
         """Take a message. If its entries do not fit, the log is asked for, and nobody is blamed."""
         if is_statement(event.raw):
             yield from self._statement(event.peer, event.raw, now)
@@ -41,7 +42,7 @@ class Announcements:
         else:
             yield from self._heads(event.peer, event.raw, now)
 
-    def _heads(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
+    def _heads(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[Effect]:
         try:
             announcement = decode_announcement(raw)
         except MalformedRecordError as error:
@@ -57,7 +58,7 @@ class Announcements:
 
     def _head(
         self, peer: PeerId, offered: SignedHead, announced: AnnouncedHead, now: Now
-    ) -> Iterator[ev.Effect]:
+    ) -> Iterator[Effect]:
         log = log_of(offered.head)
         catalogue = self.federation.catalogues[log.catalogue]
         if not self.federation.is_news(catalogue, offered, now):
@@ -72,7 +73,7 @@ class Announcements:
             self.federation.want_log(catalogue, offered, peer)
             yield from self.federation.recall(log)
 
-    def _fork(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
+    def _fork(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[Effect]:
         """Keep evidence of a fork, and follow both its sides."""
         found = self.gate.read_fork(raw)
         if isinstance(found, Refusal):
@@ -84,14 +85,14 @@ class Announcements:
         for offered in found:
             self.federation.hear_of_head(offered, peer, now)
 
-    def _statement(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[ev.Effect]:
+    def _statement(self, peer: PeerId, raw: bytes, now: Now) -> Iterator[Effect]:
         found = self.federation.claims.judge(raw, now.unix)
         if not isinstance(found, Refusal):
             yield from self.federation.claims.take(found)
         elif found.verdict is Verdict.REJECT:
             yield self.federation.peers.blame(peer, found.check, found.reason)
 
-    def _notice(self, peer: PeerId, raw: bytes) -> Iterator[ev.Effect]:
+    def _notice(self, peer: PeerId, raw: bytes) -> Iterator[Effect]:
         refusal = self.gate.judge_notice(raw)
         if refusal is None:
             notice = decode_notice(raw)

@@ -11,10 +11,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.effects import (
+    Announce,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    AskSnapshot,
+    Effect,
+    FetchObject,
+)
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import Check, Now, Verdict
+from meshnode.core.events import (
+    HeadsReceived,
+    LogReceived,
+    Now,
+    RequestFailed,
+    RootsReceived,
+    SnapshotReceived,
+)
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords, RecordsReceived
 from meshnode.core.federation import Federation
 from meshnode.core.forks import Evidence, is_fork
@@ -22,11 +37,13 @@ from meshnode.core.gossip import Gate, Refusal, announce, is_due, log_of
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.log import Extension, LogFault
+from meshnode.core.names import RootName
 from meshnode.core.newest import record_name
 from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import encode_signed
 from meshnode.core.statements import is_statement
 from meshnode.core.trust import UntrustedError
+from meshnode.core.verdicts import Check, Topic, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +53,7 @@ class Answers:
     federation: Federation
     gate: Gate
 
-    def heads(self, event: ev.HeadsReceived, now: Now) -> Iterator[ev.Effect]:
+    def heads(self, event: HeadsReceived, now: Now) -> Iterator[Effect]:
         for name in event.roots:
             self._hear_of_root(name, event.peer)
         for raw in event.raws:
@@ -45,7 +62,7 @@ class Answers:
                 yield self.federation.peers.blame(event.peer, refusal.check, refusal.reason)
                 return
 
-    def records(self, event: RecordsReceived, now: Now) -> Iterator[ev.Effect]:
+    def records(self, event: RecordsReceived, now: Now) -> Iterator[Effect]:
         """Take in what a comparison showed to be lacking; a peer gives what it was asked for."""
         comparisons = self.federation.comparisons
         owed, came = comparisons.owed(event), dict[Digest, None]()
@@ -67,7 +84,7 @@ class Answers:
         if owed:
             yield from comparisons.received(event.peer, came)
 
-    def roots(self, event: ev.RootsReceived) -> Iterator[ev.Effect]:
+    def roots(self, event: RootsReceived) -> Iterator[Effect]:
         peer, catalogue = event.peer, self.federation.catalogues.get(event.catalogue)
         if catalogue is None or not self.federation.sync.roots.is_in_flight(catalogue.id, peer):
             return
@@ -79,7 +96,7 @@ class Answers:
             yield self.federation.peers.blame(peer, Check.ROOT, str(error))
         self._roots_asked(catalogue, peer)
 
-    def log(self, event: ev.LogReceived, now: Now) -> Iterator[ev.Effect]:
+    def log(self, event: LogReceived, now: Now) -> Iterator[Effect]:
         if not self.federation.sync.logs.is_in_flight(event.log, event.peer):
             return
         catalogue = self.federation.catalogues[event.log.catalogue]
@@ -100,22 +117,22 @@ class Answers:
             self.federation.sync.log_failed(event.log, event.peer)
             yield from self.federation.recall(event.log)
 
-    def snapshot(self, event: ev.SnapshotReceived) -> None:
+    def snapshot(self, event: SnapshotReceived) -> None:
         self.federation.replica.objects[event.beginning.ref.object] = None
         self.federation.sync.snapshot_received(event.log, event.peer, event.beginning)
 
-    def failed(self, event: ev.RequestFailed, now: Now) -> Iterator[ev.Effect]:
+    def failed(self, event: RequestFailed, now: Now) -> Iterator[Effect]:
         match event.request:
-            case ev.AskHeads():
+            case AskHeads():
                 pass  # the next poll asks again
             case AskHello() | AskRecon() | AskRecords():
                 self.federation.comparisons.failed(event.request)
-            case ev.AskRoots(peer, catalogue, attempt=attempt):
+            case AskRoots(peer, catalogue, attempt=attempt):
                 if self.federation.sync.roots.is_in_flight(catalogue, peer, attempt):
                     self._roots_asked(self.federation.catalogues[catalogue], peer)
-            case ev.AskLog(peer, log, attempt=attempt) | ev.AskSnapshot(peer, log, attempt=attempt):
+            case AskLog(peer, log, attempt=attempt) | AskSnapshot(peer, log, attempt=attempt):
                 self.federation.sync.log_failed(log, peer, attempt)
-            case ev.FetchObject(peer):
+            case FetchObject(peer):
                 self.federation.holders.gave_nothing(peer, now.monotonic)
                 is_at_fault = event.check is not None
                 self.federation.replica.fetch_failed(event.request, at_fault=is_at_fault)
@@ -126,7 +143,7 @@ class Answers:
 
     def _hear_of_head(
         self, raw: bytes, peer: PeerId, now: Now
-    ) -> Generator[ev.Effect, None, Refusal | None]:
+    ) -> Generator[Effect, None, Refusal | None]:
         """Follow a log to a head that a peer told of; return why not, if it cannot be read now."""
         offered = self.gate.read(raw)
         if isinstance(offered, Refusal):
@@ -143,7 +160,7 @@ class Answers:
 
     def _record(
         self, raw: bytes, name: Digest, peer: PeerId, now: Now
-    ) -> Generator[ev.Effect, None, Refusal | None]:
+    ) -> Generator[Effect, None, Refusal | None]:
         if is_statement(raw):
             return (yield from self._statement(raw, name, now))
         if is_notice(raw):
@@ -154,7 +171,7 @@ class Answers:
 
     def _statement(
         self, raw: bytes, name: Digest, now: Now
-    ) -> Generator[ev.Effect, None, Refusal | None]:
+    ) -> Generator[Effect, None, Refusal | None]:
         """Keep a statement and announce it: what is lacking here others may lack."""
         claims = self.federation.claims
         found = claims.judge(raw, now.unix)
@@ -163,10 +180,10 @@ class Answers:
                 self.federation.newest.settle(name)
             return found
         yield from claims.take(found)
-        yield ev.Announce(raw, ev.Topic.CLAIMS)
+        yield Announce(raw, Topic.CLAIMS)
         return None
 
-    def _notice(self, raw: bytes, peer: PeerId) -> Generator[ev.Effect, None, Refusal | None]:
+    def _notice(self, raw: bytes, peer: PeerId) -> Generator[Effect, None, Refusal | None]:
         """Learn a root or purge; if it follows what is not held, ask for what is between."""
         refusal = self.gate.judge_notice(raw)
         notice = decode_notice(raw)
@@ -176,12 +193,12 @@ class Answers:
             yield from self.federation.learn_roots(catalogue, roots, peer)
         elif refusal.verdict is Verdict.IGNORE:
             digest = notice.signed.digest
-            self._hear_of_root(ev.RootName(notice.catalogue, notice.version, digest), peer)
+            self._hear_of_root(RootName(notice.catalogue, notice.version, digest), peer)
         return refusal
 
     def _fork(
         self, raw: bytes, name: Digest, peer: PeerId, now: Now
-    ) -> Generator[ev.Effect, None, Refusal | None]:
+    ) -> Generator[Effect, None, Refusal | None]:
         """Keep evidence of a fork and announce it: what is lacking here others may lack."""
         found = self.gate.read_fork(raw)
         if isinstance(found, Refusal):
@@ -192,12 +209,12 @@ class Answers:
             return found
         head = found[0].head
         yield from self.federation.keep(log_of(head), Evidence(head.seq, raw))
-        yield ev.Announce(raw, ev.Topic.STATEMENTS)
+        yield Announce(raw, Topic.STATEMENTS)
         for offered in found:
             self.federation.hear_of_head(offered, peer, now)
         return None
 
-    def _hear_of_root(self, name: ev.RootName, peer: PeerId) -> None:
+    def _hear_of_root(self, name: RootName, peer: PeerId) -> None:
         catalogue = self.federation.catalogues.get(name.catalogue)
         if catalogue is None or catalogue.chain is None or catalogue.chain.holds(name.digest):
             return
@@ -211,7 +228,7 @@ class Answers:
         else:
             self.federation.sync.roots_answered(catalogue.id)
 
-    def _heads_of(self, event: ev.LogReceived, now: Now) -> list[SignedHead] | LogFault:
+    def _heads_of(self, event: LogReceived, now: Now) -> list[SignedHead] | LogFault:
         """Return the answer's heads up to the first that cannot count yet."""
         heads: list[SignedHead] = []
         for raw in event.heads:
@@ -228,8 +245,8 @@ class Answers:
         return heads
 
     def _log_refused(
-        self, event: ev.LogReceived, heads: Sequence[SignedHead], fault: LogFault
-    ) -> Iterator[ev.Effect]:
+        self, event: LogReceived, heads: Sequence[SignedHead], fault: LogFault
+    ) -> Iterator[Effect]:
         if not fault.is_excess:
             yield self.federation.peers.blame(event.peer, fault.check, fault.reason)
             self.federation.sync.log_failed(event.log, event.peer)
@@ -242,8 +259,8 @@ class Answers:
         self.federation.sync.settle(event.log, is_settled, event.peer)
 
     def _caught_up(
-        self, event: ev.LogReceived, catalogue: Catalogue, extension: Extension, now: Now
-    ) -> Iterator[ev.Effect]:
+        self, event: LogReceived, catalogue: Catalogue, extension: Extension, now: Now
+    ) -> Iterator[Effect]:
         """Adopt what was asked for. What gossip did not bring here it may not have brought to
         others either, so a log that was already known is announced again.
         """
@@ -251,4 +268,4 @@ class Answers:
         yield from self.federation.adopt(event.log, extension, event.peer, now)
         if was_known:
             newest = extension.heads[-1]
-            yield ev.Announce(announce(newest, newest.head.size, ()))
+            yield Announce(announce(newest, newest.head.size, ()))

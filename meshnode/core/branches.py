@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshnode.core.entries import Entry, encode_entry
-from meshnode.core.events import HeadName, Stretch
 from meshnode.core.heads import (
     FIRST_SEQ,
     Head,
@@ -21,6 +20,7 @@ from meshnode.core.heads import (
 )
 from meshnode.core.identifiers import DIGEST_BYTES, Digest
 from meshnode.core.merkle import EMPTY, Frontier, leaf_hash
+from meshnode.core.names import HeadName, Stretch
 from meshnode.core.snapshots import Beginning
 
 BEFORE_FIRST = FIRST_SEQ - 1  # the seq of a log without heads

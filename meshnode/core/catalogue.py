@@ -22,19 +22,13 @@ from meshnode.core.entries import (
     SegmentRemoved,
     UnknownEntry,
 )
-from meshnode.core.events import (
-    HeadName,
-    LogId,
-    SegmentKey,
-    SegmentRef,
-    SnapshotChecked,
-    segment_key,
-)
+from meshnode.core.events import SnapshotChecked
 from meshnode.core.forks import Evidence, evidence_of
 from meshnode.core.heads import Head, SignedHead
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text
 from meshnode.core.live_segments import SegmentName
 from meshnode.core.log import Extension, Log, LogFault
+from meshnode.core.names import HeadName, LogId, SegmentKey, SegmentRef, segment_key
 from meshnode.core.notices import Notice
 from meshnode.core.roots import Closing
 from meshnode.core.signed import encode_signed

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.durable import DropStatements, KeepStatement
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import Check, DropStatements, KeepStatement, Verdict
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX, Refusal
 from meshnode.core.identifiers import CatalogueId, Digest, PublicKey, sha256
 from meshnode.core.limits import ISSUER_BYTES_MAX
@@ -23,6 +23,7 @@ from meshnode.core.statements import (
     StatementName,
     decode_signed_statement,
 )
+from meshnode.core.verdicts import Check, Verdict
 
 CLAIMS_BYTES_MAX: Final = 16 << 20  # of all issuers: a few ten thousand statements
 CLAIMS_BYTES_LEFT: Final = 15 << 20  # after some had to go: not at each statement anew

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from meshnode.core.effects import AskHeads, Blame, Effect
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import AskHeads, Blame, Check, Effect
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -27,6 +27,7 @@ from meshnode.core.limits import ADMITTED_MAX
 from meshnode.core.newest import NewestRecords
 from meshnode.core.peers import Peers
 from meshnode.core.reconciliation import Reconciler
+from meshnode.core.verdicts import Check
 
 ROUNDS_MAX: Final = 64  # messages of one comparison; the next begins where what came has led
 STRANGER: Final = Acquaintance(WITHOUT_HELLO)  # who does not say who it is

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.denylist import DenyList, ItemPath, Target
+from meshnode.core.effects import Effect, PurgeItems, PurgeObject, PurgePayload
 from meshnode.core.entries import PayloadAdded
 from meshnode.core.identifiers import CatalogueId, Digest
 from meshnode.core.limits import CLOCK_MAX
+from meshnode.core.names import Withdrawal
 
 OWN: Final = "own"
 DENIED_CLOCK: Final = CLOCK_MAX + 1  # no row is newer
@@ -58,14 +59,14 @@ class Denials:
             return False
         return not any(c.counts(name) for c in self.catalogues.values() if c.id not in denied)
 
-    def withdrawals(self, catalogue: CatalogueId) -> tuple[ev.Withdrawal, ...]:
+    def withdrawals(self, catalogue: CatalogueId) -> tuple[Withdrawal, ...]:
         """Return the denied items of a catalogue as withdrawals that no row is newer than."""
         ids: dict[str, list[str]] = {}
         for of, collection, item in self.items():
             if of == catalogue:
                 ids.setdefault(collection, []).append(item)
         return tuple(
-            ev.Withdrawal(collection, tuple(items), DENIED_CLOCK, erases=True)
+            Withdrawal(collection, tuple(items), DENIED_CLOCK, erases=True)
             for collection, items in ids.items()
         )
 
@@ -74,16 +75,16 @@ class Denials:
         keys = [key for c in self.catalogues.values() for _, key in c.contents.payloads]
         return {key: None for key in keys if self.withholds(key)}
 
-    def erasing(self, held: Mapping[Digest, None]) -> Iterator[ev.Effect]:
+    def erasing(self, held: Mapping[Digest, None]) -> Iterator[Effect]:
         """Yield what erases all that is denied, of the objects that are held."""
         for digest in held:
             if self.withholds(digest):
-                yield ev.PurgeObject(digest)
+                yield PurgeObject(digest)
         for key in self.stopped():
-            yield ev.PurgePayload(key)
+            yield PurgePayload(key)
         for catalogue in self.catalogues.values():
             for hidden in self.withdrawals(catalogue.id):
-                yield ev.PurgeItems(catalogue.id, hidden.collection, hidden.ids, hidden.clock)
+                yield PurgeItems(catalogue.id, hidden.collection, hidden.ids, hidden.clock)
 
     def items(self) -> dict[ItemPath, None]:
         """Return the denied items of all catalogues, known or not."""

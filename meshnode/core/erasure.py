@@ -11,19 +11,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.contents import Erasing
+from meshnode.core.effects import PurgeItems, PurgeObject, PurgePayload, StopPayload
 from meshnode.core.entries import ItemsRemoved, PayloadRemoved, SegmentRemoved
 from meshnode.core.identifiers import CatalogueId, Digest
 from meshnode.core.live_segments import Rank
+from meshnode.core.names import SegmentRef
 
 ERASED_AFTER_SECONDS: Final = 7 * 86_400
 _NEVER: Final = 1 << 62
 _ALL: Final = ("all",)
 _STOP: Final = ("stop",)  # of a payload: it is not served from now on
 
-Erase = ev.PurgeObject | ev.PurgeItems | ev.StopPayload | ev.PurgePayload
+Erase = PurgeObject | PurgeItems | StopPayload | PurgePayload
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class Erasures:
         self._done.pop(catalogue, None)
         self._next_due = 0
 
-    def indexed(self, ref: ev.SegmentRef) -> None:
+    def indexed(self, ref: SegmentRef) -> None:
         """A segment may bring rows that were erased before."""
         catalogue = self.catalogues.get(ref.log.catalogue)
         done = self._done.get(ref.log.catalogue, {})
@@ -90,17 +91,17 @@ class Erasures:
     ) -> Iterator[Erase]:
         match entry:
             case ItemsRemoved():
-                yield ev.PurgeItems(catalogue.id, entry.collection, parts, entry.clock)
+                yield PurgeItems(catalogue.id, entry.collection, parts, entry.clock)
                 for name in _outdated(catalogue, entry):
                     if not self._is_counted(name):
-                        yield ev.PurgeObject(name)
+                        yield PurgeObject(name)
             case SegmentRemoved():
                 if not self._is_counted(entry.segment):
-                    yield ev.PurgeObject(entry.segment)
+                    yield PurgeObject(entry.segment)
             case PayloadRemoved():
                 if self._is_counted(entry.key):
                     return
-                yield ev.StopPayload(entry.key)
+                yield StopPayload(entry.key)
                 if parts != _STOP:
                     yield from _erase_named(catalogue, entry.key)
             case _:
@@ -148,8 +149,8 @@ def _parts_due(catalogue: Catalogue, entry: Erasing, *, is_due: bool) -> tuple[s
 
 def _erase_named(catalogue: Catalogue, name: Digest) -> Iterator[Erase]:
     """Erase an object, or a payload with its file list and torrent, by its name."""
-    yield ev.PurgeObject(name)
+    yield PurgeObject(name)
     for payload in catalogue.contents.payloads_named(name):
-        yield ev.PurgePayload(name)
-        yield ev.PurgeObject(payload.files.digest)
-        yield ev.PurgeObject(payload.torrent.digest)
+        yield PurgePayload(name)
+        yield PurgeObject(payload.files.digest)
+        yield PurgeObject(payload.torrent.digest)

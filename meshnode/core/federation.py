@@ -11,22 +11,31 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
-from meshnode.core import events as ev
 from meshnode.core.budgets import Budgets
 from meshnode.core.catalogue import Catalogue, Changes
 from meshnode.core.claims import Claims
 from meshnode.core.comparisons import Comparisons
 from meshnode.core.delegation import delegated_prefixes
 from meshnode.core.denials import Denials
+from meshnode.core.durable import AdoptRoot, ExtendLog, KeepFork, StampEntry
+from meshnode.core.effects import (
+    Announce,
+    AskHeads,
+    Effect,
+    ForgetCatalogue,
+    PurgeObject,
+    RecallEntries,
+)
 from meshnode.core.entries import Entry
 from meshnode.core.erasure import Erasures
-from meshnode.core.events import LogId, Now, SegmentKey, SegmentRef
+from meshnode.core.events import EntriesRecalled, Now, SnapshotChecked
 from meshnode.core.forks import Evidence
 from meshnode.core.gossip import is_due, log_of
 from meshnode.core.heads import SignedHead
 from meshnode.core.holders import Holders
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.log import Extension, Log
+from meshnode.core.names import LogId, SegmentKey, SegmentRef
 from meshnode.core.newest import NewestRecords
 from meshnode.core.notices import notice_of
 from meshnode.core.peers import Peers
@@ -34,6 +43,7 @@ from meshnode.core.replica import Replica
 from meshnode.core.signing import Verify
 from meshnode.core.snapshot_checks import SnapshotChecks
 from meshnode.core.syncing import Sync
+from meshnode.core.verdicts import Topic
 
 
 class Federation:
@@ -104,13 +114,13 @@ class Federation:
             held = catalogue.chain.current.version
             self.sync.want_roots(catalogue.id, held if after is None else after, peer)
 
-    def ask_all(self, catalogue: Catalogue, source: PeerId | None = None) -> Iterator[ev.AskHeads]:
+    def ask_all(self, catalogue: Catalogue, source: PeerId | None = None) -> Iterator[AskHeads]:
         """Ask every peer for the heads of a catalogue; or `source` alone, who told something."""
         for peer in self.peers.asked():
             if source in (None, peer):
-                yield ev.AskHeads(peer, (catalogue.id,))
+                yield AskHeads(peer, (catalogue.id,))
 
-    def ask(self, now: Now) -> Iterator[ev.Effect]:
+    def ask(self, now: Now) -> Iterator[Effect]:
         """Yield what is due by now."""
         if self.erasures.is_due(now.unix):
             yield from self.erased(self.erasures.start(now.unix))
@@ -126,7 +136,7 @@ class Federation:
     # --- What follows -----------------------------------------------------------------------------
     def learn_roots(
         self, catalogue: Catalogue, raws: Sequence[bytes], source: PeerId | None
-    ) -> Iterator[ev.Effect]:
+    ) -> Iterator[Effect]:
         """Take in roots; one that comes to a chain already known is announced to others.
 
         Raises:
@@ -144,9 +154,9 @@ class Federation:
         self.catalogues[catalogue.id] = catalogue
         self.sync.roots_answered(catalogue.id)
         for version, record in chain.beyond(before):
-            yield ev.AdoptRoot(catalogue.id, version, record)
+            yield AdoptRoot(catalogue.id, version, record)
             if before is not None:
-                yield ev.Announce(notice_of(catalogue.id, record), ev.Topic.STATEMENTS)
+                yield Announce(notice_of(catalogue.id, record), Topic.STATEMENTS)
         yield from self._changed(catalogue, changes, source)
         for writer in catalogue.logs:
             yield from self.recall(LogId(catalogue.id, writer))
@@ -157,7 +167,7 @@ class Federation:
 
     def adopt(
         self, log: LogId, extension: Extension, source: PeerId | None, now: Now
-    ) -> Iterator[ev.Effect]:
+    ) -> Iterator[Effect]:
         """Take in heads and entries that follow what is held."""
         catalogue = self.catalogues[log.catalogue]
         if extension.is_new_branch:
@@ -166,7 +176,7 @@ class Federation:
         self.newest.changed(catalogue.id)
         heads = tuple((head.head.seq, head.raw) for head in extension.heads)
         begun = extension.beginning.raw if extension.beginning else b""
-        yield ev.ExtendLog(log, heads, extension.first, extension.raws, extension.number, begun)
+        yield ExtendLog(log, heads, extension.first, extension.raws, extension.number, begun)
         newest = catalogue.log(log.writer).newest(extension)
         yield from self.stamp(catalogue, newest, now)
         yield from self._changed(catalogue, changes, source)
@@ -174,13 +184,13 @@ class Federation:
         yield from self.snapshots.follow(log)
         yield from self.recall(log)
 
-    def snapshot_checked(self, event: ev.SnapshotChecked) -> Iterator[ev.Effect]:
+    def snapshot_checked(self, event: SnapshotChecked) -> Iterator[Effect]:
         """Know whether a snapshot is true; keep in memory only what it lists if it is."""
         if event.is_true:
             self.catalogues[event.log.catalogue].fold(event.log.writer, event)
         yield from self.snapshots.checked(event)
 
-    def recall(self, log: LogId) -> Iterator[ev.RecallEntries]:
+    def recall(self, log: LogId) -> Iterator[RecallEntries]:
         """Ask for the entries that were dropped from memory, and are needed again."""
         held = self._log(log)
         for number in list(held.recall):
@@ -188,52 +198,52 @@ class Federation:
             if branch.dropped and (log, number) not in self._recalled:
                 self._recalled[log, number] = None
                 stop = branch.base_size + branch.dropped
-                yield ev.RecallEntries(log, number, branch.base_size, stop)
+                yield RecallEntries(log, number, branch.base_size, stop)
 
-    def recalled(self, event: ev.EntriesRecalled) -> Iterator[ev.Effect]:
+    def recalled(self, event: EntriesRecalled) -> Iterator[Effect]:
         del self._recalled[event.log, event.branch]
         catalogue = self.catalogues[event.log.catalogue]
         changes = catalogue.unfold(event.log.writer, event.branch, event.entries)
         yield from self._changed(catalogue, changes, None)
 
-    def dispute(self, catalogue: Catalogue, offered: SignedHead) -> Iterator[ev.Effect]:
+    def dispute(self, catalogue: Catalogue, offered: SignedHead) -> Iterator[Effect]:
         """Keep and pass on what this head proves: that its writer signed two histories."""
         evidence = catalogue.witness(offered)
         if evidence is not None:
             yield from self.keep(log_of(offered.head), evidence)
-            yield ev.Announce(evidence.raw, ev.Topic.STATEMENTS)
+            yield Announce(evidence.raw, Topic.STATEMENTS)
 
-    def keep(self, log: LogId, evidence: Evidence) -> Iterator[ev.Effect]:
+    def keep(self, log: LogId, evidence: Evidence) -> Iterator[Effect]:
         self.catalogues[log.catalogue].forks[log.writer] = evidence
         self.newest.changed(log.catalogue)
-        yield ev.KeepFork(log, evidence.raw)
+        yield KeepFork(log, evidence.raw)
 
     def stamp(
         self, catalogue: Catalogue, entries: Iterable[tuple[Entry, Digest]], now: Now
-    ) -> Iterator[ev.StampEntry]:
+    ) -> Iterator[StampEntry]:
         """Note when entries that erase came here: the wait before erasing begins now."""
         for entry in catalogue.unstamped(entries):
             catalogue.stamps[entry] = now.unix
             self.erasures.entries_changed()
-            yield ev.StampEntry(catalogue.id, entry, now.unix)
+            yield StampEntry(catalogue.id, entry, now.unix)
 
-    def erased(self, effects: Iterable[ev.Effect]) -> Iterator[ev.Effect]:
+    def erased(self, effects: Iterable[Effect]) -> Iterator[Effect]:
         """Pass on what erases, but for objects that are not here."""
         for effect in effects:
-            if isinstance(effect, ev.PurgeObject):
+            if isinstance(effect, PurgeObject):
                 if effect.digest not in self.replica.objects:
                     continue
                 self.replica.purged((effect.digest,))
             yield effect
 
-    def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+    def resume(self, catalogue: Catalogue) -> Iterator[Effect]:
         """Want again whatever of a followed catalogue is missing."""
         if catalogue.chain is None:
             self.sync.roots.want(catalogue.id)
         else:
             yield from self.replica.resume(catalogue)
 
-    def obey_delegations(self) -> Iterator[ev.Effect]:
+    def obey_delegations(self) -> Iterator[Effect]:
         """Follow the delegates of what is followed, and leave those that are none any more."""
         wanted = delegated_prefixes(self.catalogues, self.denies)
         known = [c for c in self.catalogues.values() if c.delegated]
@@ -256,16 +266,16 @@ class Federation:
             catalogue = self.catalogue(name)
             catalogue.followed, catalogue.delegated = True, prefixes
 
-    def leave(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+    def leave(self, catalogue: Catalogue) -> Iterator[Effect]:
         """Follow a catalogue no longer."""
         catalogue.followed, catalogue.delegated = False, ()
         self.replica.forget(catalogue.id)
         self.sync.forget(catalogue.id)
         yield from self.claims.leave(catalogue.id)
-        yield ev.ForgetCatalogue(catalogue.id)
+        yield ForgetCatalogue(catalogue.id)
         yield from self.reconsider()
 
-    def reconsider(self) -> Iterator[ev.Effect]:
+    def reconsider(self) -> Iterator[Effect]:
         """Want again what was over a budget: there may be room now."""
         waiting = dict.fromkeys(catalogue for catalogue, _ in self.replica.over_budget)
         for catalogue in waiting:
@@ -273,7 +283,7 @@ class Federation:
 
     def _changed(
         self, catalogue: Catalogue, changes: Changes, source: PeerId | None
-    ) -> Iterator[ev.Effect]:
+    ) -> Iterator[Effect]:
         if changes.recounted:
             self.erasures.recounted(catalogue.id)
         if catalogue.followed:

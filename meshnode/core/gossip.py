@@ -12,7 +12,6 @@ from functools import lru_cache
 
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import Check, LogId, Verdict
 from meshnode.core.forks import decode_fork, is_fork
 from meshnode.core.heads import (
     REMEMBERED_HEADS,
@@ -29,11 +28,13 @@ from meshnode.core.limits import (
     ANNOUNCED_ENTRIES_MAX,
     ANNOUNCED_ENTRY_BYTES_MAX,
 )
+from meshnode.core.names import LogId
 from meshnode.core.notices import decode_notice, is_notice
 from meshnode.core.signed import Signed, encode_signed
 from meshnode.core.signing import Verify
 from meshnode.core.statements import is_statement
 from meshnode.core.trust import UntrustedError
+from meshnode.core.verdicts import Check, Verdict
 
 CLOCK_SKEW_SECONDS_MAX = 2 * 3600  # a head issued further ahead is left for later
 REMEMBERED_MAX = 4096  # authentic heads whose signature is not checked twice

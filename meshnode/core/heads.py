@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from meshnode.core import shapes
 from meshnode.core.encoding import decode, encode
-from meshnode.core.events import HeadName
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.limits import (
     ANNOUNCED_ENTRIES_MAX,
@@ -20,6 +19,7 @@ from meshnode.core.limits import (
     SNAPSHOT_BYTES_MAX,
     TREE_SIZE_MAX,
 )
+from meshnode.core.names import HeadName
 from meshnode.core.signed import ENVELOPE, Signed, decode_signed, encode_signed
 
 FIRST_SEQ = 1

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Final
 
 from meshnode.core.claims import Claims
-from meshnode.core.events import CallHolder, HolderCalled
+from meshnode.core.effects import CallHolder
+from meshnode.core.events import HolderCalled
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, peer_id
 from meshnode.core.peers import FAULTS_MAX, Peers
 from meshnode.core.statement_bodies import DAY_SECONDS, Endpoint, Provider, decode_body

@@ -14,12 +14,13 @@ from itertools import pairwise
 from meshnode.core.branches import BEFORE_FIRST, Branch
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, numbered_entries
-from meshnode.core.events import Check, HeadName, Stretch
 from meshnode.core.heads import SNAPSHOT_SEQ, Head, SignedHead, SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import BRANCHES_MAX, HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import HeadName, Stretch
 from meshnode.core.snapshots import Beginning
+from meshnode.core.verdicts import Check
 
 REFUSED_MAX = 64  # heads remembered
 SNAPSHOTS_MAX = 64  # whose truth is remembered

@@ -14,18 +14,46 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from meshnode.core import events as ev
 from meshnode.core.announcements import Announcements
 from meshnode.core.answers import Answers
 from meshnode.core.budgets import Budgets
 from meshnode.core.denylist import parse_deny_list
 from meshnode.core.disclosure import Disclosure
-from meshnode.core.events import HeadName, LogId, Now, Stretch
+from meshnode.core.durable import Restored, StampEntry
+from meshnode.core.effects import Answer, Effect, PurgeObject, StopPayload
+from meshnode.core.events import (
+    AnnouncementReceived,
+    BudgetsChanged,
+    DenyListChanged,
+    EntriesRecalled,
+    Event,
+    Followed,
+    HeadsReceived,
+    HolderCalled,
+    LogReceived,
+    Now,
+    ObjectLost,
+    ObjectsPurged,
+    ObjectStored,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+    RootsReceived,
+    SegmentIndexed,
+    SegmentRefused,
+    SnapshotChecked,
+    SnapshotReceived,
+    Stated,
+    StorageFailed,
+    Submitted,
+    Unfollowed,
+)
 from meshnode.core.exchange import HelloReceived, ReconReceived, RecordsReceived
 from meshnode.core.federation import Federation
 from meshnode.core.forks import Evidence
 from meshnode.core.gossip import Gate, Refusal
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
+from meshnode.core.names import HeadName, LogId, RootName, Stretch
 from meshnode.core.operator import Operator
 from meshnode.core.overview import CatalogueOverview, Overview, RefusedSegment, describe
 from meshnode.core.restoring import restore_chain, restore_log
@@ -65,11 +93,11 @@ class Node:
         self._answers = Answers(federation, self._gate)
         self._operator = Operator(federation, self._gate)
 
-    def handle(self, batch: Sequence[ev.Event], now: Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         """React to a batch of events. Never blocks, never raises on bad input from peers: such
         input becomes a `Blame` effect.
         """
-        effects: list[ev.Effect] = []
+        effects: list[Effect] = []
         for event in batch:
             effects += self._refuse(event) if self.read_only else self._react(event, now)
         if not self.read_only:
@@ -98,14 +126,14 @@ class Node:
         """Say whether nothing of a catalogue is told to anybody."""
         return self._federation.denies(catalogue)
 
-    def newest_roots(self, catalogues: Sequence[CatalogueId]) -> tuple[ev.RootName, ...]:
+    def newest_roots(self, catalogues: Sequence[CatalogueId]) -> tuple[RootName, ...]:
         """Name what others need to agree on whom to trust: the newest root, if it is not the first,
         its rivals, and the purges that count.
         """
         told = (c for c in catalogues if c in self.catalogues and not self.denies(c))
         known = (self.catalogues[c].chain for c in told)
         return tuple(
-            ev.RootName(chain.catalogue, version, digest)
+            RootName(chain.catalogue, version, digest)
             for chain in known
             if chain is not None
             for version, digest in chain.newest
@@ -137,7 +165,7 @@ class Node:
             refused=tuple(RefusedSegment(event.ref, event.reason) for event in refused),
         )
 
-    def restore(self, restored: ev.Restored, now: Now) -> list[ev.Effect]:
+    def restore(self, restored: Restored, now: Now) -> list[Effect]:
         """Take over what the disk remembers and derive what has to follow from it.
 
         Raises:
@@ -157,7 +185,7 @@ class Node:
             )
         for raw in restored.forks:
             self._restore_fork(raw)
-        effects: list[ev.Effect] = list(self.claims.restore(restored.statements))
+        effects: list[Effect] = list(self.claims.restore(restored.statements))
         effects += self.replica.restore(restored)
         effects += self._restore_stamps(restored.stamps, now)
         for catalogue_id in self.followed():  # all that is here, before anything more is wanted
@@ -166,10 +194,10 @@ class Node:
             effects += self._federation.resume(self.catalogues[catalogue_id])
         for stored in restored.logs:
             effects += self._federation.snapshots.follow(stored.log)
-        effects += map(ev.StopPayload, self.denials.stopped())
+        effects += map(StopPayload, self.denials.stopped())
         return effects + list(self._federation.ask(now))
 
-    def _restore_denials(self, restored: ev.Restored) -> None:
+    def _restore_denials(self, restored: Restored) -> None:
         for kept in restored.deny_lists:
             self.denials.change(kept.name, parse_deny_list(kept.raw))
         for catalogue_id in restored.followed:
@@ -177,7 +205,7 @@ class Node:
                 self.denials.suspended[catalogue_id] = None
             self._federation.catalogue(catalogue_id).followed = not self.denies(catalogue_id)
 
-    def _restore_stamps(self, stamps: Sequence[ev.StampEntry], now: Now) -> Iterator[ev.StampEntry]:
+    def _restore_stamps(self, stamps: Sequence[StampEntry], now: Now) -> Iterator[StampEntry]:
         """Take over when entries that erase came; one whose stamp was lost came now."""
         for stamp in stamps:
             self._federation.catalogue(stamp.catalogue).stamps[stamp.entry] = stamp.stored
@@ -196,16 +224,16 @@ class Node:
 
     # --- Events -----------------------------------------------------------------------------------
     def _react(  # noqa: C901, PLR0912, PLR0915 - one branch an event
-        self, event: ev.Event, now: Now
-    ) -> Iterator[ev.Effect]:
+        self, event: Event, now: Now
+    ) -> Iterator[Effect]:
         match event:
-            case ev.PeerConnected(peer):
+            case PeerConnected(peer):
                 yield from self._on_connected(peer)
-            case ev.PeerDisconnected(peer):
+            case PeerDisconnected(peer):
                 self._on_disconnected(peer)
-            case ev.AnnouncementReceived():
+            case AnnouncementReceived():
                 yield from self._announcements.received(event, now)
-            case ev.HeadsReceived():
+            case HeadsReceived():
                 yield from self._answers.heads(event, now)
             case HelloReceived():
                 yield from self._federation.comparisons.hello(event)
@@ -213,69 +241,69 @@ class Node:
                 yield from self._federation.comparisons.recon(event)
             case RecordsReceived():
                 yield from self._answers.records(event, now)
-            case ev.RootsReceived():
+            case RootsReceived():
                 yield from self._answers.roots(event)
-            case ev.LogReceived():
+            case LogReceived():
                 yield from self._answers.log(event, now)
-            case ev.SnapshotReceived():
+            case SnapshotReceived():
                 self._answers.snapshot(event)
-            case ev.SnapshotChecked():
+            case SnapshotChecked():
                 yield from self._federation.snapshot_checked(event)
-            case ev.EntriesRecalled():
+            case EntriesRecalled():
                 yield from self._federation.recalled(event)
-            case ev.RequestFailed():
+            case RequestFailed():
                 yield from self._answers.failed(event, now)
-            case ev.ObjectStored(digest):
+            case ObjectStored(digest):
                 yield from self._on_stored(digest)
-            case ev.ObjectsPurged(digests):
+            case ObjectsPurged(digests):
                 self.replica.purged(digests)
-            case ev.ObjectLost(digest):
+            case ObjectLost(digest):
                 self._on_lost(digest)
-            case ev.SegmentIndexed(ref):
+            case SegmentIndexed(ref):
                 self._federation.erasures.indexed(ref)
                 yield from self.replica.segment_indexed(ref)
-            case ev.SegmentRefused():
+            case SegmentRefused():
                 yield from self.replica.segment_refused(event)
-            case ev.Followed():
+            case Followed():
                 yield from self._operator.followed(event)
-            case ev.Unfollowed():
+            case Unfollowed():
                 yield from self._operator.unfollowed(event)
-            case ev.Submitted():
+            case Submitted():
                 yield from self._operator.submitted(event, now)
-            case ev.BudgetsChanged():
+            case BudgetsChanged():
                 yield from self._operator.budgets_changed(event)
-            case ev.DenyListChanged():
+            case DenyListChanged():
                 yield from self._operator.deny_list_changed(event)
-            case ev.Stated():
+            case Stated():
                 yield from self._operator.stated(event, now)
-            case ev.HolderCalled():
+            case HolderCalled():
                 self.holders.called(event, now.monotonic)
-            case ev.StorageFailed(reason):
+            case StorageFailed(reason):
                 self.read_only = reason
             case _:
                 assert_never(event)
 
-    def _refuse(self, event: ev.Event) -> Iterator[ev.Effect]:
+    def _refuse(self, event: Event) -> Iterator[Effect]:
         """React while the disk takes nothing: what is held is still served, nothing is added."""
         match event:
-            case ev.PeerConnected(peer):
+            case PeerConnected(peer):
                 self.peers.joined(peer)
-            case ev.PeerDisconnected(peer):
+            case PeerDisconnected(peer):
                 self._on_disconnected(peer)
             case (
-                ev.Followed(ticket)
-                | ev.Unfollowed(ticket)
-                | ev.Submitted(ticket)
-                | ev.BudgetsChanged(ticket)
-                | ev.DenyListChanged(ticket)
-                | ev.Stated(ticket)
+                Followed(ticket)
+                | Unfollowed(ticket)
+                | Submitted(ticket)
+                | BudgetsChanged(ticket)
+                | DenyListChanged(ticket)
+                | Stated(ticket)
             ):
-                yield ev.Answer(ticket, f"this peer is read-only: {self.read_only}")
+                yield Answer(ticket, f"this peer is read-only: {self.read_only}")
             case _:
                 pass  # the next start learns it again
 
     # --- Peers ------------------------------------------------------------------------------------
-    def _on_connected(self, peer: PeerId) -> Iterator[ev.Effect]:
+    def _on_connected(self, peer: PeerId) -> Iterator[Effect]:
         self.peers.joined(peer)
         self.sync.peer_joined()
         self.replica.fetches.peer_joined()
@@ -288,12 +316,12 @@ class Node:
         self.replica.fetches.peer_left(peer)
 
     # --- Objects ----------------------------------------------------------------------------------
-    def _on_stored(self, digest: Digest) -> Iterator[ev.Effect]:
+    def _on_stored(self, digest: Digest) -> Iterator[Effect]:
         """Take in an object; one that was denied while it came does not stay."""
         if (giver := self.replica.fetches.in_flight.get(digest)) is not None:
             self.holders.gave(giver)
         if self.denials.denies(digest) and digest not in self.replica.objects:
-            yield ev.PurgeObject(digest)
+            yield PurgeObject(digest)
         else:
             yield from self.replica.stored(digest)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.entries import ObjectRef, PayloadAdded
-from meshnode.core.events import SegmentRef
 from meshnode.core.freshness import Freshness, freshness
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.log import Log
+from meshnode.core.names import SegmentRef
 from meshnode.core.roots import Root
 from meshnode.core.snapshot_checks import lying_since
 

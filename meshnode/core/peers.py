@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from meshnode.core.events import Blame, Check
+from meshnode.core.effects import Blame
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Check
 
 FAULTS_MAX = 3  # a peer that was wrong this often is not asked any more
 REMEMBERED_MAX = 4096  # peers whose faults are remembered after they left

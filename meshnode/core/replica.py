@@ -7,16 +7,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from meshnode.core import events as ev
 from meshnode.core.budgets import Budgets
 from meshnode.core.catalogue import Catalogue, Changes
 from meshnode.core.denials import Denials
+from meshnode.core.durable import Restored
+from meshnode.core.effects import (
+    DropSegment,
+    Effect,
+    FetchObject,
+    HideItems,
+    IndexSegment,
+    SetHidden,
+)
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import SegmentKey, SegmentRef
+from meshnode.core.events import SegmentRefused
 from meshnode.core.fetching import FetchQueue
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.lanes import Place
 from meshnode.core.limits import INTEGER_MAX
+from meshnode.core.names import SegmentKey, SegmentRef, Withdrawal
 
 FETCHES_AT_ONCE_MAX = 32  # small objects; of large ones a quarter, more only share the same line
 PEER_SHARE_MAX = FETCHES_AT_ONCE_MAX // 2  # of one peer, so that one that stalls holds up half
@@ -61,7 +70,7 @@ class Replica:
     budgets: Budgets = field(default_factory=Budgets)
     objects: dict[Digest, None] = field(default_factory=dict)
     indexed: dict[SegmentKey, int] = field(default_factory=dict)  # the clock it was indexed at
-    refused: dict[SegmentKey, ev.SegmentRefused] = field(default_factory=dict)
+    refused: dict[SegmentKey, SegmentRefused] = field(default_factory=dict)
     over_budget: dict[tuple[CatalogueId, Digest], int] = field(default_factory=dict)  # in bytes
     fetches: FetchQueue[Digest] = field(init=False)
     _awaited: dict[Digest, Awaited] = field(default_factory=dict)
@@ -75,7 +84,7 @@ class Replica:
             self.rng, FETCHES_AT_ONCE_MAX, OFFERER_ATTEMPTS, PEER_SHARE_MAX, self._weigh
         )
 
-    def restore(self, restored: ev.Restored) -> Iterator[ev.Effect]:
+    def restore(self, restored: Restored) -> Iterator[Effect]:
         """Take over what the disk holds; drop from the index what no longer counts."""
         self.objects = dict.fromkeys(sorted(restored.objects))
         self.indexed = dict(restored.indexed)
@@ -91,7 +100,7 @@ class Replica:
             if ref.digest in self.objects:
                 self.budgets.hold(catalogue.id, ref.digest, ref.size_bytes)
 
-    def resume(self, catalogue: Catalogue) -> Iterator[ev.Effect]:
+    def resume(self, catalogue: Catalogue) -> Iterator[Effect]:
         """Bring a whole catalogue towards being searchable: at boot, or newly followed."""
         yield self._hidden(catalogue)
         self.account(catalogue)
@@ -102,13 +111,13 @@ class Replica:
 
     def change(
         self, catalogue: Catalogue, changes: Changes, source: PeerId | None
-    ) -> Iterator[ev.Effect]:
+    ) -> Iterator[Effect]:
         """Follow what newly adopted entries changed; `source` is asked for objects first."""
         if changes.recounted:
             yield self._hidden(catalogue)
         for entry in changes.hidden:
             erases = entry.reason.erases
-            yield ev.HideItems(catalogue.id, entry.collection, entry.ids, entry.clock, erases)
+            yield HideItems(catalogue.id, entry.collection, entry.ids, entry.clock, erases)
         for name in changes.segments:
             yield from self._settle(catalogue.key(name), source)
         if changes.recounted or changes.segments:
@@ -116,7 +125,7 @@ class Replica:
         for wanted in changes.objects:
             self._want_for(catalogue, wanted, source)
 
-    def stored(self, digest: Digest) -> Iterator[ev.Effect]:
+    def stored(self, digest: Digest) -> Iterator[Effect]:
         self.objects[digest] = None
         self.fetches.done(digest)
         awaited = self._awaited.pop(digest, Awaited())
@@ -159,14 +168,14 @@ class Replica:
             if name[0] == collection and name[1] not in self.objects:
                 self.indexed.pop(catalogue.key(name), None)
 
-    def fetch_failed(self, request: ev.FetchObject, *, at_fault: bool) -> None:
+    def fetch_failed(self, request: FetchObject, *, at_fault: bool) -> None:
         fetch = (request.digest, request.peer)
         self.fetches.failed(*fetch, attempt=request.attempt, at_fault=at_fault)
         awaited = self._awaited.get(request.digest)
         if awaited is not None and awaited.sizes[0] == request.size_bytes:
             awaited.sizes.append(awaited.sizes.pop(0))
 
-    def segment_indexed(self, ref: SegmentRef) -> Iterator[ev.Effect]:
+    def segment_indexed(self, ref: SegmentRef) -> Iterator[Effect]:
         """The index has it; if the log moved on meanwhile, follow."""
         if self._indexing.pop(ref.key, True):
             self.indexed[ref.key] = ref.clock
@@ -174,12 +183,12 @@ class Replica:
         yield from self._settle(ref.key, None)
         yield from self._settle_outgoing()
 
-    def segment_refused(self, event: ev.SegmentRefused) -> Iterator[ev.Effect]:
+    def segment_refused(self, event: SegmentRefused) -> Iterator[Effect]:
         key = event.ref.key
         self._indexing.pop(key, None)
         self.refused[key] = event
         if self.indexed.pop(key, None) is not None:
-            yield ev.DropSegment(key)  # indexed for an earlier entry, which counts no longer
+            yield DropSegment(key)  # indexed for an earlier entry, which counts no longer
         yield from self._settle(key, None)
         yield from self._settle_outgoing()
 
@@ -202,16 +211,16 @@ class Replica:
         """Say whether `start` may have something to fetch or to index."""
         return bool(self._to_index) or self.fetches.is_due(now)
 
-    def start(self, peers: Sequence[PeerId], now: float) -> Iterator[ev.Effect]:
+    def start(self, peers: Sequence[PeerId], now: float) -> Iterator[Effect]:
         for digest, peer in self.fetches.start(peers, now):
             size_bytes = self._awaited[digest].sizes[0]
-            yield ev.FetchObject(peer, digest, size_bytes, self.fetches.attempt(digest))
+            yield FetchObject(peer, digest, size_bytes, self.fetches.attempt(digest))
         while self._to_index and len(self._indexing) < INDEXING_AT_ONCE_MAX:
             key = next(iter(self._to_index))
             del self._to_index[key]
             if (ref := self.counts(key)) is not None:
                 self._indexing[key] = True
-                yield ev.IndexSegment(ref)
+                yield IndexSegment(ref)
 
     def lacking(self) -> list[CatalogueId]:
         """Return the catalogues of which every connected peer was asked in vain for some bytes."""
@@ -236,7 +245,7 @@ class Replica:
         """Segments that are here and not searchable yet."""
         return len(self._to_index) + len(self._indexing)
 
-    def _settle(self, key: SegmentKey, source: PeerId | None) -> Iterator[ev.Effect]:
+    def _settle(self, key: SegmentKey, source: PeerId | None) -> Iterator[Effect]:
         """Bring one segment a step nearer to where the log wants it."""
         ref = self.counts(key)
         self._outgoing.pop(key, None)
@@ -252,7 +261,7 @@ class Replica:
                 awaited = self._want(ref.digest, ref.size_bytes, source, _place(ref))
                 awaited.segments[key] = None
 
-    def _settle_outgoing(self) -> Iterator[ev.Effect]:
+    def _settle_outgoing(self) -> Iterator[Effect]:
         for key in list(self._outgoing):
             yield from self._settle(key, None)
 
@@ -302,7 +311,7 @@ class Replica:
         self.over_budget[name] = size_bytes
         return False
 
-    def _drop(self, key: SegmentKey) -> Iterator[ev.Effect]:
+    def _drop(self, key: SegmentKey) -> Iterator[Effect]:
         """Take back whatever was begun for a segment that no longer counts."""
         self.refused.pop(key, None)
         self._to_index.pop(key, None)
@@ -314,16 +323,16 @@ class Replica:
                 self.budgets.release(key.digest, key.catalogue)
             self._abandon_unwanted(key.digest)
         if self.indexed.pop(key, None) is not None:
-            yield ev.DropSegment(key)
+            yield DropSegment(key)
 
-    def _hidden(self, catalogue: Catalogue) -> ev.SetHidden:
+    def _hidden(self, catalogue: Catalogue) -> SetHidden:
         removals = catalogue.contents.removals()
         withdrawals = tuple(
-            ev.Withdrawal(entry.collection, entry.ids, entry.clock, entry.reason.erases)
+            Withdrawal(entry.collection, entry.ids, entry.clock, entry.reason.erases)
             for entry in removals
         )
         denied = self.denials.withdrawals(catalogue.id)
-        return ev.SetHidden(catalogue.id, withdrawals + denied)
+        return SetHidden(catalogue.id, withdrawals + denied)
 
     def _abandon_unwanted(self, digest: Digest) -> None:
         if not self._awaited[digest].is_wanted:

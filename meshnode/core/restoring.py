@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.durable import StoredLog
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import LogId, StoredLog
 from meshnode.core.gossip import log_of
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import catalogue_text
 from meshnode.core.log import LogFault
+from meshnode.core.names import LogId
 from meshnode.core.signing import Verify
 from meshnode.core.snapshots import Beginning, begin
 from meshnode.core.trust import UntrustedError

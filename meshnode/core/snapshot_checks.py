@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
 from meshnode.core.branches import BEFORE_FIRST, Begun, Branch
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.effects import CheckSnapshot
+from meshnode.core.events import SnapshotChecked
 from meshnode.core.identifiers import CatalogueId
 from meshnode.core.log import Log
+from meshnode.core.names import LogId
 
 
 @dataclass(slots=True)
@@ -21,9 +23,9 @@ class SnapshotChecks:
     """Invariant: the newest snapshot of each branch is checked, in work, due, or not to be told."""
 
     catalogues: Mapping[CatalogueId, Catalogue]
-    _in_work: dict[ev.LogId, None] = field(default_factory=dict)
+    _in_work: dict[LogId, None] = field(default_factory=dict)
 
-    def follow(self, name: ev.LogId) -> Iterator[ev.CheckSnapshot]:
+    def follow(self, name: LogId) -> Iterator[CheckSnapshot]:
         """Yield what to check of a log, if anything is due."""
         if name in self._in_work:
             return
@@ -34,10 +36,10 @@ class SnapshotChecks:
             if begun and begun.ref not in log.snapshots and branch.remembers(before):
                 self._in_work[name] = None
                 way = tuple(branch.stretches(BEFORE_FIRST, before))
-                yield ev.CheckSnapshot(name, begun.ref, branch.frontier_at(before), way)
+                yield CheckSnapshot(name, begun.ref, branch.frontier_at(before), way)
                 return
 
-    def checked(self, event: ev.SnapshotChecked) -> Iterator[ev.CheckSnapshot]:
+    def checked(self, event: SnapshotChecked) -> Iterator[CheckSnapshot]:
         self._in_work.pop(event.log, None)
         log = self.catalogues[event.log.catalogue].log(event.log.writer)
         log.judge(event.ref, is_true=event.is_true)

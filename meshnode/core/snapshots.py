@@ -23,7 +23,6 @@ from meshnode.core.entries import (
     SegmentRemoved,
     decode_entry,
 )
-from meshnode.core.events import LogId
 from meshnode.core.heads import SnapshotRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
 from meshnode.core.limits import (
@@ -33,6 +32,7 @@ from meshnode.core.limits import (
     TREE_SIZE_MAX,
 )
 from meshnode.core.merkle import Frontier
+from meshnode.core.names import LogId
 
 Name = tuple[str | Digest, ...]  # what an entry states, and a later one may state again
 

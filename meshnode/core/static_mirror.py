@@ -14,7 +14,6 @@ from typing import Final
 from meshnode.core import shapes
 from meshnode.core.encoding import MalformedRecordError, decode, encode
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import HeadName
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.limits import (
@@ -37,6 +36,7 @@ from meshnode.core.limits import (
     TREE_SIZE_MAX,
     WRITERS_MAX,
 )
+from meshnode.core.names import HeadName
 
 POINTER_NAME: Final = "mirror.cbor"
 _ROOTS_MAX: Final = 4 * ROOT_VERSION_MAX + PURGES_MAX  # L-10: four rivals of a version are kept

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import LogId
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import sha256
 from meshnode.core.limits import STRETCH_BYTES_MAX, STRETCH_ENTRIES_MAX, STRETCH_HEADS_MAX
+from meshnode.core.names import LogId
 from meshnode.core.static_mirror import StretchFile, StretchRef, encode_stretch
 
 

@@ -10,13 +10,13 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
-from meshnode.core.events import HeadName, LogId
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, AskSnapshot, Effect
 from meshnode.core.fetching import FetchQueue
 from meshnode.core.heads import SNAPSHOT_SEQ, SnapshotRef
 from meshnode.core.identifiers import CatalogueId, PeerId
 from meshnode.core.limits import BRANCHES_MAX
 from meshnode.core.log import Log
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.snapshots import Beginning
 
 POLL_SECONDS = 30.0  # anti-entropy: repairs whatever gossip lost, for example after a partition
@@ -124,10 +124,10 @@ class Sync:
         self.roots.peer_left(peer)
         self.logs.peer_left(peer)
 
-    def ask_heads(self, peer: PeerId, catalogues: Sequence[CatalogueId]) -> Iterator[ev.AskHeads]:
+    def ask_heads(self, peer: PeerId, catalogues: Sequence[CatalogueId]) -> Iterator[AskHeads]:
         """Yield questions about all of these catalogues."""
         for start in range(0, len(catalogues), ASKED_CATALOGUES_MAX):
-            yield ev.AskHeads(peer, tuple(catalogues[start : start + ASKED_CATALOGUES_MAX]))
+            yield AskHeads(peer, tuple(catalogues[start : start + ASKED_CATALOGUES_MAX]))
 
     def is_due(self, now: float) -> bool:
         """Say whether `start` may have something to ask."""
@@ -136,10 +136,10 @@ class Sync:
     def start(
         self,
         peers: Sequence[PeerId],
-        compare: Callable[[PeerId], Iterator[ev.Effect]],
+        compare: Callable[[PeerId], Iterator[Effect]],
         held: Callable[[LogId], Log],
         now: float,
-    ) -> Iterator[ev.Effect]:
+    ) -> Iterator[Effect]:
         """Yield what to ask now; `compare` finds out what a peer has, `held` returns a log as it is
         held, `now` is in monotonic seconds.
         """
@@ -149,7 +149,7 @@ class Sync:
                 yield from compare(self._next_polled(peers))
         for catalogue, peer in self.roots.start(peers, now):
             after, attempt = self._roots_after.get(catalogue, 0), self.roots.attempt(catalogue)
-            yield ev.AskRoots(peer, catalogue, after, attempt)
+            yield AskRoots(peer, catalogue, after, attempt)
         for log, peer in self.logs.start(peers, now):
             yield self._ask_log(peer, log, held(log))
 
@@ -163,14 +163,14 @@ class Sync:
         self._turn = [*waiting[1:], waiting[0]]
         return waiting[0]
 
-    def _ask_log(self, peer: PeerId, log: LogId, held: Log) -> ev.Effect:
+    def _ask_log(self, peer: PeerId, log: LogId, held: Log) -> Effect:
         wanted, attempt = next(iter(self._targets[log])), self.logs.attempt(log)
         beginning, known = self._beginnings.get(log), held.known()
         if beginning is not None:
             known = (HeadName(SNAPSHOT_SEQ, beginning.ref.object), *known)
         elif log in self._snapshots and not known:
-            return ev.AskSnapshot(peer, log, self._snapshots[log], attempt)
-        return ev.AskLog(peer, log, wanted, known, attempt)
+            return AskSnapshot(peer, log, self._snapshots[log], attempt)
+        return AskLog(peer, log, wanted, known, attempt)
 
     def _no_snapshot(self, log: LogId) -> None:
         self._snapshots.pop(log, None)

@@ -15,18 +15,11 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
-from meshnode.core.events import (
-    CheckSnapshot,
-    DenyListChanged,
-    Effect,
-    Event,
-    LogId,
-    SegmentRef,
-    SetHidden,
-    SnapshotChecked,
-)
+from meshnode.core.effects import CheckSnapshot, Effect, SetHidden
+from meshnode.core.events import DenyListChanged, Event, SnapshotChecked
 from meshnode.core.hello import Greeting
 from meshnode.core.identifiers import DIGEST_BYTES
+from meshnode.core.names import LogId, SegmentRef
 from meshnode.core.snapshots import Beginning
 
 ID_BYTES_SHOWN: Final = 8  # enough to tell ids apart in a log of millions of lines

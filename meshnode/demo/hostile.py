@@ -31,9 +31,9 @@ from typing import BinaryIO, Final, TypeVar
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meshnode.core import events as ev
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, Request
 from meshnode.core.entries import SegmentAdded, decode_entry
-from meshnode.core.events import HeadName, LogId, Stretch, Verdict
+from meshnode.core.events import Event, HeadsReceived, LogReceived, RootsReceived
 from meshnode.core.heads import (
     AnnouncedHead,
     Announcement,
@@ -51,8 +51,10 @@ from meshnode.core.identifiers import (
     parse_catalogue,
     sha256,
 )
+from meshnode.core.names import HeadName, LogId, Stretch
 from meshnode.core.signed import Signature, Signed
 from meshnode.core.signing import signed_bytes
+from meshnode.core.verdicts import Verdict
 from meshnode.errors import MeshnodeError, PeerError
 from meshnode.runtime.network.addresses import PeerAddress, parse_peer_address
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
@@ -63,7 +65,7 @@ WAIT_SECONDS: Final = 30.0
 LINGER_SECONDS: Final = 1.0  # gossip has no receipt: it must have left before the host closes
 ATTACKS: Final = 2
 
-Answer = TypeVar("Answer", bound=ev.Event)
+Answer = TypeVar("Answer", bound=Event)
 
 
 @dataclass(slots=True)
@@ -143,9 +145,9 @@ class Stranger:
     async def learn(self, teller: PeerAddress, catalogue: CatalogueId) -> None:
         """Take a catalogue's roots and logs from an honest peer; raises PeerError."""
         await self.mesh.dial(teller.text)
-        roots = await self._ask(ev.AskRoots(teller.peer, catalogue), ev.RootsReceived)
+        roots = await self._ask(AskRoots(teller.peer, catalogue), RootsReceived)
         self.loot.all_roots[catalogue] = list(roots.raws)
-        heads = await self._ask(ev.AskHeads(teller.peer, (catalogue,)), ev.HeadsReceived)
+        heads = await self._ask(AskHeads(teller.peer, (catalogue,)), HeadsReceived)
         for raw in heads.raws:
             await self._learn_log(teller.peer, decode_signed_head(raw))
 
@@ -172,8 +174,8 @@ class Stranger:
         entries: list[bytes] = []
         while len(entries) < newest.head.size:
             known = (decode_signed_head(heads[-1]).name,) if heads else ()
-            question = ev.AskLog(teller, log, newest.name, known)
-            part = await self._ask(question, ev.LogReceived)
+            question = AskLog(teller, log, newest.name, known)
+            part = await self._ask(question, LogReceived)
             if not part.entries:
                 raise PeerError("the log ends before its head says")
             heads += part.heads
@@ -185,13 +187,13 @@ class Stranger:
             if isinstance(entry, SegmentAdded):
                 self.loot.sizes[entry.segment] = entry.size_bytes
 
-    async def _ask(self, request: ev.Request, answer: type[Answer]) -> Answer:
+    async def _ask(self, request: Request, answer: type[Answer]) -> Answer:
         event = await self._requests.perform(request)
         if not isinstance(event, answer):
             raise PeerError(f"{type(request).__name__}: {event}")
         return event
 
-    async def _tell(self, event: ev.Event) -> None:
+    async def _tell(self, event: Event) -> None:
         """Listen to nobody."""
 
 

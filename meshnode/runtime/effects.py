@@ -10,15 +10,41 @@ from typing import Protocol, assert_never
 import structlog
 import trio
 
-from meshnode.core import events as ev
 from meshnode.core import trace
+from meshnode.core.effects import (
+    Announce,
+    Answer,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    AskSnapshot,
+    Blame,
+    CallHolder,
+    CheckSnapshot,
+    DropSegment,
+    FetchObject,
+    ForgetCatalogue,
+    HideItems,
+    IndexSegment,
+    PurgeItems,
+    PurgeObject,
+    PurgePayload,
+    RecallEntries,
+    Request,
+    ServePayload,
+    SetHidden,
+    Started,
+    StopPayload,
+)
+from meshnode.core.events import Event, HolderCalled, RequestFailed, StorageFailed
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.identifiers import Digest
+from meshnode.core.verdicts import Topic
 from meshnode.errors import StorageError
 from meshnode.runtime.index.indexing import Indexing
 from meshnode.runtime.tickets import Tickets
 
-Tell = Callable[[ev.Event], Awaitable[None]]
+Tell = Callable[[Event], Awaitable[None]]
 
 _log = structlog.get_logger()
 
@@ -26,11 +52,11 @@ _log = structlog.get_logger()
 class Network(Protocol):
     """What effects need of the mesh; a peer that works offline has a silent one."""
 
-    async def publish(self, raw: bytes, topic: ev.Topic) -> None: ...
+    async def publish(self, raw: bytes, topic: Topic) -> None: ...
 
-    async def perform(self, request: ev.Request) -> ev.Event: ...
+    async def perform(self, request: Request) -> Event: ...
 
-    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled: ...
+    async def call_holder(self, call: CallHolder) -> HolderCalled: ...
 
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         """Serve a payload no more; raises StorageError."""
@@ -44,17 +70,17 @@ class Network(Protocol):
 class Offline:
     """The network of a peer that has none: nobody hears, and nobody but `perform` answers."""
 
-    def __init__(self, perform: Callable[[ev.Request], Awaitable[ev.Event]]) -> None:
+    def __init__(self, perform: Callable[[Request], Awaitable[Event]]) -> None:
         self._perform = perform
 
-    async def perform(self, request: ev.Request) -> ev.Event:
+    async def perform(self, request: Request) -> Event:
         return await self._perform(request)
 
-    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
+    async def publish(self, raw: bytes, topic: Topic) -> None:
         pass
 
-    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled:
-        return ev.HolderCalled(call.peer, kept_word=False)
+    async def call_holder(self, call: CallHolder) -> HolderCalled:
+        return HolderCalled(call.peer, kept_word=False)
 
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
         """Nothing is served; what is due is erased at the next start with a network."""
@@ -76,7 +102,7 @@ class Effects:
         indexing: Indexing,
         tickets: Tickets,
         tell: Tell,
-        read: Callable[[ev.CheckSnapshot | ev.RecallEntries], ev.Event],
+        read: Callable[[CheckSnapshot | RecallEntries], Event],
     ) -> None:
         self._network = network
         self._read = read
@@ -85,9 +111,9 @@ class Effects:
         self._tickets = tickets
         self._tell = tell
         # Unbounded: the node bounds its requests in flight and its announcements follow those.
-        self._send, self._receive = trio.open_memory_channel[ev.Started | trio.Event](math.inf)
+        self._send, self._receive = trio.open_memory_channel[Started | trio.Event](math.inf)
 
-    def start(self, effect: ev.Started) -> None:
+    def start(self, effect: Started) -> None:
         self._send.send_nowait(effect)
 
     async def settle(self) -> None:
@@ -106,52 +132,52 @@ class Effects:
                     self._perform(effect, nursery)
 
     def _perform(  # noqa: C901 - one branch an effect
-        self, effect: ev.Started, nursery: trio.Nursery
+        self, effect: Started, nursery: trio.Nursery
     ) -> None:
         match effect:
-            case ev.Announce(raw, topic):
+            case Announce(raw, topic):
                 nursery.start_soon(self._publish, raw, topic)
             case (
-                ev.AskHeads()
-                | ev.AskRoots()
-                | ev.AskLog()
-                | ev.AskSnapshot()
-                | ev.FetchObject()
+                AskHeads()
+                | AskRoots()
+                | AskLog()
+                | AskSnapshot()
+                | FetchObject()
                 | AskHello()
                 | AskRecon()
                 | AskRecords()
             ):
                 nursery.start_soon(self._request, effect)
-            case ev.CallHolder():
+            case CallHolder():
                 nursery.start_soon(self._call, effect)
-            case ev.CheckSnapshot() | ev.RecallEntries():
+            case CheckSnapshot() | RecallEntries():
                 nursery.start_soon(self._read_log, effect)
             case (
-                ev.IndexSegment()
-                | ev.DropSegment()
-                | ev.HideItems()
-                | ev.SetHidden()
-                | ev.ForgetCatalogue()
-                | ev.PurgeObject()
-                | ev.PurgeItems()
+                IndexSegment()
+                | DropSegment()
+                | HideItems()
+                | SetHidden()
+                | ForgetCatalogue()
+                | PurgeObject()
+                | PurgeItems()
             ):
                 self._indexing.queue(effect)
-            case ev.StopPayload(key):
+            case StopPayload(key):
                 change = partial(self._network.stop_payload, key, erase=False)
                 nursery.start_soon(self._change_payload, change)
-            case ev.PurgePayload(key):
+            case PurgePayload(key):
                 change = partial(self._network.stop_payload, key, erase=True)
                 nursery.start_soon(self._change_payload, change)
-            case ev.ServePayload(key):
+            case ServePayload(key):
                 nursery.start_soon(self._change_payload, partial(self._network.serve_payload, key))
-            case ev.Answer():
+            case Answer():
                 self._tickets.resolve(effect)
-            case ev.Blame():
+            case Blame():
                 pass  # counted by the node, shown by the journal
             case _:
                 assert_never(effect)
 
-    async def _publish(self, raw: bytes, topic: ev.Topic) -> None:
+    async def _publish(self, raw: bytes, topic: Topic) -> None:
         try:
             await self._network.publish(raw, topic)
         except Exception:
@@ -161,33 +187,33 @@ class Effects:
         try:
             await change()
         except StorageError as error:
-            await self._tell(ev.StorageFailed(str(error)))
+            await self._tell(StorageFailed(str(error)))
 
-    async def _read_log(self, effect: ev.CheckSnapshot | ev.RecallEntries) -> None:
-        event: ev.Event
+    async def _read_log(self, effect: CheckSnapshot | RecallEntries) -> None:
+        event: Event
         try:
             event = await trio.to_thread.run_sync(self._read, effect, limiter=self._reading)
         except StorageError as error:
-            event = ev.StorageFailed(str(error))
+            event = StorageFailed(str(error))
         except Exception:
             _log.exception("a log could not be read", effect=trace.line(effect))
             return
         await self._tell(event)
 
-    async def _call(self, call: ev.CallHolder) -> None:
+    async def _call(self, call: CallHolder) -> None:
         try:
             event = await self._network.call_holder(call)
         except Exception:
             _log.exception("a call failed", call=trace.line(call))
-            event = ev.HolderCalled(call.peer, kept_word=False)
+            event = HolderCalled(call.peer, kept_word=False)
         await self._tell(event)
 
-    async def _request(self, request: ev.Request) -> None:
+    async def _request(self, request: Request) -> None:
         try:
             event = await self._network.perform(request)
         except StorageError as error:
-            event = ev.StorageFailed(str(error))
+            event = StorageFailed(str(error))
         except Exception as error:
             _log.exception("a request failed", request=trace.line(request))
-            event = ev.RequestFailed(request, f"this peer failed: {error!r}")
+            event = RequestFailed(request, f"this peer failed: {error!r}")
         await self._tell(event)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from meshnode.core import events as ev
 from meshnode.core import trace
+from meshnode.core.effects import Blame, Effect
+from meshnode.core.events import Event, SegmentRefused, StorageFailed
 from meshnode.core.identifiers import Digest, PeerId
+from meshnode.core.verdicts import Check
 from meshnode.runtime.bulletin import Bulletin
 from meshnode.runtime.clock import unix_now
 
@@ -28,7 +30,7 @@ class PayloadProgress:
     total_bytes: int
 
 
-Notice = ev.Event | ev.Effect | PayloadProgress
+Notice = Event | Effect | PayloadProgress
 
 READ_ONLY_HINT = "free disk space, then start the peer again: it goes on by itself"
 
@@ -41,7 +43,7 @@ class RememberedBlame:
 
     time: int
     peer: PeerId
-    check: ev.Check
+    check: Check
     reason: str
 
 
@@ -55,15 +57,15 @@ class Journal:
         self.notices: Bulletin[Notice] = Bulletin()
         self.blames: deque[RememberedBlame] = deque(maxlen=BLAMES_MAX)
 
-    def observe(self, notice: ev.Event | ev.Effect) -> None:
+    def observe(self, notice: Event | Effect) -> None:
         self.notices.post(notice)
         match notice:
-            case ev.Blame(peer, check, reason):
+            case Blame(peer, check, reason):
                 self.blames.append(RememberedBlame(unix_now(), peer, check, reason))
                 _log.warning(trace.line(notice))
-            case ev.SegmentRefused():
+            case SegmentRefused():
                 _log.warning(trace.line(notice))
-            case ev.StorageFailed():
+            case StorageFailed():
                 _log.error(trace.line(notice), hint=READ_ONLY_HINT)
             case _:
                 _log.debug(trace.line(notice))

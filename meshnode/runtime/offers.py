@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.effects import CallHolder
 from meshnode.core.entries import PayloadAdded
+from meshnode.core.events import HolderCalled
 from meshnode.core.filelist import FileList, decode_file_list
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.errors import MeshnodeError, PeerError, UsageError
@@ -104,7 +105,7 @@ async def providers(peer: Peer, network: Network, key: Digest) -> list[Endpoint]
     return await _served_by(network, came, key, asked_by=peer)
 
 
-def calls_for(peer: Peer, key: Digest) -> list[ev.CallHolder]:
+def calls_for(peer: Peer, key: Digest) -> list[CallHolder]:
     """Return whom to call for a payload: peers that state to have it, and, about a catalogue that
     names it, where they are called (R-94).
     """
@@ -112,10 +113,10 @@ def calls_for(peer: Peer, key: Digest) -> list[ev.CallHolder]:
     having = [holder.peer for holder in holders.to_call(key, now)]
     named = [Digest(held.id) for held, _ in published(peer, key)]
     at = {holder.peer: holder.endpoints for name in named for holder in holders.stated(name)}
-    return [ev.CallHolder(each, at[each]) for each in having if each in at][:CALLED_MAX]
+    return [CallHolder(each, at[each]) for each in having if each in at][:CALLED_MAX]
 
 
-async def _call(peer: Peer, network: Network, call: ev.CallHolder, came: list[PeerId]) -> None:
+async def _call(peer: Peer, network: Network, call: CallHolder, came: list[PeerId]) -> None:
     peer.node.holders.note_call(call.peer, trio.current_time())
     event = await network.call_holder(call)
     await peer.tell(event)
@@ -138,7 +139,7 @@ async def _served_by(
         if port is not None:
             found.extend((ip, port) for ip in ips[:1])
         elif asked_by is not None:
-            await asked_by.tell(ev.HolderCalled(name, kept_word=False))
+            await asked_by.tell(HolderCalled(name, kept_word=False))
 
     async with trio.open_nursery() as nursery:
         for name in peers:

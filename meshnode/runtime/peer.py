@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.events import Event, ObjectLost
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.node import Node
 from meshnode.runtime.blocklist import Blocklist
@@ -44,7 +44,7 @@ class Peer:
     domains: DomainBook
     journal: Journal
     tickets: Tickets
-    tell: Callable[[ev.Event], Awaitable[None]]
+    tell: Callable[[Event], Awaitable[None]]
     started: int
     quota: Quota
     required: Requirements
@@ -62,5 +62,5 @@ class Peer:
         """
         raw = self.store.read_object(digest)
         if raw is None and digest in self.node.replica.objects:
-            trio.from_thread.run(self.tell, ev.ObjectLost(digest))
+            trio.from_thread.run(self.tell, ObjectLost(digest))
         return raw

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Durable, Restored
+from meshnode.core.effects import Answer, Effect, Started
+from meshnode.core.events import Event, Now, StorageFailed
 from meshnode.core.node import Node
 from meshnode.errors import StorageError
 from meshnode.runtime.clock import unix_now
@@ -16,9 +18,9 @@ from meshnode.runtime.clock import unix_now
 BATCH_EVENTS_MAX = 256  # shares one fsync; more would only delay the first of them
 LASTING_OBJECTS = 100_000  # of a restored node; the collector walks through fewer within 50 ms
 
-Commit = Callable[[Sequence[ev.Durable]], None]
-Start = Callable[[ev.Started], None]
-Observe = Callable[[ev.Event | ev.Effect], None]
+Commit = Callable[[Sequence[Durable]], None]
+Start = Callable[[Started], None]
+Observe = Callable[[Event | Effect], None]
 
 
 class Pump:
@@ -37,14 +39,14 @@ class Pump:
         self._observe = observe
         # Its own thread: searches may have taken all of the shared ones.
         self._writer = trio.CapacityLimiter(1)
-        self._send, self._receive = trio.open_memory_channel[ev.Event](BATCH_EVENTS_MAX)
+        self._send, self._receive = trio.open_memory_channel[Event](BATCH_EVENTS_MAX)
 
-    async def tell(self, event: ev.Event) -> None:
+    async def tell(self, event: Event) -> None:
         """Queue an event; waits while the queue is full, which holds back whoever produces it."""
         await self._send.send(event)
 
     async def run(
-        self, restored: ev.Restored, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, restored: Restored, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Restore the node, then react until cancelled.
 
@@ -59,9 +61,9 @@ class Pump:
                 self._observe(event)
             await self._perform(self._node.handle(batch, now()))
 
-    async def _next_batch(self) -> list[ev.Event]:
+    async def _next_batch(self) -> list[Event]:
         """Take what is queued; wait for one event or the node's deadline if nothing is."""
-        batch: list[ev.Event] = []
+        batch: list[Event] = []
         with trio.move_on_at(self._node.next_deadline()):
             batch.append(await self._receive.receive())
         while len(batch) < BATCH_EVENTS_MAX:
@@ -71,9 +73,9 @@ class Pump:
                 break
         return batch
 
-    async def _perform(self, effects: Sequence[ev.Effect]) -> None:
-        durable = [effect for effect in effects if isinstance(effect, ev.Durable)]
-        started = [effect for effect in effects if not isinstance(effect, ev.Durable)]
+    async def _perform(self, effects: Sequence[Effect]) -> None:
+        durable = [effect for effect in effects if isinstance(effect, Durable)]
+        started = [effect for effect in effects if not isinstance(effect, Durable)]
         for effect in effects:
             self._observe(effect)
         try:
@@ -84,16 +86,16 @@ class Pump:
             started = [
                 replace(effect, refusal=str(error))
                 for effect in started
-                if isinstance(effect, ev.Answer)
+                if isinstance(effect, Answer)
             ]
-            failed = ev.StorageFailed(str(error))
+            failed = StorageFailed(str(error))
             self._observe(failed)
             await self._perform(self._node.handle([failed], now()))
         for other in started:
             self._start(other)
 
 
-def take_over(node: Node, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+def take_over(node: Node, restored: Restored, now: Now) -> list[Effect]:
     """Restore the node while no garbage is collected: nothing that a log becomes is garbage, and
     the collector would walk through all of it again and again. Of much, it never looks at it later,
     either: that would hold up the loop. What is dropped of it is freed all the same.
@@ -111,5 +113,5 @@ def take_over(node: Node, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]
         gc.enable()
 
 
-def now() -> ev.Now:
-    return ev.Now(monotonic=trio.current_time(), unix=unix_now())
+def now() -> Now:
+    return Now(monotonic=trio.current_time(), unix=unix_now())

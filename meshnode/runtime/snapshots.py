@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId, Stretch
+from meshnode.core.effects import CheckSnapshot, RecallEntries
+from meshnode.core.events import EntriesRecalled, Event, SnapshotChecked
 from meshnode.core.identifiers import sha256
 from meshnode.core.merkle import Frontier
+from meshnode.core.names import LogId, Stretch
 from meshnode.core.snapshots import Snapshot, encode_snapshot, snapshot_of
 from meshnode.runtime.store import Store
 
@@ -19,7 +20,7 @@ def make(store: Store, log: LogId, frontier: Frontier, way: tuple[Stretch, ...])
     return snapshot_of(log, frontier, store.numbered_entries(log, way))
 
 
-def check(store: Store, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
+def check(store: Store, effect: CheckSnapshot) -> SnapshotChecked:
     """Make a snapshot anew; keep it if it is the one that was named.
 
     Raises:
@@ -31,10 +32,10 @@ def check(store: Store, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
     if is_true:
         store.add_object(raw)
     listed = tuple(index for index, _ in made.entries)
-    return ev.SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed)
+    return SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed)
 
 
-def recall(store: Store, effect: ev.RecallEntries) -> ev.EntriesRecalled:
+def recall(store: Store, effect: RecallEntries) -> EntriesRecalled:
     """Read entries that were dropped from memory.
 
     Raises:
@@ -43,11 +44,11 @@ def recall(store: Store, effect: ev.RecallEntries) -> ev.EntriesRecalled:
     way = (Stretch(effect.branch, 0, 0, effect.first, effect.stop),)
     numbered = store.numbered_entries(effect.log, way)
     raws = tuple(raw for index, raw in numbered if index >= effect.first)
-    return ev.EntriesRecalled(effect.log, effect.branch, raws)
+    return EntriesRecalled(effect.log, effect.branch, raws)
 
 
-def read(store: Store, effect: ev.CheckSnapshot | ev.RecallEntries) -> ev.Event:
+def read(store: Store, effect: CheckSnapshot | RecallEntries) -> Event:
     """Carry out what reads a log from disk; raises StorageError."""
-    if isinstance(effect, ev.CheckSnapshot):
+    if isinstance(effect, CheckSnapshot):
         return check(store, effect)
     return recall(store, effect)

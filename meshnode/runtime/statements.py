@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.events import Stated
 from meshnode.core.identifiers import Digest
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
@@ -38,7 +38,7 @@ async def state(
     said = Statement(kind, issuer, subject, seq, now, now + seconds, body)
     signed = sign("statement", encode_statement(said), [key])
     raw = encode_signed(signed)
-    if refusal := await peer.tickets.ask(peer.tell, lambda ticket: ev.Stated(ticket, raw)):
+    if refusal := await peer.tickets.ask(peer.tell, lambda ticket: Stated(ticket, raw)):
         raise UsageError(refusal, hint="meshnode catalogue list: what this peer follows")
     return SignedStatement(said, signed, raw)
 

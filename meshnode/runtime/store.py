@@ -18,9 +18,21 @@ from typing import BinaryIO, assert_never
 import apsw
 import structlog
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId, Restored, StoredLog, Stretch
+from meshnode.core.durable import (
+    AdoptRoot,
+    DropStatements,
+    Durable,
+    ExtendLog,
+    KeepDenyList,
+    KeepFork,
+    KeepStatement,
+    Restored,
+    SetFollowed,
+    StampEntry,
+    StoredLog,
+)
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
+from meshnode.core.names import LogId, Stretch
 from meshnode.core.snapshots import decode_snapshot
 from meshnode.errors import StorageError
 from meshnode.runtime.files import publish_file, sync_directory, write_durably
@@ -73,7 +85,7 @@ class Store:
             self._database.close()
 
     # --- What the node decided --------------------------------------------------------------------
-    def commit(self, effects: Sequence[ev.Durable]) -> None:
+    def commit(self, effects: Sequence[Durable]) -> None:
         """Make a batch durable, all of it or nothing.
 
         Raises:
@@ -101,7 +113,7 @@ class Store:
                 row[0] for row in self._rows("SELECT raw FROM forks ORDER BY catalogue, writer")
             ]
             stamps = [
-                ev.StampEntry(CatalogueId(catalogue), Digest(entry), unix)
+                StampEntry(CatalogueId(catalogue), Digest(entry), unix)
                 for catalogue, entry, unix in self._rows("SELECT * FROM stamps ORDER BY 1, 2")
             ]
             statements = [
@@ -123,11 +135,11 @@ class Store:
             statements=tuple(statements),
         )
 
-    def deny_lists(self) -> tuple[ev.KeepDenyList, ...]:
+    def deny_lists(self) -> tuple[KeepDenyList, ...]:
         """Return the operator's deny lists, by name."""
         with self._mutex, _errors(f"cannot read {self._home.log}"):
             rows = list(self._rows("SELECT name, raw FROM deny_lists ORDER BY 1"))
-        return tuple(ev.KeepDenyList(name, raw) for name, raw in rows)
+        return tuple(KeepDenyList(name, raw) for name, raw in rows)
 
     # --- What peers ask for -----------------------------------------------------------------------
     def heads(self, catalogues: Sequence[CatalogueId]) -> list[bytes]:
@@ -289,34 +301,34 @@ class Store:
                 self._database.execute(TO_NEWEST[version])
                 self._database.pragma("user_version", SCHEMA_VERSION)
 
-    def _write(self, effect: ev.Durable) -> None:
+    def _write(self, effect: Durable) -> None:
         match effect:
-            case ev.AdoptRoot(catalogue, version, raw):
+            case AdoptRoot(catalogue, version, raw):
                 self._run("INSERT OR IGNORE INTO roots VALUES (?,?,?)", catalogue, version, raw)
-            case ev.SetFollowed(catalogue, followed):
+            case SetFollowed(catalogue, followed):
                 sql = "INSERT OR IGNORE INTO followed VALUES (?)"
                 self._run(
                     sql if followed else "DELETE FROM followed WHERE catalogue = ?", catalogue
                 )
-            case ev.ExtendLog():
+            case ExtendLog():
                 self._extend(effect)
-            case ev.KeepFork(log, raw):
+            case KeepFork(log, raw):
                 self._run(
                     "INSERT OR REPLACE INTO forks VALUES (?,?,?)", log.catalogue, log.writer, raw
                 )
-            case ev.StampEntry(catalogue, entry, stored):
+            case StampEntry(catalogue, entry, stored):
                 self._run("INSERT OR IGNORE INTO stamps VALUES (?,?,?)", catalogue, entry, stored)
-            case ev.KeepDenyList(name, raw):
+            case KeepDenyList(name, raw):
                 self._run("DELETE FROM deny_lists WHERE name = ?", name)
                 if raw:
                     self._run("INSERT INTO deny_lists VALUES (?,?)", name, raw)
-            case ev.KeepStatement() | ev.DropStatements():
+            case KeepStatement() | DropStatements():
                 self._state(effect)
             case _:
                 assert_never(effect)
 
-    def _state(self, effect: ev.KeepStatement | ev.DropStatements) -> None:
-        if isinstance(effect, ev.KeepStatement):
+    def _state(self, effect: KeepStatement | DropStatements) -> None:
+        if isinstance(effect, KeepStatement):
             name, sql = effect.name, "INSERT OR REPLACE INTO statements VALUES (?,?,?,?)"
             self._run(sql, name.issuer, name.kind, name.subject, effect.raw)
             return
@@ -324,7 +336,7 @@ class Store:
             sql = "DELETE FROM statements WHERE issuer = ? AND kind = ? AND subject = ?"
             self._run(sql, name.issuer, name.kind, name.subject)
 
-    def _extend(self, effect: ev.ExtendLog) -> None:
+    def _extend(self, effect: ExtendLog) -> None:
         key = (effect.log.catalogue, effect.log.writer, effect.branch)
         if effect.beginning:
             begin = "INSERT INTO beginnings VALUES (?,?,?,?,?)"

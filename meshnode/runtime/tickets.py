@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from meshnode.core.events import Answer, Event, Ticket
+from meshnode.core.effects import Answer
+from meshnode.core.events import Event
+from meshnode.core.names import Ticket
 
 
 class Tickets:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
+from meshnode.core.durable import ExtendLog
+from meshnode.core.effects import Effect
+from meshnode.core.events import Event, SegmentIndexed
 from simulations.calibration.account import Account, Totals
 from simulations.machine import Machine
 from simulations.run import Simulation
@@ -18,15 +20,13 @@ class Witness:
 
     account: Account = field(default_factory=Account)
 
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
+    def handled(self, machine: Machine, batch: Sequence[Event], effects: Sequence[Effect]) -> None:
         now = machine.world.now
         for event in batch:
-            if isinstance(event, ev.SegmentIndexed):
+            if isinstance(event, SegmentIndexed):
                 self.account.shown(now, machine.name, event.ref.key.digest.hex())
         for effect in effects:
-            if isinstance(effect, ev.ExtendLog):
+            if isinstance(effect, ExtendLog):
                 writer = effect.log.writer.hex()
                 self.account.adopted(now, machine.name, writer, effect.heads[-1][0])
 

@@ -10,7 +10,28 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Durable, ExtendLog
+from meshnode.core.effects import (
+    Announce,
+    AskLog,
+    AskRoots,
+    AskSnapshot,
+    Blame,
+    Effect,
+    FetchObject,
+    IndexSegment,
+    IndexWork,
+    Started,
+)
+from meshnode.core.events import (
+    Event,
+    LogReceived,
+    ObjectStored,
+    PeerDisconnected,
+    RequestFailed,
+    RootsReceived,
+    SnapshotReceived,
+)
 from meshnode.core.identifiers import PeerId
 from simulations.invariants.verdicts import Verdicts
 from simulations.machine import Machine
@@ -27,16 +48,16 @@ ENTRY_BYTES_MAX: Final = 16 << 10
 Goal = Callable[[Any], object]  # reads what a request or an answer is about
 # The requests that are bounded, and the answers that end them.
 _ASKED: Final[dict[type, Goal]] = {
-    ev.AskRoots: attrgetter("catalogue"),
-    ev.AskLog: attrgetter("log"),
-    ev.AskSnapshot: attrgetter("log"),
-    ev.FetchObject: attrgetter("digest"),
+    AskRoots: attrgetter("catalogue"),
+    AskLog: attrgetter("log"),
+    AskSnapshot: attrgetter("log"),
+    FetchObject: attrgetter("digest"),
 }
 _ANSWERED: Final[dict[type, tuple[type, Goal]]] = {
-    ev.RootsReceived: (ev.AskRoots, attrgetter("catalogue")),
-    ev.LogReceived: (ev.AskLog, attrgetter("log")),
-    ev.SnapshotReceived: (ev.AskSnapshot, attrgetter("log")),
-    ev.ObjectStored: (ev.FetchObject, attrgetter("digest")),
+    RootsReceived: (AskRoots, attrgetter("catalogue")),
+    LogReceived: (AskLog, attrgetter("log")),
+    SnapshotReceived: (AskSnapshot, attrgetter("log")),
+    ObjectStored: (FetchObject, attrgetter("digest")),
 }
 
 
@@ -58,9 +79,7 @@ class Bounds:
         self._is_sound = is_sound
         self._peers: dict[PeerId, _Open] = {}
 
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
+    def handled(self, machine: Machine, batch: Sequence[Event], effects: Sequence[Effect]) -> None:
         waiting = len(machine.inbox)
         fits = waiting <= INBOX_EVENTS_MAX
         self._verdicts.hold("I11", machine, fits, "" if fits else f"{waiting} events wait")
@@ -69,45 +88,45 @@ class Bounds:
         for event in batch:
             _end(opened, event)
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         for effect in durable:
-            if isinstance(effect, ev.ExtendLog):
+            if isinstance(effect, ExtendLog):
                 heads = all(len(raw) <= SIGNED_HEAD_BYTES_MAX for _, raw in effect.heads)
                 fits = heads and all(len(raw) <= ENTRY_BYTES_MAX for raw in effect.entries)
                 self._verdicts.hold("I11", machine, fits, "a record is too long")
 
-    def started(self, machine: Machine, effect: ev.Started) -> None:
+    def started(self, machine: Machine, effect: Started) -> None:
         kind = type(effect)
-        if isinstance(effect, ev.FetchObject):
+        if isinstance(effect, FetchObject):
             self._begin_fetching(machine, effect)
         elif kind in _ASKED:
             self._begin_request(machine, kind, effect)
-        elif isinstance(effect, ev.IndexSegment):
+        elif isinstance(effect, IndexSegment):
             self._begin_indexing(machine)
-        elif isinstance(effect, ev.Announce):
+        elif isinstance(effect, Announce):
             size = len(effect.raw)
             fits = size <= ANNOUNCEMENT_BYTES_MAX
             self._verdicts.hold("I11", machine, fits, f"an announcement of {size} bytes")
 
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        if isinstance(work, ev.IndexSegment):
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        if isinstance(work, IndexSegment):
             self._of(machine).indexing -= 1
 
     def restored(self, machine: Machine) -> None:
         """What an earlier life began never ends."""
         self._peers[machine.name] = _Open()
 
-    def _check_blame(self, machine: Machine, effects: Sequence[ev.Effect]) -> None:
+    def _check_blame(self, machine: Machine, effects: Sequence[Effect]) -> None:
         """A sound peer runs the node's own code and deserves no blame."""
-        blames = [e for e in effects if type(e) is ev.Blame and self._is_sound(e.peer)]
+        blames = [e for e in effects if type(e) is Blame and self._is_sound(e.peer)]
         said = ""
         if blames:
             said = "; ".join(f"blames {b.peer}: {b.check.value}: {b.reason}" for b in blames)
         self._verdicts.hold("I12", machine, not blames, said)
 
-    def _begin_fetching(self, machine: Machine, request: ev.FetchObject) -> None:
+    def _begin_fetching(self, machine: Machine, request: FetchObject) -> None:
         opened = self._of(machine)
-        asked = opened.requests.setdefault(ev.FetchObject, {})
+        asked = opened.requests.setdefault(FetchObject, {})
         asked[request.digest] = request.peer
         opened.sizes[request.digest] = request.size_bytes
         units = sum(min(1 + opened.sizes[each] // OBJECT_UNIT_BYTES, 4) for each in asked)
@@ -135,17 +154,17 @@ class Bounds:
         return opened
 
 
-def _end(opened: _Open, event: ev.Event) -> None:
+def _end(opened: _Open, event: Event) -> None:
     """Forget requests that an event ended; a lost connection ends all that were open on it."""
     kind = type(event)
     if kind in _ANSWERED:
         request, goal = _ANSWERED[kind]
         _close(opened, request, goal(event))
-    elif isinstance(event, ev.RequestFailed):
+    elif isinstance(event, RequestFailed):
         if type(event.request) in _ASKED:
             request = type(event.request)
             _close(opened, request, _ASKED[request](event.request))
-    elif isinstance(event, ev.PeerDisconnected):
+    elif isinstance(event, PeerDisconnected):
         for request, asked in opened.requests.items():
             opened.requests[request] = {g: p for g, p in asked.items() if p != event.peer}
 
@@ -154,5 +173,5 @@ def _close(opened: _Open, request: type, goal: object) -> None:
     asked = opened.requests.get(request, {})
     if asked.pop(goal, None) is not None and not asked:
         del opened.requests[request]  # thousands of peers would each keep some empty ones
-        if request is ev.FetchObject:
+        if request is FetchObject:
             opened.sizes.clear()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from meshnode.core.events import LogId
 from meshnode.core.identifiers import CatalogueId
+from meshnode.core.names import LogId
 from simulations.invariants.verdicts import Verdicts
 from simulations.invariants.visibility import (
     check_closings,

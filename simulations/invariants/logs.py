@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId
+from meshnode.core.durable import AdoptRoot, Durable, ExtendLog
 from meshnode.core.identifiers import CatalogueId, PeerId
 from meshnode.core.limits import BRANCHES_MAX
+from meshnode.core.names import LogId
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger
 from simulations.machine import Machine
@@ -19,7 +19,7 @@ class _Remembered:
     """What one peer once had on disk; outlives its crashes."""
 
     seqs: dict[tuple[LogId, int], int] = field(default_factory=dict)  # by number of the branch
-    roots: dict[CatalogueId, list[ev.AdoptRoot]] = field(default_factory=dict)
+    roots: dict[CatalogueId, list[AdoptRoot]] = field(default_factory=dict)
 
 
 class Logs:
@@ -32,13 +32,13 @@ class Logs:
         self._copies: dict[tuple[LogId, int], list[bytes]] = {}
         self._peers: dict[PeerId, _Remembered] = {}
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         for effect in durable:
-            if isinstance(effect, ev.ExtendLog):
+            if isinstance(effect, ExtendLog):
                 self._check_published(machine, effect)
                 self._check_prefix(machine, effect)
                 self._check_seqs(machine, effect)
-            elif isinstance(effect, ev.AdoptRoot):
+            elif isinstance(effect, AdoptRoot):
                 self._check_root(machine, effect)
 
     def restored(self, machine: Machine) -> None:
@@ -62,7 +62,7 @@ class Logs:
                 said = f"confirmed seq {len(promised)} and knows {now}"
                 self._verdicts.hold("I10", machine, now >= len(promised), said)
 
-    def _check_published(self, machine: Machine, effect: ev.ExtendLog) -> None:
+    def _check_published(self, machine: Machine, effect: ExtendLog) -> None:
         branches = self._ledger.branches(effect.log)
         if not branches:
             self._verdicts.hold("I1", machine, False, "holds a log nobody published")
@@ -79,7 +79,7 @@ class Logs:
             stolen.acknowledged = max(stolen.acknowledged, *seqs, 0)
         self._verdicts.hold("I1", machine, same, "adopts entries nobody published")
 
-    def _check_prefix(self, machine: Machine, effect: ev.ExtendLog) -> None:
+    def _check_prefix(self, machine: Machine, effect: ExtendLog) -> None:
         """Compare with what other peers hold of the same branch, not with the ledger."""
         number = self._branch_of(effect)
         copy = self._copies.setdefault((effect.log, number), [])
@@ -91,13 +91,13 @@ class Logs:
         self._verdicts.hold("I3", machine, same, said)
         copy += effect.entries[len(known) :]
 
-    def _branch_of(self, effect: ev.ExtendLog) -> int:
+    def _branch_of(self, effect: ExtendLog) -> int:
         stolen = self._ledger.stolen.get(effect.log)
         published = self._ledger.logs.get(effect.log)
         honest = published is None or _holds(published.entries, effect)
         return int(stolen is not None and not honest and _holds(stolen.entries, effect))
 
-    def _check_seqs(self, machine: Machine, effect: ev.ExtendLog) -> None:
+    def _check_seqs(self, machine: Machine, effect: ExtendLog) -> None:
         seqs, place = self._of(machine).seqs, (effect.log, effect.branch)
         offered = [seq for seq, _ in effect.heads]
         before = seqs.get(place, offered[0] - 1 if effect.branch or effect.beginning else 0)
@@ -106,7 +106,7 @@ class Logs:
         self._verdicts.hold("I4", machine, rising, said)
         seqs[place] = max(before, *offered)
 
-    def _check_root(self, machine: Machine, effect: ev.AdoptRoot) -> None:
+    def _check_root(self, machine: Machine, effect: AdoptRoot) -> None:
         adopted = self._of(machine).roots.setdefault(effect.catalogue, [])
         before = max((each.version for each in adopted), default=0)
         published = (self._ledger.roots, self._ledger.purges)
@@ -125,7 +125,7 @@ class Logs:
         return remembered
 
 
-def _holds(entries: list[bytes], effect: ev.ExtendLog) -> bool:
+def _holds(entries: list[bytes], effect: ExtendLog) -> bool:
     return entries[effect.first : effect.first + len(effect.entries)] == list(effect.entries)
 
 

@@ -9,7 +9,7 @@ import cbor2
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from meshnode.core import events as ev
+from meshnode.core.durable import AdoptRoot, Durable
 from meshnode.core.identifiers import CatalogueId
 from simulations.invariants.verdicts import Verdicts
 from simulations.machine import Machine
@@ -27,14 +27,14 @@ class Roots:
         self._judged: dict[bytes, bool] = {}
         self._roles: dict[tuple[CatalogueId, int], list[tuple[int, list[bytes]]]] = {}
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         for effect in durable:
-            if isinstance(effect, ev.AdoptRoot):
+            if isinstance(effect, AdoptRoot):
                 good = self._is_good(effect)
                 said = f"root {effect.version} lacks signatures"
                 self._verdicts.hold("I7", machine, good, said)
 
-    def _is_good(self, effect: ev.AdoptRoot) -> bool:
+    def _is_good(self, effect: AdoptRoot) -> bool:
         if effect.raw not in self._judged:
             self._judged[effect.raw] = self._judge(effect.catalogue, effect.raw)
         return self._judged[effect.raw]

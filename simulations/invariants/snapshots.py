@@ -11,7 +11,9 @@ from functools import lru_cache
 
 import cbor2
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Durable, ExtendLog
+from meshnode.core.effects import Effect
+from meshnode.core.events import Event, SnapshotChecked
 from meshnode.core.identifiers import CatalogueId
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger, size_of
@@ -28,19 +30,17 @@ class Snapshots:
         self._ledger = ledger
         self._verdicts = verdicts
 
-    def handled(
-        self, machine: Machine, batch: Sequence[ev.Event], effects: Sequence[ev.Effect]
-    ) -> None:
+    def handled(self, machine: Machine, batch: Sequence[Event], effects: Sequence[Effect]) -> None:
         for event in batch:
-            if isinstance(event, ev.SnapshotChecked):
+            if isinstance(event, SnapshotChecked):
                 said = f"calls the snapshot at {event.ref.index} a lie"
                 self._verdicts.hold("I8", machine, event.is_true, said)
 
-    def synced(self, machine: Machine, durable: Sequence[ev.Durable]) -> None:
+    def synced(self, machine: Machine, durable: Sequence[Durable]) -> None:
         """What is on disk now is what the node has decided: it is not asked before."""
         if not self._ledger.snapshots:
             return
-        extended = [effect for effect in durable if isinstance(effect, ev.ExtendLog)]
+        extended = [effect for effect in durable if isinstance(effect, ExtendLog)]
         for catalogue in {effect.log.catalogue: None for effect in extended}:
             self._check(machine, catalogue)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from meshnode.core.events import LogId
 from meshnode.core.identifiers import PeerId
+from meshnode.core.names import LogId
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger
 from simulations.machine import Machine

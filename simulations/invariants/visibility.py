@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from meshnode.core import events as ev
-from meshnode.core.events import SegmentKey
+from meshnode.core.effects import IndexSegment, IndexWork, Started
 from meshnode.core.identifiers import CatalogueId
+from meshnode.core.names import SegmentKey
 from simulations.invariants.verdicts import Verdicts
 from simulations.ledger import Ledger, Withdrawal
 from simulations.machine import Machine
@@ -17,13 +17,13 @@ class Visibility:
         self._ledger = ledger
         self._verdicts = verdicts
 
-    def started(self, machine: Machine, effect: ev.Started) -> None:
-        if isinstance(effect, ev.IndexSegment):
+    def started(self, machine: Machine, effect: Started) -> None:
+        if isinstance(effect, IndexSegment):
             held = effect.ref.digest in machine.disk.objects
             self._verdicts.hold("I2", machine, held, "indexes a segment it does not hold")
 
-    def index_changed(self, machine: Machine, work: ev.IndexWork) -> None:
-        if isinstance(work, ev.IndexSegment) and work.ref.key in machine.index.segments:
+    def index_changed(self, machine: Machine, work: IndexWork) -> None:
+        if isinstance(work, IndexSegment) and work.ref.key in machine.index.segments:
             self._check_shown(machine, work.ref.key)
         if not machine.index_queue and not machine.syncing:
             for withdrawal in self._ledger.withdrawals:

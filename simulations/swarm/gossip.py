@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Verdict
 from simulations.network import Network
 from simulations.world import World
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import pytest
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.events import PeerConnected
 from meshnode.runtime.network.inbound import HANDSHAKES_MAX, HANDSHAKES_PER_NETWORK_MAX
 from tests.attacks.victims import Victims, until
 from tests.runtime.meshes import Peer
@@ -59,7 +59,7 @@ async def newcomer_connects(victims: Victims, name: str) -> None:
         newcomer = Peer(name, [await victims.address()])
         await newcomer.start(nursery)
         reader = (await victims.reader.control.ask("status"))["peer"]
-        await newcomer.until(ev.PeerConnected(reader))
+        await newcomer.until(PeerConnected(reader))
         nursery.cancel_scope.cancel()
 
 

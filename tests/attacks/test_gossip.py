@@ -10,7 +10,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.pubsub.pb import rpc_pb2
 
-from meshnode.core import events as ev
+from meshnode.core.events import PeerConnected
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import PeerId, parse_catalogue
 from meshnode.core.limits import ANNOUNCED_HEADS_MAX
@@ -132,7 +132,7 @@ async def record(victims: Victims) -> list[bytes]:
         listener = Peer("listener", [await victims.address()])
         await listener.start(nursery)
         reader = PeerId((await victims.reader.control.ask("status"))["peer"])
-        await listener.until(ev.PeerConnected(reader))
+        await listener.until(PeerConnected(reader))
         await listener.mesh.until_heard_by(reader)
         for _ in range(3):
             await victims.publish_and_find()

@@ -12,13 +12,13 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from libp2p.pubsub.pb import rpc_pb2
 
-from meshnode.core.events import Topic
 from meshnode.core.holders import KIND, LASTING_SECONDS_MAX
 from meshnode.core.identifiers import Digest, parse_catalogue
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
 from meshnode.core.statement_bodies import Endpoint, Provider, encode_body
 from meshnode.core.statements import Statement, encode_statement
+from meshnode.core.verdicts import Topic
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.network.holder_calls import CALLS_OF_ADDRESS
 from meshnode.runtime.offers import CALLING_SECONDS_MAX

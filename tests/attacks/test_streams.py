@@ -13,7 +13,7 @@ import pytest
 import trio
 from libp2p.abc import INetStream
 
-from meshnode.core import events as ev
+from meshnode.core.events import Event
 from meshnode.runtime.network.containment import STREAMS_PER_PEER_MAX
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.serving import IN_FLIGHT_MAX, Serving
@@ -121,7 +121,7 @@ async def false_provider(victims: Victims, port: int) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def _hear_nothing(_event: ev.Event) -> None:
+async def _hear_nothing(_event: Event) -> None:
     """It only answers."""
 
 

@@ -11,9 +11,21 @@ from dataclasses import dataclass, field
 
 import cbor2
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.durable import (
+    AdoptRoot,
+    DropStatements,
+    Durable,
+    ExtendLog,
+    KeepDenyList,
+    KeepFork,
+    KeepStatement,
+    Restored,
+    SetFollowed,
+    StampEntry,
+)
+from meshnode.core.effects import DropSegment, Effect, ForgetCatalogue, HideItems, SetHidden
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import LogId, SegmentKey, SegmentRef
 from tests.core.federation import Branches, extend_branch
 from tests.core.institutions import LogCopy
 
@@ -29,43 +41,43 @@ class Disk:
     branches: Branches = field(default_factory=dict)
     forks: dict[LogId, bytes] = field(default_factory=dict)
     objects: dict[Digest, None] = field(default_factory=dict)
-    indexed: dict[SegmentKey, ev.SegmentRef] = field(default_factory=dict)
+    indexed: dict[SegmentKey, SegmentRef] = field(default_factory=dict)
     hidden: dict[ItemName, int] = field(default_factory=dict)
 
-    def make_durable(self, effect: ev.Durable) -> None:
+    def make_durable(self, effect: Durable) -> None:
         match effect:
-            case ev.AdoptRoot(catalogue, version, raw):
+            case AdoptRoot(catalogue, version, raw):
                 assert (catalogue, version, raw) not in self.roots
                 self.roots[catalogue, version, raw] = None
-            case ev.SetFollowed(catalogue, followed):
+            case SetFollowed(catalogue, followed):
                 assert followed != (catalogue in self.followed)
                 (self.followed.setdefault if followed else self.followed.pop)(catalogue, None)
-            case ev.ExtendLog():
+            case ExtendLog():
                 extend_branch(self.branches, effect)
-            case ev.KeepFork(log, raw):
+            case KeepFork(log, raw):
                 self.forks[log] = raw
-            case ev.StampEntry() | ev.KeepDenyList() | ev.KeepStatement() | ev.DropStatements():
+            case StampEntry() | KeepDenyList() | KeepStatement() | DropStatements():
                 raise AssertionError("nothing here erases, denies or states")
 
-    def change_index(self, effect: ev.Effect) -> None:
+    def change_index(self, effect: Effect) -> None:
         match effect:
-            case ev.DropSegment(key):
+            case DropSegment(key):
                 self.indexed.pop(key, None)
-            case ev.ForgetCatalogue(catalogue):
+            case ForgetCatalogue(catalogue):
                 self.indexed = {k: r for k, r in self.indexed.items() if k.catalogue != catalogue}
                 self.hidden = {n: c for n, c in self.hidden.items() if n[0] != catalogue}
-            case ev.HideItems(catalogue, collection, ids, clock):
+            case HideItems(catalogue, collection, ids, clock):
                 self._hide(catalogue, collection, ids, clock)
-            case ev.SetHidden(catalogue, withdrawals):
+            case SetHidden(catalogue, withdrawals):
                 self.hidden = {n: c for n, c in self.hidden.items() if n[0] != catalogue}
                 for gone in withdrawals:
                     self._hide(catalogue, gone.collection, gone.ids, gone.clock)
             case _:
                 pass
 
-    def restored(self) -> ev.Restored:
+    def restored(self) -> Restored:
         catalogues = dict.fromkeys(catalogue for catalogue, _, _ in self.roots)
-        return ev.Restored(
+        return Restored(
             followed=tuple(self.followed),
             roots=tuple((c, self.chain(c, 0)) for c in catalogues),
             logs=tuple(self.branches[place] for place in sorted(self.branches)),

@@ -12,17 +12,75 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from meshnode.core import events as ev
+from meshnode.core.durable import (
+    AdoptRoot,
+    DropStatements,
+    Durable,
+    ExtendLog,
+    KeepDenyList,
+    KeepFork,
+    KeepStatement,
+    Restored,
+    SetFollowed,
+    StampEntry,
+    StoredLog,
+)
+from meshnode.core.effects import (
+    Announce,
+    Answer,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    AskSnapshot,
+    Blame,
+    CallHolder,
+    CheckSnapshot,
+    DropSegment,
+    Effect,
+    FetchObject,
+    ForgetCatalogue,
+    HideItems,
+    IndexSegment,
+    PurgeItems,
+    PurgeObject,
+    PurgePayload,
+    RecallEntries,
+    Request,
+    ServePayload,
+    SetHidden,
+    StopPayload,
+)
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.events import (
+    AnnouncementReceived,
+    EntriesRecalled,
+    Event,
+    Followed,
+    HeadsReceived,
+    HolderCalled,
+    LogReceived,
+    Now,
+    ObjectsPurged,
+    ObjectStored,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+    RootsReceived,
+    SegmentIndexed,
+    SnapshotChecked,
+    SnapshotReceived,
+    Submitted,
+)
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
 from meshnode.core.merkle import Frontier
+from meshnode.core.names import LogId, SegmentKey, SegmentRef, Stretch, Ticket
 from meshnode.core.node import Node
 from meshnode.core.signing import verify
 from meshnode.core.snapshots import begin, decode_snapshot, encode_snapshot, snapshot_of
 from meshnode.core.statements import StatementName
+from meshnode.core.verdicts import Verdict
 from tests.core.institutions import ISSUED, LogCopy, content
 from tests.core.telling import told_by
 
@@ -37,15 +95,15 @@ def named(name: str) -> str:
     return name
 
 
-Branches = dict[tuple[LogId, int], ev.StoredLog]
+Branches = dict[tuple[LogId, int], StoredLog]
 
 
-def extend_branch(branches: Branches, effect: ev.ExtendLog) -> None:
+def extend_branch(branches: Branches, effect: ExtendLog) -> None:
     """Keep what a node made durable of one branch, as a store does."""
     held = branches.get((effect.log, effect.branch))
     if held is None:
         assert (effect.log, effect.branch - 1) in branches or effect.branch == 0
-        held = ev.StoredLog(effect.log, (), (), effect.first, effect.beginning)
+        held = StoredLog(effect.log, (), (), effect.first, effect.beginning)
     assert effect.first == held.first + len(held.entries)
     heads = tuple(raw for _, raw in effect.heads)
     branches[effect.log, effect.branch] = replace(
@@ -54,7 +112,7 @@ def extend_branch(branches: Branches, effect: ev.ExtendLog) -> None:
 
 
 def read_branches(
-    branches: Branches, log: LogId, stretches: Sequence[ev.Stretch]
+    branches: Branches, log: LogId, stretches: Sequence[Stretch]
 ) -> tuple[tuple[bytes, ...], int, tuple[bytes, ...]]:
     """Return the heads, the index of the first entry, and the entries of these stretches."""
     heads: list[bytes] = []
@@ -72,7 +130,7 @@ def read_branches(
 
 
 def made_snapshot(
-    branches: Branches, log: LogId, frontier: Frontier, stretches: Sequence[ev.Stretch]
+    branches: Branches, log: LogId, frontier: Frontier, stretches: Sequence[Stretch]
 ) -> bytes:
     """Return the snapshot of the entries on this way, known from now on by its digest."""
     entries: list[tuple[int, bytes]] = []
@@ -99,17 +157,17 @@ class Peer:
     node: Node = field(init=False)
     roots: dict[tuple[CatalogueId, int, bytes], None] = field(default_factory=dict)
     followed: dict[CatalogueId, None] = field(default_factory=dict)
-    branches: dict[tuple[LogId, int], ev.StoredLog] = field(default_factory=dict)
+    branches: dict[tuple[LogId, int], StoredLog] = field(default_factory=dict)
     forks: dict[LogId, bytes] = field(default_factory=dict)
     objects: dict[Digest, None] = field(default_factory=dict)
-    segments: dict[SegmentKey, ev.SegmentRef] = field(default_factory=dict)
+    segments: dict[SegmentKey, SegmentRef] = field(default_factory=dict)
     hidden: dict[tuple[CatalogueId, str, str], int] = field(default_factory=dict)
-    stamps: dict[Digest, ev.StampEntry] = field(default_factory=dict)
-    deny_lists: dict[str, ev.KeepDenyList] = field(default_factory=dict)
+    stamps: dict[Digest, StampEntry] = field(default_factory=dict)
+    deny_lists: dict[str, KeepDenyList] = field(default_factory=dict)
     statements: dict[StatementName, bytes] = field(default_factory=dict)
-    erased: list[ev.Effect] = field(default_factory=list)
-    blames: list[ev.Blame] = field(default_factory=list)
-    answers: list[ev.Answer] = field(default_factory=list)
+    erased: list[Effect] = field(default_factory=list)
+    blames: list[Blame] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.node = Node(random.Random(self.name), VERIFY)
@@ -128,43 +186,43 @@ class Peer:
         chain = self.node.catalogues[catalogue].chain
         return chain.current.version if chain else 0
 
-    def make_durable(self, effect: ev.Durable) -> None:
+    def make_durable(self, effect: Durable) -> None:
         match effect:
-            case ev.AdoptRoot(catalogue, version, raw):
+            case AdoptRoot(catalogue, version, raw):
                 self.roots[catalogue, version, raw] = None
-            case ev.SetFollowed(catalogue, followed):
+            case SetFollowed(catalogue, followed):
                 (self.followed.setdefault if followed else self.followed.pop)(catalogue, None)
-            case ev.ExtendLog():
+            case ExtendLog():
                 extend_branch(self.branches, effect)
-            case ev.KeepFork(log, raw):
+            case KeepFork(log, raw):
                 self.forks[log] = raw
-            case ev.StampEntry(_, entry):
+            case StampEntry(_, entry):
                 self.stamps[entry] = effect
-            case ev.KeepDenyList(name):
+            case KeepDenyList(name):
                 self.deny_lists[name] = effect
-            case ev.KeepStatement(said, raw):
+            case KeepStatement(said, raw):
                 self.statements[said] = raw
-            case ev.DropStatements(names):
+            case DropStatements(names):
                 for gone in names:
                     self.statements.pop(gone, None)
 
-    def check_snapshot(self, effect: ev.CheckSnapshot) -> ev.SnapshotChecked:
+    def check_snapshot(self, effect: CheckSnapshot) -> SnapshotChecked:
         """Make it from what is durable, and keep it if it is the one that was named."""
         raw = made_snapshot(self.branches, effect.log, effect.frontier, effect.stretches)
         listed = tuple(index for index, _ in decode_snapshot(raw).entries)
         is_true = sha256(raw) == effect.ref.object
         if is_true:
             self.objects[sha256(raw)] = None
-        return ev.SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed)
+        return SnapshotChecked(effect.log, effect.ref, is_true, effect.frontier, listed)
 
-    def recall(self, effect: ev.RecallEntries) -> ev.EntriesRecalled:
+    def recall(self, effect: RecallEntries) -> EntriesRecalled:
         held = self.branches[effect.log, effect.branch]
         raws = held.entries[effect.first - held.first : effect.stop - held.first]
-        return ev.EntriesRecalled(effect.log, effect.branch, raws)
+        return EntriesRecalled(effect.log, effect.branch, raws)
 
-    def restored(self) -> ev.Restored:
+    def restored(self) -> Restored:
         catalogues = dict.fromkeys(catalogue for catalogue, _, _ in self.roots)
-        return ev.Restored(
+        return Restored(
             followed=tuple(self.followed),
             roots=tuple((c, self.chain(c, 0)) for c in catalogues),
             logs=tuple(self.branches[place] for place in sorted(self.branches)),
@@ -187,19 +245,19 @@ class Peer:
             self.objects.pop(digest, None)
         return tuple(gone)
 
-    def change_index(self, effect: ev.Effect) -> None:
+    def change_index(self, effect: Effect) -> None:
         match effect:
-            case ev.IndexSegment(ref):
+            case IndexSegment(ref):
                 assert ref.digest in self.objects
                 self.segments[ref.key] = ref
-            case ev.DropSegment(key):
+            case DropSegment(key):
                 del self.segments[key]
-            case ev.ForgetCatalogue(catalogue):
+            case ForgetCatalogue(catalogue):
                 self.segments = {k: r for k, r in self.segments.items() if k.catalogue != catalogue}
                 self.hidden = {n: c for n, c in self.hidden.items() if n[0] != catalogue}
-            case ev.HideItems(catalogue, collection, ids, clock):
+            case HideItems(catalogue, collection, ids, clock):
                 self._hide(catalogue, collection, ids, clock)
-            case ev.SetHidden(catalogue, withdrawals):
+            case SetHidden(catalogue, withdrawals):
                 self.hidden = {n: c for n, c in self.hidden.items() if n[0] != catalogue}
                 for gone in withdrawals:
                     self._hide(catalogue, gone.collection, gone.ids, gone.clock)
@@ -221,13 +279,13 @@ class Federation:
         self.peers = {PeerId(name): Peer(PeerId(name)) for name in names}
         self.lines: dict[frozenset[PeerId], None] = {}
         self.seconds = 0.0
-        self._queue: deque[tuple[Peer, ev.Event]] = deque()
+        self._queue: deque[tuple[Peer, Event]] = deque()
 
     def __getitem__(self, name: str) -> Peer:
         return self.peers[PeerId(name)]
 
-    def now(self) -> ev.Now:
-        return ev.Now(self.seconds, ISSUED + int(self.seconds))
+    def now(self) -> Now:
+        return Now(self.seconds, ISSUED + int(self.seconds))
 
     def join(self, *names: str) -> None:
         """Connect each of these peers with each."""
@@ -235,29 +293,29 @@ class Federation:
             for b in names:
                 if a < b:
                     self.lines[frozenset((PeerId(a), PeerId(b)))] = None
-                    self.tell(a, ev.PeerConnected(PeerId(b)))
-                    self.tell(b, ev.PeerConnected(PeerId(a)))
+                    self.tell(a, PeerConnected(PeerId(b)))
+                    self.tell(b, PeerConnected(PeerId(a)))
 
     def cut(self, a: str, b: str) -> None:
         del self.lines[frozenset((PeerId(a), PeerId(b)))]
-        self.tell(a, ev.PeerDisconnected(PeerId(b)))
-        self.tell(b, ev.PeerDisconnected(PeerId(a)))
+        self.tell(a, PeerDisconnected(PeerId(b)))
+        self.tell(b, PeerDisconnected(PeerId(a)))
 
     def follow(self, catalogue: CatalogueId, *roots: bytes) -> None:
         for name in self.peers:
-            self.tell(name, ev.Followed(ev.Ticket(0), catalogue, roots))
+            self.tell(name, Followed(Ticket(0), catalogue, roots))
 
     def publish_root(self, name: str, catalogue: CatalogueId, raw: bytes) -> None:
-        self.tell(name, ev.Followed(ev.Ticket(1), catalogue, (raw,)))
+        self.tell(name, Followed(Ticket(1), catalogue, (raw,)))
 
     def submit(self, name: str, log: LogCopy) -> str:
         """Hand the whole log to a peer of ours; return why it is refused, empty if it is not."""
-        self.tell(name, ev.Submitted(ev.Ticket(2), tuple(log.heads), 0, tuple(log.entries)))
+        self.tell(name, Submitted(Ticket(2), tuple(log.heads), 0, tuple(log.entries)))
         return self[name].answers[-1].refusal
 
     def store(self, name: str, *contents: str) -> None:
         for each in contents:
-            self.tell(name, ev.ObjectStored(sha256(content(named(each)))))
+            self.tell(name, ObjectStored(sha256(content(named(each)))))
 
     def restart(self, name: str) -> None:
         """End a peer and start it from what was durable, with its connections."""
@@ -268,7 +326,7 @@ class Federation:
         for line in self.lines:
             if old.name in line:
                 [other] = line - {old.name}
-                self.tell(name, ev.PeerConnected(other))
+                self.tell(name, PeerConnected(other))
 
     def wait(self, seconds: float) -> None:
         """Let time pass, in steps in which every node may act on its deadline."""
@@ -285,58 +343,58 @@ class Federation:
         self.seconds += seconds
         self.wait(1)
 
-    def tell(self, name: str, event: ev.Event) -> None:
+    def tell(self, name: str, event: Event) -> None:
         self._queue.append((self[name], event))
         self._run()
 
     def _run(self) -> None:
         while self._queue:
             peer, event = self._queue.popleft()
-            if isinstance(event, ev.ObjectStored):
+            if isinstance(event, ObjectStored):
                 peer.objects[event.digest] = None
             self._carry_out(peer, peer.node.handle([event], self.now()))
 
     def _carry_out(  # noqa: C901, PLR0912 - one branch an effect
-        self, peer: Peer, effects: list[ev.Effect]
+        self, peer: Peer, effects: list[Effect]
     ) -> None:
         for effect in effects:
             match effect:
-                case _ if isinstance(effect, ev.Durable):
+                case _ if isinstance(effect, Durable):
                     peer.make_durable(effect)
-                case ev.Announce(raw):
+                case Announce(raw):
                     self._gossip(peer, raw)
                 case (
-                    ev.AskHeads()
-                    | ev.AskRoots()
-                    | ev.AskLog()
-                    | ev.AskSnapshot()
-                    | ev.FetchObject()
+                    AskHeads()
+                    | AskRoots()
+                    | AskLog()
+                    | AskSnapshot()
+                    | FetchObject()
                     | AskHello()
                     | AskRecon()
                     | AskRecords()
                 ):
                     self._queue.append((peer, self._answer(peer, effect)))
-                case ev.CallHolder(name):
+                case CallHolder(name):
                     self._queue.append((peer, self._call(peer, name)))
-                case ev.CheckSnapshot():
+                case CheckSnapshot():
                     self._queue.append((peer, peer.check_snapshot(effect)))
-                case ev.RecallEntries():
+                case RecallEntries():
                     self._queue.append((peer, peer.recall(effect)))
-                case ev.Blame():
+                case Blame():
                     peer.blames.append(effect)
-                case ev.Answer():
+                case Answer():
                     peer.answers.append(effect)
-                case ev.PurgeObject(digest):
+                case PurgeObject(digest):
                     peer.erased.append(effect)
                     peer.objects.pop(digest, None)
-                case ev.PurgeItems(catalogue, _, ids):
+                case PurgeItems(catalogue, _, ids):
                     peer.erased.append(effect)
-                    self._queue.append((peer, ev.ObjectsPurged(peer.erase(catalogue, ids))))
-                case ev.StopPayload() | ev.ServePayload() | ev.PurgePayload():
+                    self._queue.append((peer, ObjectsPurged(peer.erase(catalogue, ids))))
+                case StopPayload() | ServePayload() | PurgePayload():
                     peer.erased.append(effect)
-                case ev.IndexSegment(ref):
+                case IndexSegment(ref):
                     peer.change_index(effect)
-                    self._queue.append((peer, ev.SegmentIndexed(ref)))
+                    self._queue.append((peer, SegmentIndexed(ref)))
                 case _:
                     peer.change_index(effect)
 
@@ -349,52 +407,52 @@ class Federation:
                 if frozenset((sender, other.name)) in self.lines and other.name not in seen:
                     seen[other.name] = None
                     refusal = other.node.judge(raw, self.now())
-                    assert refusal is None or refusal.verdict is ev.Verdict.IGNORE, refusal
+                    assert refusal is None or refusal.verdict is Verdict.IGNORE, refusal
                     if refusal is None:
                         spreading.append(other.name)
-                        self._queue.append((other, ev.AnnouncementReceived(sender, raw)))
+                        self._queue.append((other, AnnouncementReceived(sender, raw)))
 
-    def _call(self, caller: Peer, name: PeerId) -> ev.HolderCalled:
+    def _call(self, caller: Peer, name: PeerId) -> HolderCalled:
         """Connect two peers, if there is one of this name."""
         if name in self.peers:
             self.lines[frozenset((caller.name, name))] = None
-            self._queue.append((caller, ev.PeerConnected(name)))
-            self._queue.append((self.peers[name], ev.PeerConnected(caller.name)))
-        return ev.HolderCalled(name, kept_word=name in self.peers)
+            self._queue.append((caller, PeerConnected(name)))
+            self._queue.append((self.peers[name], PeerConnected(caller.name)))
+        return HolderCalled(name, kept_word=name in self.peers)
 
     def _answer(  # noqa: C901, PLR0911 - one branch a question
-        self, asker: Peer, request: ev.Request
-    ) -> ev.Event:
+        self, asker: Peer, request: Request
+    ) -> Event:
         if frozenset((asker.name, request.peer)) not in self.lines:
-            return ev.RequestFailed(request, "not connected")
+            return RequestFailed(request, "not connected")
         holder = self.peers[request.peer]
         match request:
-            case ev.AskHeads(peer, catalogues):
+            case AskHeads(peer, catalogues):
                 heads = tuple(
                     stored.heads[-1]
                     for stored in holder.branches.values()
                     if stored.log.catalogue in catalogues
                 )
-                return ev.HeadsReceived(peer, heads, holder.node.newest_roots(catalogues))
-            case ev.AskRoots(peer, catalogue, after):
-                return ev.RootsReceived(peer, catalogue, holder.chain(catalogue, after))
-            case ev.AskLog(peer, log, wanted, known):
+                return HeadsReceived(peer, heads, holder.node.newest_roots(catalogues))
+            case AskRoots(peer, catalogue, after):
+                return RootsReceived(peer, catalogue, holder.chain(catalogue, after))
+            case AskLog(peer, log, wanted, known):
                 stretches = holder.node.stretches(log, wanted, known)
                 if not stretches:
-                    return ev.RequestFailed(request, "not held")
-                return ev.LogReceived(peer, log, *read_branches(holder.branches, log, stretches))
-            case ev.AskSnapshot(peer, log, ref):
+                    return RequestFailed(request, "not held")
+                return LogReceived(peer, log, *read_branches(holder.branches, log, stretches))
+            case AskSnapshot(peer, log, ref):
                 if ref.object not in holder.objects:
-                    return ev.RequestFailed(request, "not held")
+                    return RequestFailed(request, "not held")
                 asker.objects[ref.object] = None
                 try:
                     beginning = begin(log, ref, SNAPSHOTS[ref.object])
                 except MalformedRecordError as error:
-                    return ev.RequestFailed(request, str(error))
-                return ev.SnapshotReceived(peer, log, beginning)
-            case ev.FetchObject(_, digest):
+                    return RequestFailed(request, str(error))
+                return SnapshotReceived(peer, log, beginning)
+            case FetchObject(_, digest):
                 if digest in holder.objects and not holder.node.withholds(digest):
-                    return ev.ObjectStored(digest)
-                return ev.RequestFailed(request, "not held")
+                    return ObjectStored(digest)
+                return RequestFailed(request, "not held")
             case AskHello() | AskRecon() | AskRecords():
                 return told_by(holder.node, request)

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.core.authoring import LogState, extend, first_root
 from meshnode.core.entries import Entry, SegmentAdded, decode_entry
-from meshnode.core.events import LogId
 from meshnode.core.heads import SnapshotRef, decode_signed_head, encode_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, key_id, sha256
 from meshnode.core.merkle import Frontier
+from meshnode.core.names import LogId
 from meshnode.core.roots import Root, encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign

@@ -6,9 +6,13 @@ import random
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Restored
+from meshnode.core.effects import Answer, Blame, Effect
+from meshnode.core.events import Event, Followed, LogReceived, Now, PeerConnected, Submitted
 from meshnode.core.identifiers import PeerId
+from meshnode.core.names import LogId, Ticket
 from meshnode.core.node import Node
+from meshnode.core.verdicts import Check
 from tests.core.federation import VERIFY
 from tests.core.institutions import ISSUED, Institution, LogCopy, segment
 
@@ -23,23 +27,23 @@ class Solo:
 
     node: Node = field(default_factory=lambda: Node(random.Random(1), VERIFY))
     seconds: float = 0.0
-    effects: list[ev.Effect] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
-    def tell(self, *events: ev.Event) -> list[ev.Effect]:
+    def tell(self, *events: Event) -> list[Effect]:
         self.effects = self.node.handle(events, self.now())
         return self.effects
 
-    def restore(self, restored: ev.Restored) -> list[ev.Effect]:
+    def restore(self, restored: Restored) -> list[Effect]:
         self.effects = self.node.restore(restored, self.now())
         return self.effects
 
-    def wait(self, seconds: float = 0.0) -> list[ev.Effect]:
+    def wait(self, seconds: float = 0.0) -> list[Effect]:
         """Let time pass, by default until the node's own deadline."""
         self.seconds = self.seconds + seconds if seconds else self.node.next_deadline()
         return self.tell()
 
-    def now(self) -> ev.Now:
-        return ev.Now(self.seconds, ISSUED + int(self.seconds))
+    def now(self) -> Now:
+        return Now(self.seconds, ISSUED + int(self.seconds))
 
     def of(self, kind: type[Kind]) -> list[Kind]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
@@ -56,11 +60,11 @@ class Solo:
                 return found[0]
         raise AssertionError(f"no {kind.__name__} within {DEADLINES_MAX} deadlines")
 
-    def blames(self) -> list[tuple[PeerId, ev.Check]]:
-        return [(blame.peer, blame.check) for blame in self.of(ev.Blame)]
+    def blames(self) -> list[tuple[PeerId, Check]]:
+        return [(blame.peer, blame.check) for blame in self.of(Blame)]
 
     def refusal(self) -> str:
-        return self.the(ev.Answer).refusal
+        return self.the(Answer).refusal
 
 
 def institution(heads: int = 3, name: str = "Ville") -> Institution:
@@ -71,16 +75,16 @@ def institution(heads: int = 3, name: str = "Ville") -> Institution:
     return made
 
 
-def log_of(made: Institution, copy: LogCopy | None = None) -> ev.LogId:
-    return ev.LogId(made.catalogue, (copy or made.log).writer)
+def log_of(made: Institution, copy: LogCopy | None = None) -> LogId:
+    return LogId(made.catalogue, (copy or made.log).writer)
 
 
 def following(made: Institution, *peers: PeerId, with_root: bool = True) -> Solo:
     """Return a node that follows the catalogue, with these peers."""
     solo = Solo()
-    solo.tell(ev.Followed(ev.Ticket(0), made.catalogue, (made.raw_root,) * with_root))
+    solo.tell(Followed(Ticket(0), made.catalogue, (made.raw_root,) * with_root))
     for peer in peers:
-        solo.tell(ev.PeerConnected(peer))
+        solo.tell(PeerConnected(peer))
     return solo
 
 
@@ -92,10 +96,10 @@ def holding(made: Institution, *peers: PeerId) -> Solo:
     return solo
 
 
-def submitted(copy: LogCopy) -> ev.Submitted:
-    return ev.Submitted(ev.Ticket(1), tuple(copy.heads), 0, tuple(copy.entries))
+def submitted(copy: LogCopy) -> Submitted:
+    return Submitted(Ticket(1), tuple(copy.heads), 0, tuple(copy.entries))
 
 
-def answer(peer: PeerId, log: ev.LogId, copy: LogCopy, heads: int = 99) -> ev.LogReceived:
+def answer(peer: PeerId, log: LogId, copy: LogCopy, heads: int = 99) -> LogReceived:
     """Return what an honest peer says that holds these heads of the log."""
-    return ev.LogReceived(peer, log, tuple(copy.heads[:heads]), 0, tuple(copy.entries))
+    return LogReceived(peer, log, tuple(copy.heads[:heads]), 0, tuple(copy.entries))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from meshnode.core import events as ev
+from meshnode.core.effects import Comparing
+from meshnode.core.events import Event
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -15,7 +16,7 @@ from meshnode.core.hello import Greeting
 from meshnode.core.node import Node
 
 
-def told_by(node: Node, request: ev.Comparing) -> ev.Event:
+def told_by(node: Node, request: Comparing) -> Event:
     """Return what this node answers to one that compares what it holds."""
     peer, attempt = request.peer, request.attempt
     match request:

@@ -10,11 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshnode.core import events as ev
 from meshnode.core.budgets import Budgets
+from meshnode.core.effects import FetchObject, IndexSegment
+from meshnode.core.events import (
+    AnnouncementReceived,
+    BudgetsChanged,
+    Followed,
+    ObjectsPurged,
+    ObjectStored,
+    Unfollowed,
+)
 from meshnode.core.gossip import announce
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
+from meshnode.core.names import Ticket
 from tests.core.institutions import Institution, altered, content, segment
 from tests.core.solo import Solo, following, institution, submitted
 
@@ -29,11 +38,11 @@ def name_of(number: int) -> Digest:
 
 def changed(
     each: int | None = None, total: int | None = None, own: dict[CatalogueId, int] | None = None
-) -> ev.BudgetsChanged:
-    return ev.BudgetsChanged(ev.Ticket(7), each, total, tuple((own or {}).items()))
+) -> BudgetsChanged:
+    return BudgetsChanged(Ticket(7), each, total, tuple((own or {}).items()))
 
 
-def within(made: Institution, event: ev.BudgetsChanged) -> Solo:
+def within(made: Institution, event: BudgetsChanged) -> Solo:
     """Return a node that follows the catalogue within these budgets, and knows its whole log."""
     solo = following(made, A)
     solo.tell(event)
@@ -42,11 +51,11 @@ def within(made: Institution, event: ev.BudgetsChanged) -> Solo:
 
 
 def fetched(solo: Solo) -> list[Digest]:
-    return [effect.digest for effect in solo.of(ev.FetchObject)]
+    return [effect.digest for effect in solo.of(FetchObject)]
 
 
 @pytest.mark.parametrize("event", [changed(each=2 * SIZE), changed(total=2 * SIZE)])
-def test_l_91_what_is_over_a_budget_is_not_fetched(event: ev.BudgetsChanged):
+def test_l_91_what_is_over_a_budget_is_not_fetched(event: BudgetsChanged):
     made = institution(heads=3)
     solo = within(made, event)
     assert fetched(solo) == [name_of(2), name_of(1)]  # the newest first
@@ -73,7 +82,7 @@ def test_what_finds_room_later_is_fetched_then():
 def test_what_is_held_stays_when_a_budget_shrinks():
     made = institution(heads=2)
     solo = within(made, changed(each=2 * SIZE))
-    solo.tell(ev.ObjectStored(name_of(1)))
+    solo.tell(ObjectStored(name_of(1)))
     solo.tell(changed(each=0))
     assert name_of(1) in solo.node.replica.objects
     assert solo.node.budgets.spent(made.catalogue) == 2 * SIZE
@@ -83,9 +92,9 @@ def test_bytes_that_are_here_already_are_counted_and_taken_whatever_the_budget()
     made = institution(heads=1)
     solo = following(made, A)
     solo.tell(changed(each=0))
-    solo.tell(ev.ObjectStored(name_of(1)))
+    solo.tell(ObjectStored(name_of(1)))
     solo.tell(submitted(made.log))
-    assert [work.ref.digest for work in solo.of(ev.IndexSegment)] == [name_of(1)]
+    assert [work.ref.digest for work in solo.of(IndexSegment)] == [name_of(1)]
     assert solo.node.budgets.spent(made.catalogue) == SIZE
 
 
@@ -95,7 +104,7 @@ def test_replaced_bytes_stay_counted_while_they_are_on_the_disk():
     solo.tell(changed(each=2 * SIZE))
     made.log.publish(segment(1))
     solo.tell(submitted(made.log))
-    solo.tell(ev.ObjectStored(name_of(1)))
+    solo.tell(ObjectStored(name_of(1)))
     for clock in (2, 3):
         made.log.publish(segment(clock, replaces=(str(clock - 1),)))
     solo.tell(submitted(made.log))
@@ -106,19 +115,19 @@ def test_replaced_bytes_stay_counted_while_they_are_on_the_disk():
 def test_a_purge_frees_what_it_erases():
     made = institution(heads=1)
     solo = within(made, changed(each=SIZE))
-    solo.tell(ev.ObjectStored(name_of(1)))
-    solo.tell(ev.ObjectsPurged((name_of(1),)))
+    solo.tell(ObjectStored(name_of(1)))
+    solo.tell(ObjectsPurged((name_of(1),)))
     assert solo.node.budgets.total == 0
 
 
 def test_a_catalogue_that_is_left_makes_room_for_another():
     first, second = institution(2, "first"), institution(2, "second")
     solo = within(first, changed(total=2 * SIZE))
-    solo.tell(ev.Followed(ev.Ticket(0), second.catalogue, (second.raw_root,)))
+    solo.tell(Followed(Ticket(0), second.catalogue, (second.raw_root,)))
     solo.tell(submitted(second.log))
     assert fetched(solo) == []
     assert len(solo.node.replica.over_budget) == 2
-    solo.tell(ev.Unfollowed(ev.Ticket(0), first.catalogue))
+    solo.tell(Unfollowed(Ticket(0), first.catalogue))
     assert len(fetched(solo)) == 2
     assert solo.node.replica.over_budget == {}
     assert solo.node.budgets.spent(first.catalogue) == 0
@@ -196,12 +205,12 @@ def test_i11_ten_thousand_unknown_catalogues_leave_no_trace():
         )
         for n in range(10_000)
     ]
-    solo.tell(ev.AnnouncementReceived(A, raws[0]))
+    solo.tell(AnnouncementReceived(A, raws[0]))
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for raw in raws:
         assert solo.node.judge(raw, solo.now()) is not None
-        solo.tell(ev.AnnouncementReceived(A, raw))
+        solo.tell(AnnouncementReceived(A, raw))
         assert solo.effects == []
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -220,7 +229,7 @@ def test_i11_a_catalogue_that_names_a_thousand_segments_costs_no_more_than_its_b
     while waiting := fetched(solo):
         done += waiting
         for digest in waiting:
-            solo.tell(ev.ObjectStored(digest))
+            solo.tell(ObjectStored(digest))
     assert solo.node.budgets.total <= budget
     assert len(done) <= 20
     assert solo.node.replica.backlog <= 20

@@ -11,14 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshnode.core import claims as kept_claims
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.claims import Claims
-from meshnode.core.events import Check, Verdict
+from meshnode.core.durable import DropStatements, KeepStatement, Restored
+from meshnode.core.effects import Announce
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Followed,
+    Now,
+    Stated,
+    StorageFailed,
+    Submitted,
+    Unfollowed,
+)
 from meshnode.core.exchange import AskRecords
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX, Gate, Refusal
 from meshnode.core.identifiers import Digest, PublicKey, sha256
 from meshnode.core.limits import ISSUER_BYTES_MAX, STATEMENT_BODY_BYTES_MAX
+from meshnode.core.names import Ticket
 from meshnode.core.signed import Signature, encode_signed
 from meshnode.core.signing import public_key, sign
 from meshnode.core.statement_bodies import Issue, Problem, encode_body
@@ -28,6 +38,7 @@ from meshnode.core.statements import (
     encode_statement,
     is_statement,
 )
+from meshnode.core.verdicts import Check, Topic, Verdict
 from tests.core.federation import VERIFY, Federation
 from tests.core.institutions import ISSUED, Institution, key_of, segment
 from tests.core.solo import A, B, Solo, following, holding, institution
@@ -63,7 +74,7 @@ def keeping(*raws: bytes) -> Claims:
     return claims
 
 
-def take(claims: Claims, raw: bytes) -> list[ev.KeepStatement | ev.DropStatements]:
+def take(claims: Claims, raw: bytes) -> list[KeepStatement | DropStatements]:
     found = claims.judge(raw, ISSUED)
     return [] if isinstance(found, Refusal) else list(claims.take(found))
 
@@ -170,8 +181,8 @@ def test_what_has_no_room_any_more_is_dropped_from_the_disk() -> None:
     many = [large(number) for number in range(8)]
     claims = keeping(*many[:7])
     kept, dropped = take(claims, many[7])
-    assert kept == ev.KeepStatement(decode_signed_statement(many[7]).name, many[7])
-    assert dropped == ev.DropStatements((decode_signed_statement(many[0]).name,))
+    assert kept == KeepStatement(decode_signed_statement(many[7]).name, many[7])
+    assert dropped == DropStatements((decode_signed_statement(many[0]).name,))
 
 
 def test_in_all_the_issuers_that_say_most_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +193,7 @@ def test_in_all_the_issuers_that_say_most_make_room(monkeypatch: pytest.MonkeyPa
     quiet = [large(number, BEN) for number in range(2)]
     claims = keeping(*loud[:4], *quiet)
     assert take(claims, loud[4])[1:] == [
-        ev.DropStatements(tuple(decode_signed_statement(raw).name for raw in loud[:2]))
+        DropStatements(tuple(decode_signed_statement(raw).name for raw in loud[:2]))
     ]
     assert raws(claims) == {*loud[2:], *quiet}
 
@@ -193,7 +204,7 @@ def test_a_statement_is_dropped_when_its_time_is_over() -> None:
     claims = keeping(short, long)
     assert list(claims.expire(ISSUED + 9)) == []
     name = decode_signed_statement(short).name
-    assert list(claims.expire(ISSUED + 10)) == [ev.DropStatements((name,))]
+    assert list(claims.expire(ISSUED + 10)) == [DropStatements((name,))]
     assert raws(claims) == {long}
     assert len(list(claims.expire(ISSUED + 20))) == 1
     assert list(claims.expire(ISSUED + 1000)) == []
@@ -202,18 +213,18 @@ def test_a_statement_is_dropped_when_its_time_is_over() -> None:
 def test_a_node_drops_what_expires_and_tells_nobody_of_it() -> None:
     solo = holding(VILLE)
     raw = stated(seconds=60)
-    solo.tell(ev.AnnouncementReceived(A, raw))
+    solo.tell(AnnouncementReceived(A, raw))
     name = decode_signed_statement(raw).signed.digest
     assert solo.node.disclosure.records([name]) == (raw,)
     solo.wait(61.0)
-    assert solo.the(ev.DropStatements).names == (decode_signed_statement(raw).name,)
+    assert solo.the(DropStatements).names == (decode_signed_statement(raw).name,)
     assert solo.node.disclosure.records([name]) == ()
 
 
 def test_statements_about_a_segment_or_payload_are_about_its_catalogue() -> None:
     solo = holding(VILLE)
     about = [stated(subject=segment(1).segment)]
-    solo.tell(ev.AnnouncementReceived(A, about[0]))
+    solo.tell(AnnouncementReceived(A, about[0]))
     assert [each.raw for each in solo.node.claims.about(VILLE.catalogue)] == about
 
 
@@ -221,34 +232,34 @@ def test_with_a_catalogue_goes_what_was_said_about_it() -> None:
     solo = holding(VILLE)
     told, own = stated(), stated(subject=sha256(public_key(ADA)), kind="load")
     for raw in (told, own):
-        solo.tell(ev.AnnouncementReceived(A, raw))
-    solo.tell(ev.Unfollowed(ev.Ticket(5), VILLE.catalogue))
-    assert solo.the(ev.DropStatements).names == (decode_signed_statement(told).name,)
+        solo.tell(AnnouncementReceived(A, raw))
+    solo.tell(Unfollowed(Ticket(5), VILLE.catalogue))
+    assert solo.the(DropStatements).names == (decode_signed_statement(told).name,)
     assert raws(solo.node.claims) == {own}
-    solo.tell(ev.AnnouncementReceived(A, stated(seq=2)))
-    assert solo.of(ev.KeepStatement) == []
+    solo.tell(AnnouncementReceived(A, stated(seq=2)))
+    assert solo.of(KeepStatement) == []
 
 
 def test_what_is_said_about_a_payload_of_two_catalogues_stays_until_both_are_left() -> None:
     other = Institution("Cité")
     other.log.publish(segment(1))
     solo = holding(VILLE)
-    solo.tell(ev.Followed(ev.Ticket(0), other.catalogue, (other.raw_root,)))
-    solo.tell(ev.Submitted(ev.Ticket(1), tuple(other.log.heads), 0, tuple(other.log.entries)))
+    solo.tell(Followed(Ticket(0), other.catalogue, (other.raw_root,)))
+    solo.tell(Submitted(Ticket(1), tuple(other.log.heads), 0, tuple(other.log.entries)))
     raw = stated(subject=segment(1).segment)
-    solo.tell(ev.AnnouncementReceived(A, raw))
+    solo.tell(AnnouncementReceived(A, raw))
     scope = sorted((VILLE.catalogue, other.catalogue))
     held = solo.node.disclosure.newest.items(scope).items
     assert [name for _, name in held].count(decode_signed_statement(raw).signed.digest) == 1
-    solo.tell(ev.Unfollowed(ev.Ticket(5), other.catalogue))
-    assert solo.of(ev.DropStatements) == []
-    solo.tell(ev.Unfollowed(ev.Ticket(5), VILLE.catalogue))
-    assert len(solo.of(ev.DropStatements)) == 1
+    solo.tell(Unfollowed(Ticket(5), other.catalogue))
+    assert solo.of(DropStatements) == []
+    solo.tell(Unfollowed(Ticket(5), VILLE.catalogue))
+    assert len(solo.of(DropStatements)) == 1
 
 
 def test_after_a_restart_what_was_kept_is_there_but_for_what_is_of_no_use() -> None:
     told, foreign = stated(), stated(subject=b"?" * 32)
-    restored = ev.Restored(
+    restored = Restored(
         followed=(VILLE.catalogue,),
         roots=((VILLE.catalogue, (VILLE.raw_root,)),),
         statements=(told, foreign),
@@ -256,7 +267,7 @@ def test_after_a_restart_what_was_kept_is_there_but_for_what_is_of_no_use() -> N
     solo = Solo()
     solo.restore(restored)
     assert raws(solo.node.claims) == {told}
-    assert solo.the(ev.DropStatements).names == (decode_signed_statement(foreign).name,)
+    assert solo.the(DropStatements).names == (decode_signed_statement(foreign).name,)
 
 
 # --- Between peers --------------------------------------------------------------------------------
@@ -264,12 +275,12 @@ def test_a_statement_is_passed_on_by_gossip_and_kept_once() -> None:
     solo = following(VILLE, A)
     raw = stated()
     assert solo.node.judge(raw, solo.now()) is None
-    solo.tell(ev.AnnouncementReceived(A, raw))
-    assert solo.the(ev.KeepStatement) == ev.KeepStatement(decode_signed_statement(raw).name, raw)
+    solo.tell(AnnouncementReceived(A, raw))
+    assert solo.the(KeepStatement) == KeepStatement(decode_signed_statement(raw).name, raw)
     refusal = solo.node.judge(raw, solo.now())
     assert refusal is not None
     assert refusal.verdict is Verdict.IGNORE
-    solo.tell(ev.AnnouncementReceived(B, raw))
+    solo.tell(AnnouncementReceived(B, raw))
     assert solo.effects == []
 
 
@@ -278,21 +289,21 @@ def test_who_passes_on_a_forged_statement_is_blamed() -> None:
     signed = decode_signed_statement(stated()).signed
     other = decode_signed_statement(stated(seq=2)).signed
     forged = encode_signed(replace(signed, signatures=other.signatures))
-    solo.tell(ev.AnnouncementReceived(A, forged))
+    solo.tell(AnnouncementReceived(A, forged))
     assert solo.blames() == [(A, Check.SIGNATURE)]
 
 
 def test_what_the_operator_has_the_peer_state_is_kept_and_announced() -> None:
     solo = following(VILLE, A)
     raw = stated()
-    solo.tell(ev.Stated(ev.Ticket(7), raw))
+    solo.tell(Stated(Ticket(7), raw))
     assert solo.refusal() == ""
-    assert solo.the(ev.Announce) == ev.Announce(raw, ev.Topic.CLAIMS)
-    assert len(solo.of(ev.KeepStatement)) == 1
-    solo.tell(ev.Stated(ev.Ticket(8), stated(subject=b"?" * 32)))
+    assert solo.the(Announce) == Announce(raw, Topic.CLAIMS)
+    assert len(solo.of(KeepStatement)) == 1
+    solo.tell(Stated(Ticket(8), stated(subject=b"?" * 32)))
     assert "nothing that is followed" in solo.refusal()
-    solo.tell(ev.StorageFailed("full"))
-    solo.tell(ev.Stated(ev.Ticket(9), stated(seq=2)))
+    solo.tell(StorageFailed("full"))
+    solo.tell(Stated(Ticket(9), stated(seq=2)))
     assert "read-only" in solo.refusal()
 
 
@@ -307,7 +318,7 @@ def test_statements_that_gossip_lost_come_by_comparing_and_are_announced_again()
     world.follow(VILLE.catalogue, VILLE.raw_root)
     world.join("ben", "cyd")
     raw = stated()
-    world.tell("ada", ev.Stated(ev.Ticket(1), raw))
+    world.tell("ada", Stated(Ticket(1), raw))
     world.join("ada", "ben")
     world.wait(60)
     assert [raws(world[name].node.claims) for name in ("ada", "ben", "cyd")] == [{raw}] * 3
@@ -318,7 +329,7 @@ def test_statements_that_gossip_lost_come_by_comparing_and_are_announced_again()
 def comparing(made: Institution, *, here: int, statement: bytes) -> Pair:
     """Return two peers, of which the other holds this statement, and this one so many heads."""
     both = pair(made, here)
-    both.there.handle([ev.AnnouncementReceived(B, statement)], ev.Now(0.0, ISSUED))
+    both.there.handle([AnnouncementReceived(B, statement)], Now(0.0, ISSUED))
     return both
 
 
@@ -332,13 +343,13 @@ def test_a_statement_about_what_is_not_known_yet_is_asked_for_again() -> None:
     both.meet()
     both.poll()
     assert names_asked(both).count(decode_signed_statement(raw).signed.digest) == 2
-    assert both.of(ev.KeepStatement) == []
+    assert both.of(KeepStatement) == []
 
 
 def test_a_statement_that_a_later_one_replaced_is_read_once() -> None:
     raw = stated(seq=1)
     both = comparing(VILLE, here=3, statement=raw)
-    both.here.tell(ev.AnnouncementReceived(B, stated(seq=2)))
+    both.here.tell(AnnouncementReceived(B, stated(seq=2)))
     both.meet()
     both.poll()
     assert names_asked(both) == [decode_signed_statement(raw).signed.digest]
@@ -362,8 +373,8 @@ def test_garbage_is_about_nothing() -> None:
 def test_peers_that_keep_other_versions_end_with_the_greatest() -> None:
     world = Federation("ada", "ben")
     world.follow(VILLE.catalogue, VILLE.raw_root)
-    world.tell("ada", ev.Stated(ev.Ticket(1), stated(seq=1)))
-    world.tell("ben", ev.Stated(ev.Ticket(1), stated(seq=2)))
+    world.tell("ada", Stated(Ticket(1), stated(seq=1)))
+    world.tell("ben", Stated(Ticket(1), stated(seq=2)))
     world.join("ada", "ben")
     world.wait(60)
     assert [raws(peer.node.claims) for peer in world.peers.values()] == [{stated(seq=2)}] * 2

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from meshnode.core import events as ev
 from meshnode.core.authoring import LogState
 from meshnode.core.entries import ItemsRemoved, Reason, SegmentRemoved
+from meshnode.core.events import AnnouncementReceived
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import PeerId, key_id, sha256
 from meshnode.core.merkle import Frontier
 from meshnode.core.notices import notice_of
 from meshnode.core.roots import LastHead, Writer
 from meshnode.core.signing import public_key
+from meshnode.core.verdicts import Check, Verdict
 from tests.core.ceremonies import Ceremony, Signers, Version
 from tests.core.federation import Federation, named
 from tests.core.institutions import LogCopy, content, key_of, segment
@@ -345,8 +346,8 @@ def test_a_forged_root_is_blamed_on_who_brought_it(world, ceremony):
     raw = notice_of(ceremony.catalogue, forged.raw)
     refusal = world["ada"].node.judge(raw, world.now())
     assert refusal is not None
-    assert refusal.verdict is ev.Verdict.REJECT
-    world.tell("ada", ev.AnnouncementReceived(PeerId("ben"), raw))
+    assert refusal.verdict is Verdict.REJECT
+    world.tell("ada", AnnouncementReceived(PeerId("ben"), raw))
     [blame] = world["ada"].blames
-    assert (blame.peer, blame.check) == ("ben", ev.Check.ROOT)
+    assert (blame.peer, blame.check) == ("ben", Check.ROOT)
     assert world["ada"].root_version(ceremony.catalogue) == 1

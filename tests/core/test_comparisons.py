@@ -10,10 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshnode.core import events as ev
 from meshnode.core.comparisons import LACKED_MAX, ROUNDS_MAX
+from meshnode.core.durable import AdoptRoot, ExtendLog, KeepFork
+from meshnode.core.effects import (
+    Announce,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    Blame,
+    Comparing,
+    Effect,
+    FetchObject,
+)
 from meshnode.core.entries import Reason
-from meshnode.core.events import Check
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Event,
+    Followed,
+    Now,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+)
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -27,6 +45,7 @@ from meshnode.core.heads import decode_signed_head
 from meshnode.core.hello import Greeting, list_name
 from meshnode.core.identifiers import CatalogueId, Digest
 from meshnode.core.limits import ADMITTED_MAX, COMPARED_RECORDS_MAX, RECONCILIATION_BYTES_MAX
+from meshnode.core.names import Ticket
 from meshnode.core.node import Node
 from meshnode.core.notices import decode_notice, notice_of
 from meshnode.core.purges import Purge, encode_purge
@@ -35,6 +54,7 @@ from meshnode.core.roots import LastHead, encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import sign
 from meshnode.core.syncing import POLL_SECONDS
+from meshnode.core.verdicts import Check, Topic
 from tests.core.ceremonies import Version
 from tests.core.federation import VERIFY
 from tests.core.institutions import ISSUED, Institution, altered, key_of, segment
@@ -42,14 +62,14 @@ from tests.core.solo import A, Solo, answer, holding, institution, log_of, submi
 from tests.core.telling import told_by
 from tests.core.test_reconciliation import digest
 
-Spoil = Callable[[ev.Event], ev.Event]
+Spoil = Callable[[Event], Event]
 
 
-def honest(event: ev.Event) -> ev.Event:
+def honest(event: Event) -> Event:
     return event
 
 
-def comparing(solo: Solo) -> list[ev.Comparing]:
+def comparing(solo: Solo) -> list[Comparing]:
     """Return what the node asks now to compare."""
     return [e for e in solo.effects if isinstance(e, AskHello | AskRecon | AskRecords)]
 
@@ -61,17 +81,17 @@ class Pair:
     here: Solo
     there: Node
     spoil: Spoil = honest
-    asked: list[ev.Comparing] = field(default_factory=list)
-    effects: list[ev.Effect] = field(default_factory=list)  # but these questions, and objects
+    asked: list[Comparing] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)  # but these questions, and objects
 
     def meet(self) -> None:
-        self.carry(self.here.tell(ev.PeerConnected(A)))
+        self.carry(self.here.tell(PeerConnected(A)))
 
     def poll(self) -> None:
         self.here.seconds += 1.5 * POLL_SECONDS
         self.carry(self.here.tell())
 
-    def carry(self, effects: list[ev.Effect]) -> None:
+    def carry(self, effects: list[Effect]) -> None:
         """Answer until nothing is asked any more."""
         waiting = list(effects)
         while waiting:
@@ -80,17 +100,17 @@ class Pair:
                 self.asked.append(effect)
                 assert len(self.asked) <= 10 * ROUNDS_MAX
                 waiting += self.here.tell(self.spoil(told_by(self.there, effect)))
-            elif not isinstance(effect, ev.FetchObject):
+            elif not isinstance(effect, FetchObject):
                 self.effects.append(effect)
 
     def kinds(self) -> list[type]:
         return [type(question) for question in self.asked]
 
-    def of(self, kind: type) -> list[ev.Effect]:
+    def of(self, kind: type) -> list[Effect]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
     def blames(self) -> list[tuple[str, Check]]:
-        return [(e.peer, e.check) for e in self.effects if isinstance(e, ev.Blame)]
+        return [(e.peer, e.check) for e in self.effects if isinstance(e, Blame)]
 
 
 def pair(made: Institution, here: int, spoil: Spoil = honest) -> Pair:
@@ -101,7 +121,7 @@ def pair(made: Institution, here: int, spoil: Spoil = honest) -> Pair:
 
 def following_in_part(made: Institution, heads: int) -> Solo:
     solo = Solo()
-    solo.tell(ev.Followed(ev.Ticket(0), made.catalogue, (made.raw_root,)))
+    solo.tell(Followed(Ticket(0), made.catalogue, (made.raw_root,)))
     if heads:
         part = submitted(made.log)
         entries = part.entries[: made.log.sizes[heads - 1]]
@@ -123,10 +143,10 @@ def test_equal_peers_say_hello_once_and_then_one_fingerprint_a_poll() -> None:
 def test_a_peer_that_refuses_hello_is_asked_for_all_heads() -> None:
     ville = institution()
     solo = following_in_part(ville, 1)
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerConnected(A))
     solo.tell(HelloReceived(A, solo.the(AskHello).attempt, None))
-    assert solo.the(ev.AskHeads) == ev.AskHeads(A, (ville.catalogue,))
-    assert solo.next(ev.AskHeads) == ev.AskHeads(A, (ville.catalogue,))
+    assert solo.the(AskHeads) == AskHeads(A, (ville.catalogue,))
+    assert solo.next(AskHeads) == AskHeads(A, (ville.catalogue,))
 
 
 def test_a_peer_of_versions_to_come_alone_is_asked_nothing() -> None:
@@ -140,7 +160,7 @@ def test_a_peer_of_versions_to_come_alone_is_asked_nothing() -> None:
 def greeting(**changes: object) -> Spoil:
     """Return what changes the greeting of a peer."""
 
-    def spoil(event: ev.Event) -> ev.Event:
+    def spoil(event: Event) -> Event:
         if isinstance(event, HelloReceived) and event.greeting is not None:
             return replace(event, greeting=replace(event.greeting, **changes))  # type: ignore[arg-type]
         return event
@@ -157,7 +177,7 @@ def test_a_greeting_that_contradicts_itself_is_its_senders_fault() -> None:
 
 def test_who_follows_nothing_asks_nobody() -> None:
     solo = Solo()
-    assert solo.tell(ev.PeerConnected(A)) == []
+    assert solo.tell(PeerConnected(A)) == []
 
 
 def test_peers_with_no_catalogue_in_common_ask_at_each_poll_whether_they_have_one_by_now() -> None:
@@ -176,7 +196,7 @@ def test_peers_with_no_catalogue_in_common_ask_at_each_poll_whether_they_have_on
 def test_only_what_both_admit_is_compared() -> None:
     ville, cite = institution(name="Ville"), institution(name="Cité")
     there = holding(ville)
-    there.tell(ev.Followed(ev.Ticket(0), cite.catalogue, (cite.raw_root,)))
+    there.tell(Followed(Ticket(0), cite.catalogue, (cite.raw_root,)))
     there.tell(submitted(cite.log))
     both = Pair(holding(ville), there.node)
     both.meet()
@@ -190,11 +210,11 @@ def test_of_a_peer_that_cannot_name_all_it_admits_the_others_are_asked_for_in_fu
     ville = institution()
     many = tuple(CatalogueId(n.to_bytes(32, "big")) for n in range(ADMITTED_MAX))
     solo = holding(ville)
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerConnected(A))
     attempt = solo.the(AskHello).attempt
     told = Greeting((1, 2), RECONCILIATION_BYTES_MAX, 256, list_name(many), None, many, ())
     solo.tell(HelloReceived(A, attempt, told))
-    assert solo.effects == [ev.AskHeads(A, (ville.catalogue,))]
+    assert solo.effects == [AskHeads(A, (ville.catalogue,))]
 
 
 # --- What is lacking ------------------------------------------------------------------------------
@@ -203,13 +223,13 @@ def test_a_head_that_is_lacking_is_fetched_and_its_log_announced_again() -> None
     both = pair(ville, here=1)
     both.meet()
     assert both.kinds() == [AskHello, AskRecon, AskRecords]
-    [asked] = both.of(ev.AskLog)
-    assert isinstance(asked, ev.AskLog)
+    [asked] = both.of(AskLog)
+    assert isinstance(asked, AskLog)
     assert asked.wanted == decode_signed_head(ville.log.heads[2]).name
     effects = both.here.tell(answer(A, log_of(ville), ville.log))
-    assert [type(e) for e in effects if isinstance(e, ev.ExtendLog | ev.Announce)] == [
-        ev.ExtendLog,
-        ev.Announce,
+    assert [type(e) for e in effects if isinstance(e, ExtendLog | Announce)] == [
+        ExtendLog,
+        Announce,
     ]
 
 
@@ -246,15 +266,15 @@ def test_a_root_that_is_lacking_is_learnt_and_announced() -> None:
     [newer] = root_after(ville)
     learn(both.there, ville, newer.raw)
     both.meet()
-    assert [e.raw for e in both.of(ev.AdoptRoot) if isinstance(e, ev.AdoptRoot)] == [newer.raw]
-    [announced] = both.of(ev.Announce)
-    assert isinstance(announced, ev.Announce)
+    assert [e.raw for e in both.of(AdoptRoot) if isinstance(e, AdoptRoot)] == [newer.raw]
+    [announced] = both.of(Announce)
+    assert isinstance(announced, Announce)
     assert decode_notice(announced.raw).signed.digest == newer.digest
 
 
 def learn(node: Node, made: Institution, *roots: bytes) -> None:
-    told = ev.Followed(ev.Ticket(3), made.catalogue, roots)
-    node.handle([told], ev.Now(0.0, ISSUED))
+    told = Followed(Ticket(3), made.catalogue, roots)
+    node.handle([told], Now(0.0, ISSUED))
 
 
 def test_a_root_after_others_that_are_lacking_leads_to_a_question_for_them() -> None:
@@ -262,8 +282,8 @@ def test_a_root_after_others_that_are_lacking_leads_to_a_question_for_them() -> 
     both = pair(ville, here=3)
     learn(both.there, ville, *(version.raw for version in root_after(ville, 3)))
     both.meet()
-    [asked] = both.of(ev.AskRoots)
-    assert isinstance(asked, ev.AskRoots)
+    [asked] = both.of(AskRoots)
+    assert isinstance(asked, AskRoots)
     assert (asked.peer, asked.catalogue, asked.after) == (A, ville.catalogue, 1)
 
 
@@ -273,7 +293,7 @@ def test_a_purge_that_is_lacking_is_obeyed() -> None:
     raw = purge_of(ville)
     learn(both.there, ville, raw)
     both.meet()
-    assert [e.raw for e in both.of(ev.AdoptRoot) if isinstance(e, ev.AdoptRoot)] == [raw]
+    assert [e.raw for e in both.of(AdoptRoot) if isinstance(e, AdoptRoot)] == [raw]
 
 
 def purge_of(made: Institution, version: int = 1) -> bytes:
@@ -288,13 +308,13 @@ def test_a_purge_by_a_root_that_is_lacking_leads_to_a_question_for_it() -> None:
     learn(both.there, ville, newer.raw, purge_of(ville, 2))
     both.spoil = without_notice(newer.raw)
     both.meet()
-    assert [type(e) for e in both.effects] == [ev.AskRoots]
+    assert [type(e) for e in both.effects] == [AskRoots]
 
 
 def without_notice(root: bytes) -> Spoil:
     """Return what keeps one root back."""
 
-    def spoil(event: ev.Event) -> ev.Event:
+    def spoil(event: Event) -> Event:
         if isinstance(event, RecordsReceived):
             return replace(event, raws=tuple(raw for raw in event.raws if root[5:90] not in raw))
         return event
@@ -314,11 +334,11 @@ def test_evidence_of_a_fork_that_is_lacking_is_kept_announced_and_followed() -> 
     ville = institution(heads=2)
     both = pair(ville, here=2)
     raw, _ = forked(ville)
-    both.there.handle([ev.AnnouncementReceived(A, raw)], ev.Now(0.0, ISSUED))
+    both.there.handle([AnnouncementReceived(A, raw)], Now(0.0, ISSUED))
     both.meet()
-    assert both.of(ev.KeepFork) == [ev.KeepFork(log_of(ville), raw)]
-    assert both.of(ev.Announce) == [ev.Announce(raw, ev.Topic.STATEMENTS)]
-    assert len(both.of(ev.AskLog)) == 1
+    assert both.of(KeepFork) == [KeepFork(log_of(ville), raw)]
+    assert both.of(Announce) == [Announce(raw, Topic.STATEMENTS)]
+    assert len(both.of(AskLog)) == 1
 
 
 def test_evidence_of_a_later_fork_than_the_one_known_is_read_once() -> None:
@@ -328,12 +348,12 @@ def test_evidence_of_a_later_fork_than_the_one_known_is_read_once() -> None:
     ville.log.publish(segment(5))
     early = ville.log.heads[0]
     rival = altered(early, ville.log.key, issued=ISSUED + 9)
-    both.here.tell(ev.AnnouncementReceived(A, evidence_of(early, rival).raw))
-    both.there.handle([ev.AnnouncementReceived(A, raw)], ev.Now(0.0, ISSUED))
+    both.here.tell(AnnouncementReceived(A, evidence_of(early, rival).raw))
+    both.there.handle([AnnouncementReceived(A, raw)], Now(0.0, ISSUED))
     both.meet()
     both.poll()
     assert both.kinds() == [AskHello, AskRecon, AskRecords, AskRecon]
-    assert both.of(ev.KeepFork) == []
+    assert both.of(KeepFork) == []
 
 
 def test_evidence_under_a_root_that_is_lacking_leads_to_a_question_for_it() -> None:
@@ -344,10 +364,10 @@ def test_evidence_under_a_root_that_is_lacking_leads_to_a_question_for_it() -> N
     other = ville.log.fork()
     heads = [log.publish(segment(n), root_version=2) for n, log in ((3, ville.log), (4, other))]
     raw = evidence_of(*heads).raw
-    both.there.handle([ev.AnnouncementReceived(A, raw)], ev.Now(0.0, ISSUED))
+    both.there.handle([AnnouncementReceived(A, raw)], Now(0.0, ISSUED))
     both.spoil = without_notice(newer.raw)
     both.meet()
-    assert [type(e) for e in both.effects] == [ev.AskRoots]
+    assert [type(e) for e in both.effects] == [AskRoots]
 
 
 def test_of_a_closed_log_the_last_good_head_is_compared() -> None:
@@ -362,8 +382,8 @@ def test_of_a_closed_log_the_last_good_head_is_compared() -> None:
     learn(here.node, ville, closing.raw)
     both = Pair(here, there.node)
     both.meet()
-    [asked] = both.of(ev.AskLog)
-    assert isinstance(asked, ev.AskLog)
+    [asked] = both.of(AskLog)
+    assert isinstance(asked, AskLog)
     assert asked.wanted == last.name
 
 
@@ -381,13 +401,13 @@ def test_a_log_of_which_nothing_counts_is_not_compared() -> None:
 def test_more_records_than_one_question_takes_come_by_several() -> None:
     ville = Institution("Ville")
     here, there = following_in_part(ville, 0), Solo()
-    there.tell(ev.Followed(ev.Ticket(0), ville.catalogue, (ville.raw_root,)))
+    there.tell(Followed(Ticket(0), ville.catalogue, (ville.raw_root,)))
     for raw in purges(ville, COMPARED_RECORDS_MAX):
-        there.tell(ev.Followed(ev.Ticket(0), ville.catalogue, (raw,)))
+        there.tell(Followed(Ticket(0), ville.catalogue, (raw,)))
     both = Pair(here, there.node, greeting(records_max=100))
     both.meet()
     assert both.kinds() == [AskHello, AskRecon, AskRecords, AskRecords, AskRecords]
-    assert len(both.of(ev.AdoptRoot)) == COMPARED_RECORDS_MAX
+    assert len(both.of(AdoptRoot)) == COMPARED_RECORDS_MAX
 
 
 def purges(made: Institution, count: int) -> Iterator[bytes]:
@@ -400,16 +420,16 @@ def purges(made: Institution, count: int) -> Iterator[bytes]:
 def test_an_answer_that_brings_a_part_is_followed_by_a_question_for_the_rest() -> None:
     ville = Institution("Ville")
     there = Solo()
-    there.tell(ev.Followed(ev.Ticket(0), ville.catalogue, (ville.raw_root,)))
-    there.tell(ev.Followed(ev.Ticket(0), ville.catalogue, tuple(purges(ville, 10))))
+    there.tell(Followed(Ticket(0), ville.catalogue, (ville.raw_root,)))
+    there.tell(Followed(Ticket(0), ville.catalogue, tuple(purges(ville, 10))))
 
-    def in_part(event: ev.Event) -> ev.Event:
+    def in_part(event: Event) -> Event:
         return replace(event, raws=event.raws[:4]) if isinstance(event, RecordsReceived) else event
 
     both = Pair(following_in_part(ville, 0), there.node, in_part)
     both.meet()
     assert both.kinds() == [AskHello, AskRecon, AskRecords, AskRecords, AskRecords]
-    assert len(both.of(ev.AdoptRoot)) == 10
+    assert len(both.of(AdoptRoot)) == 10
 
 
 # --- The list of catalogues changes ---------------------------------------------------------------
@@ -427,7 +447,7 @@ def test_a_peer_that_follows_another_catalogue_by_now_says_so_and_is_compared_an
 def test_a_peer_whose_list_always_changes_is_left_until_the_next_poll() -> None:
     both = pair(institution(), here=1)
 
-    def restless(event: ev.Event) -> ev.Event:
+    def restless(event: Event) -> Event:
         if isinstance(event, ReconReceived):
             return HelloReceived(A, event.attempt, both.there.disclosure.greet(None))
         return event
@@ -441,14 +461,14 @@ def test_a_peer_whose_list_always_changes_is_left_until_the_next_poll() -> None:
 
 # --- Peers that break the rules, or the line ------------------------------------------------------
 def recon(message: bytes) -> Spoil:
-    def spoil(event: ev.Event) -> ev.Event:
+    def spoil(event: Event) -> Event:
         return replace(event, message=message) if isinstance(event, ReconReceived) else event
 
     return spoil
 
 
 def records(*raws: bytes) -> Spoil:
-    def spoil(event: ev.Event) -> ev.Event:
+    def spoil(event: Event) -> Event:
         return replace(event, raws=raws) if isinstance(event, RecordsReceived) else event
 
     return spoil
@@ -504,7 +524,7 @@ def test_forged_evidence_is_its_senders_fault() -> None:
     ville = institution(heads=2)
     both = pair(ville, here=2)
     raw, heads = forked(ville)
-    both.there.handle([ev.AnnouncementReceived(A, raw)], ev.Now(0.0, ISSUED))
+    both.there.handle([AnnouncementReceived(A, raw)], Now(0.0, ISSUED))
     both.spoil = records(evidence_of(ville.log.heads[-1], forged(heads[-1], heads[0])).raw)
     both.meet()
     assert both.blames() == [(A, Check.SIGNATURE)]
@@ -519,7 +539,7 @@ def test_a_notice_of_a_catalogue_that_is_not_known_leads_nowhere() -> None:
     both = pair(institution(), here=3)
     raw = notice_of(cite.catalogue, newer.raw)
 
-    def spoil(event: ev.Event) -> ev.Event:
+    def spoil(event: Event) -> Event:
         return records(raw)(recon(message.raw)(event))
 
     both.spoil = spoil
@@ -542,7 +562,7 @@ def test_a_peer_that_names_records_without_end_is_left_after_a_number_of_them() 
     """It names more in each round, and gives none of them."""
     rng = random.Random(1)
 
-    def endless(event: ev.Event) -> ev.Event:
+    def endless(event: Event) -> Event:
         if not isinstance(event, ReconReceived):
             return records()(event)
         message = RangeWriter(RECONCILIATION_BYTES_MAX)
@@ -570,12 +590,12 @@ def test_a_peer_that_gives_nothing_of_what_it_named_costs_one_question_a_poll() 
 def test_after_a_question_that_failed_the_next_poll_begins_with_hello(kind: type) -> None:
     both = pair(institution(), here=1)
     solo = both.here
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerConnected(A))
     while not solo.of(kind):
         [asked] = comparing(solo)
         solo.tell(told_by(both.there, asked))
     [failed] = comparing(solo)
-    solo.tell(ev.RequestFailed(failed, "no answer in time"))
+    solo.tell(RequestFailed(failed, "no answer in time"))
     assert comparing(solo) == []
     both.poll()
     assert both.kinds() == [AskHello, AskRecon, AskRecords]
@@ -583,7 +603,7 @@ def test_after_a_question_that_failed_the_next_poll_begins_with_hello(kind: type
 
 def test_while_a_peer_is_asked_who_it_is_it_is_not_asked_again() -> None:
     solo = following_in_part(institution(), 1)
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerConnected(A))
     for _ in range(3):
         solo.wait(2 * POLL_SECONDS)
         assert comparing(solo) == []
@@ -592,31 +612,31 @@ def test_while_a_peer_is_asked_who_it_is_it_is_not_asked_again() -> None:
 def test_what_comes_after_the_line_broke_is_passed_over() -> None:
     ville = institution()
     solo, there = following_in_part(ville, 1), holding(ville).node
-    late: list[ev.Event] = []
-    solo.tell(ev.PeerConnected(A))
+    late: list[Event] = []
+    solo.tell(PeerConnected(A))
     while asked := comparing(solo):
         late.append(told_by(there, asked[0]))
         solo.tell(late[-1])
-    solo.tell(ev.PeerDisconnected(A))
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerDisconnected(A))
+    solo.tell(PeerConnected(A))
     for event in late:
         solo.tell(event)
         assert comparing(solo) == []
-        assert solo.of(ev.AskLog) == []
+        assert solo.of(AskLog) == []
 
 
 def test_the_failure_of_an_earlier_question_does_not_end_a_later_one() -> None:
     both = pair(institution(), here=1)
     solo = both.here
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerConnected(A))
     early = solo.the(AskHello)
-    solo.tell(ev.PeerDisconnected(A))
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerDisconnected(A))
+    solo.tell(PeerConnected(A))
     hello = solo.the(AskHello)
-    solo.tell(ev.RequestFailed(early, "the stream broke"))
+    solo.tell(RequestFailed(early, "the stream broke"))
     solo.tell(told_by(both.there, hello))
     recon = solo.the(AskRecon)
-    solo.tell(ev.RequestFailed(replace(recon, attempt=early.attempt), "the stream broke"))
+    solo.tell(RequestFailed(replace(recon, attempt=early.attempt), "the stream broke"))
     solo.tell(told_by(both.there, recon))
     assert len(solo.of(AskRecords)) == 1
 
@@ -627,7 +647,7 @@ def test_whatever_a_peer_answers_is_taken_or_is_its_fault_and_it_ends(data: st.D
     both = pair(VILLE, here=data.draw(st.integers(0, 3)))
     written = [*VILLE.log.heads, notice_of(VILLE.catalogue, VILLE.raw_root), b"", b"\x82"]
 
-    def spoil(event: ev.Event) -> ev.Event:
+    def spoil(event: Event) -> Event:
         if not data.draw(st.booleans()):
             return event
         match event:
@@ -657,8 +677,8 @@ def test_two_nodes_that_hold_the_same_compare_as_equal() -> None:
     nodes = [Node(random.Random(n), VERIFY) for n in range(2)]
     for node in nodes:
         learn(node, ville, ville.raw_root, *(v.raw for v in root_after(ville, 2)))
-        node.handle([submitted(ville.log)], ev.Now(0.0, ISSUED))
-        node.handle([ev.AnnouncementReceived(A, raw)], ev.Now(0.0, ISSUED))
+        node.handle([submitted(ville.log)], Now(0.0, ISSUED))
+        node.handle([AnnouncementReceived(A, raw)], Now(0.0, ISSUED))
     one, other = (node.disclosure.newest.items((ville.catalogue,)).items for node in nodes)
     assert one == other
     assert len(one) == 3

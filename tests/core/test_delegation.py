@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from meshnode.core import events as ev
 from meshnode.core.delegation import DELEGATED_MAX
 from meshnode.core.denials import OWN
 from meshnode.core.denylist import parse_deny_list, rule_of
+from meshnode.core.durable import Restored, SetFollowed
+from meshnode.core.effects import FetchObject, ForgetCatalogue
+from meshnode.core.events import DenyListChanged, Followed, RootsReceived, Unfollowed
 from meshnode.core.identifiers import CatalogueId, PeerId, catalogue_text, sha256
 from meshnode.core.limits import DELEGATES_MAX
+from meshnode.core.names import Ticket
 from meshnode.core.roots import Delegate, encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import sign
@@ -34,7 +37,7 @@ def next_root(made: Institution, delegates: tuple[Delegate, ...]) -> bytes:
 
 
 def follow(solo: Solo, catalogue: CatalogueId, *roots: bytes) -> None:
-    solo.tell(ev.Followed(ev.Ticket(0), catalogue, roots))
+    solo.tell(Followed(Ticket(0), catalogue, roots))
 
 
 def followed(solo: Solo) -> set[CatalogueId]:
@@ -58,25 +61,25 @@ def test_l_22_who_follows_a_catalogue_follows_its_delegates(parks: Institution, 
     solo = following(yukon, A)
     assert followed(solo) == {yukon.catalogue, parks.catalogue}
     assert solo.node.catalogues[parks.catalogue].delegated == ("parks-",)
-    assert ev.SetFollowed(parks.catalogue, followed=True) not in solo.effects
+    assert SetFollowed(parks.catalogue, followed=True) not in solo.effects
 
 
 def test_l_22_of_a_delegate_only_its_prefixes_count(parks: Institution, yukon: Institution):
     solo = following(yukon, A)
     follow(solo, yukon.catalogue, yukon.raw_root)
-    solo.tell(ev.RootsReceived(A, parks.catalogue, (parks.raw_root,)))
+    solo.tell(RootsReceived(A, parks.catalogue, (parks.raw_root,)))
     solo.tell(submitted(parks.log))
-    assert [fetch.digest for fetch in solo.of(ev.FetchObject)] == [sha256(content("1"))]
+    assert [fetch.digest for fetch in solo.of(FetchObject)] == [sha256(content("1"))]
 
 
 def test_who_is_followed_too_counts_whole(parks: Institution, yukon: Institution):
     solo = following(yukon, A)
     follow(solo, parks.catalogue, parks.raw_root)
-    assert ev.SetFollowed(parks.catalogue, followed=True) in solo.effects
+    assert SetFollowed(parks.catalogue, followed=True) in solo.effects
     assert solo.node.catalogues[parks.catalogue].delegated == ()
     solo.tell(submitted(parks.log))
-    assert len(solo.of(ev.FetchObject)) == 2
-    solo.tell(ev.Unfollowed(ev.Ticket(0), parks.catalogue))
+    assert len(solo.of(FetchObject)) == 2
+    solo.tell(Unfollowed(Ticket(0), parks.catalogue))
     assert solo.node.catalogues[parks.catalogue].delegated == ("parks-",)
 
 
@@ -85,7 +88,7 @@ def test_l_22_a_delegates_own_delegates_do_not_count():
     second = delegating("second", Delegate("x-", third))
     first = delegating("first", Delegate("s-", second.catalogue))
     solo = following(first, A)
-    solo.tell(ev.RootsReceived(A, second.catalogue, (second.raw_root,)))
+    solo.tell(RootsReceived(A, second.catalogue, (second.raw_root,)))
     assert solo.node.catalogues[second.catalogue].chain is not None
     assert followed(solo) == {first.catalogue, second.catalogue}
 
@@ -94,9 +97,9 @@ def test_a_delegate_is_left_with_the_catalogue_that_named_it(
     parks: Institution, yukon: Institution
 ):
     solo = following(yukon, A)
-    solo.tell(ev.Unfollowed(ev.Ticket(0), yukon.catalogue))
+    solo.tell(Unfollowed(Ticket(0), yukon.catalogue))
     assert followed(solo) == set()
-    assert ev.ForgetCatalogue(parks.catalogue) in solo.effects
+    assert ForgetCatalogue(parks.catalogue) in solo.effects
 
 
 def test_a_delegate_is_left_when_a_later_root_names_it_no_more(
@@ -116,13 +119,13 @@ def test_a_delegate_that_a_later_root_names_is_followed(parks: Institution):
 
 def test_a_delegate_is_not_unfollowed_by_name_but_denied(parks: Institution, yukon: Institution):
     solo = following(yukon, A)
-    solo.tell(ev.Unfollowed(ev.Ticket(0), parks.catalogue))
+    solo.tell(Unfollowed(Ticket(0), parks.catalogue))
     assert "block it instead" in solo.refusal()
     rule = rule_of(catalogue_text(parks.catalogue))
     raw = f"version: 1\n---\n{rule}\n".encode()
-    solo.tell(ev.DenyListChanged(ev.Ticket(1), OWN, raw, parse_deny_list(raw)))
+    solo.tell(DenyListChanged(Ticket(1), OWN, raw, parse_deny_list(raw)))
     assert followed(solo) == {yukon.catalogue}
-    solo.tell(ev.DenyListChanged(ev.Ticket(2), OWN, b"", parse_deny_list(b"")))
+    solo.tell(DenyListChanged(Ticket(2), OWN, b"", parse_deny_list(b"")))
     assert followed(solo) == {yukon.catalogue, parks.catalogue}
     assert solo.node.catalogues[parks.catalogue].delegated == ("parks-",)
 
@@ -130,7 +133,7 @@ def test_a_delegate_is_not_unfollowed_by_name_but_denied(parks: Institution, yuk
 def test_delegates_are_followed_again_after_a_restart(parks: Institution, yukon: Institution):
     solo = Solo()
     solo.restore(
-        ev.Restored(
+        Restored(
             followed=(yukon.catalogue,),
             roots=((yukon.catalogue, (yukon.raw_root,)), (parks.catalogue, (parks.raw_root,))),
         )

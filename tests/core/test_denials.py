@@ -4,11 +4,19 @@ import random
 
 import pytest
 
-from meshnode.core import events as ev
 from meshnode.core.base58 import base58_text, parse_base58
 from meshnode.core.denials import OWN
 from meshnode.core.denylist import HEADER_BYTES_MAX, DenyList, parse_deny_list, rule_of, target_of
+from meshnode.core.effects import Answer, PurgePayload, ServePayload, StopPayload
 from meshnode.core.entries import InfoHash, ObjectRef, PayloadAdded
+from meshnode.core.events import (
+    DenyListChanged,
+    Followed,
+    Now,
+    ObjectStored,
+    StorageFailed,
+    Unfollowed,
+)
 from meshnode.core.identifiers import (
     CatalogueId,
     Digest,
@@ -16,6 +24,7 @@ from meshnode.core.identifiers import (
     object_text,
     sha256,
 )
+from meshnode.core.names import Ticket
 from meshnode.core.node import Node
 from meshnode.errors import UsageError
 from tests.core.ceremonies import Ceremony, Signers
@@ -193,9 +202,9 @@ def world(ceremony: Ceremony, laptop: LogCopy) -> Federation:
 def put(world: Federation, *rules: str, name: str = OWN, erase: bool = False) -> None:
     """Have ben's operator put these rules in the place of a list."""
     raw = "\n".join(rules).encode()
-    event = ev.DenyListChanged(ev.Ticket(9), name, raw, parse_deny_list(raw), erase)
+    event = DenyListChanged(Ticket(9), name, raw, parse_deny_list(raw), erase)
     world.tell("ben", event)
-    assert world["ben"].answers[-1] == ev.Answer(ev.Ticket(9))
+    assert world["ben"].answers[-1] == Answer(Ticket(9))
     world.wait(5)
 
 
@@ -225,7 +234,7 @@ def test_what_is_denied_is_never_asked_for(world: Federation, laptop: LogCopy) -
 
 def test_an_object_that_was_on_its_way_does_not_stay(world: Federation) -> None:
     put(world, rule_of(object_text(NAME)))
-    world.tell("ben", ev.ObjectStored(NAME))
+    world.tell("ben", ObjectStored(NAME))
     assert NAME not in world["ben"].objects
     assert not world["ben"].node.replica.objects.keys() & {NAME}
 
@@ -264,7 +273,7 @@ def test_of_a_denied_catalogue_nothing_is_followed_or_told(
     assert ben.node.denies(ceremony.catalogue)
     assert ben.node.withholds(ONE)
     assert ben.node.newest_roots([ceremony.catalogue]) == ()
-    world.tell("ben", ev.Followed(ev.Ticket(3), ceremony.catalogue))
+    world.tell("ben", Followed(Ticket(3), ceremony.catalogue))
     assert ben.answers[-1].refusal == "this catalogue is on this peer's deny list"
     world.store("ada", "three")
     laptop.publish(segment(3, named("three")))
@@ -281,7 +290,7 @@ def test_who_unfollows_a_denied_catalogue_does_not_find_it_again(
     world: Federation, ceremony: Ceremony
 ) -> None:
     put(world, rule_of(catalogue_text(ceremony.catalogue)))
-    world.tell("ben", ev.Unfollowed(ev.Ticket(3), ceremony.catalogue))
+    world.tell("ben", Unfollowed(Ticket(3), ceremony.catalogue))
     assert world["ben"].answers[-1].refusal == ""
     put(world)
     assert world["ben"].node.followed() == ()
@@ -347,23 +356,23 @@ def test_a_denied_payload_is_stopped_erased_only_if_wanted_and_served_again(
     infohash = InfoHash(Digest(bytes(32)), None)
     laptop.publish(PayloadAdded(3, "ortho", KEY, refs[0], 9, 1 << 16, infohash, refs[1], (), 0))
     for digest in (FILES, TORRENT):
-        world.tell("ada", ev.ObjectStored(digest))
+        world.tell("ada", ObjectStored(digest))
     assert world.submit("ada", laptop) == ""
     world.wait(5)
     ben = world["ben"]
     put(world, rule_of(object_text(denied)))
-    assert ben.erased == [ev.StopPayload(KEY)]
+    assert ben.erased == [StopPayload(KEY)]
     assert ben.node.withholds(KEY)
     world.restart("ben")
-    assert ben.erased == [ev.StopPayload(KEY)] * 2
+    assert ben.erased == [StopPayload(KEY)] * 2
     put(world)
-    assert ben.erased[2:] == [ev.ServePayload(KEY)]
+    assert ben.erased[2:] == [ServePayload(KEY)]
     put(world, rule_of(object_text(denied)), erase=True)
-    assert ev.PurgePayload(KEY) in ben.erased[3:]
+    assert PurgePayload(KEY) in ben.erased[3:]
 
 
 def test_a_peer_that_is_read_only_says_so() -> None:
-    node, now = Node(random.Random(1)), ev.Now(0.0, 0)
-    node.handle([ev.StorageFailed("full")], now)
-    [answer] = node.handle([ev.DenyListChanged(ev.Ticket(1), OWN, b"", DenyList())], now)
-    assert answer == ev.Answer(ev.Ticket(1), "this peer is read-only: full")
+    node, now = Node(random.Random(1)), Now(0.0, 0)
+    node.handle([StorageFailed("full")], now)
+    [answer] = node.handle([DenyListChanged(Ticket(1), OWN, b"", DenyList())], now)
+    assert answer == Answer(Ticket(1), "this peer is read-only: full")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshnode.core import events as ev
+from meshnode.core.effects import PurgeItems, PurgeObject, PurgePayload, StopPayload
 from meshnode.core.entries import (
     InfoHash,
     ItemName,
@@ -15,12 +15,14 @@ from meshnode.core.entries import (
     Reason,
     SegmentRemoved,
 )
+from meshnode.core.events import Event, ObjectStored
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
 from meshnode.core.notices import notice_of
 from meshnode.core.purges import Purge, encode_purge
 from meshnode.core.roots import LastHead
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import sign
+from meshnode.core.verdicts import Check, Verdict
 from tests.core.ceremonies import Ceremony, Signers
 from tests.core.federation import Federation, named
 from tests.core.institutions import ISSUED, LogCopy, content, key_of, segment
@@ -79,7 +81,7 @@ def payload(clock: int) -> PayloadAdded:
     )
 
 
-def withdraw(world: Federation, log: LogCopy, *entries: ev.Event | object) -> None:
+def withdraw(world: Federation, log: LogCopy, *entries: Event | object) -> None:
     log.publish(*entries)  # type: ignore[arg-type]
     assert world.submit("ada", log) == ""
     world.wait(5)
@@ -182,7 +184,7 @@ def test_items_are_sealed_at_once_and_their_rows_and_segments_erased_when_due(
     assert world["ben"].visible == ["two"]
     assert world["ben"].erased == []
     world.skip(ERASED_AFTER_SECONDS)
-    due = ev.PurgeItems(ceremony.catalogue, "ortho", ("one",), 3)
+    due = PurgeItems(ceremony.catalogue, "ortho", ("one",), 3)
     assert world["ben"].erased == [due]
     assert ONE not in world["ben"].node.replica.objects
     world.restart("ben")
@@ -200,14 +202,14 @@ def test_rows_that_come_after_they_were_erased_are_erased_again(world, ceremony,
 
 def test_a_withdrawn_payload_is_stopped_at_once_and_erased_when_due(world, laptop):
     for digest in (FILES, TORRENT):
-        world.tell("ada", ev.ObjectStored(digest))
+        world.tell("ada", ObjectStored(digest))
     withdraw(world, laptop, payload(3))
     withdraw(world, laptop, PayloadRemoved(4, "ortho", KEY, Reason.LEGAL))
     ben = world["ben"]
-    assert ben.erased == [ev.StopPayload(KEY)]
+    assert ben.erased == [StopPayload(KEY)]
     assert all(ben.node.withholds(name) for name in (KEY, FILES, TORRENT))
     world.skip(ERASED_AFTER_SECONDS)
-    assert ev.PurgePayload(KEY) in ben.erased
+    assert PurgePayload(KEY) in ben.erased
     assert FILES not in ben.objects
     assert TORRENT not in ben.objects
 
@@ -249,7 +251,7 @@ def test_a_purge_of_items_does_not_wait_for_the_seven_days(world, ceremony, lapt
     withdraw(world, laptop, ItemsRemoved(3, "ortho", ("one", "two"), Reason.PRIVACY, None))
     purge = purge_of(ceremony.catalogue, items=(ItemName("ortho", "one"),))
     world.publish_root("ada", ceremony.catalogue, purge)
-    only = ev.PurgeItems(ceremony.catalogue, "ortho", ("one",), 3)
+    only = PurgeItems(ceremony.catalogue, "ortho", ("one",), 3)
     assert world["ben"].erased == [only]
     world.skip(ERASED_AFTER_SECONDS)
     assert world["ben"].erased == [only, replace(only, ids=("one", "two"))]
@@ -270,7 +272,7 @@ def test_a_purge_that_too_few_signed_is_refused_and_blamed(world, ceremony):
     notice = notice_of(ceremony.catalogue, forged)
     refusal = world["ada"].node.judge(notice, world.now())
     assert refusal is not None
-    assert (refusal.verdict, refusal.check) == (ev.Verdict.REJECT, ev.Check.ROOT)
+    assert (refusal.verdict, refusal.check) == (Verdict.REJECT, Check.ROOT)
     world.publish_root("ada", ceremony.catalogue, forged)
     assert "too few keys" in world["ada"].answers[-1].refusal
     assert ONE in world["ada"].objects
@@ -280,7 +282,7 @@ def test_a_purge_by_a_root_that_is_not_held_says_nothing(world, ceremony):
     unknown = notice_of(ceremony.catalogue, purge_of(ceremony.catalogue, objects=(ONE,), version=9))
     refusal = world["ada"].node.judge(unknown, world.now())
     assert refusal is not None
-    assert refusal.verdict is ev.Verdict.IGNORE
+    assert refusal.verdict is Verdict.IGNORE
 
 
 def test_a_purge_of_another_catalogue_is_refused(world, ceremony):
@@ -298,7 +300,7 @@ def test_a_closing_after_the_erasure_fetches_the_bytes_from_who_still_has_them(
     world.skip(ERASED_AFTER_SECONDS)
     assert ONE not in world["ben"].objects
     world["ada"].objects[ONE] = None  # from a disk that was not connected
-    world.tell("ada", ev.ObjectStored(ONE))
+    world.tell("ada", ObjectStored(ONE))
     closing = ceremony.first.closing("laptop", good, by=BY)
     world.publish_root("ada", ceremony.catalogue, closing.raw)
     world.wait(60)
@@ -365,4 +367,4 @@ def test_a_segment_that_is_newer_than_the_withdrawal_or_counted_elsewhere_stays(
     world.skip(ERASED_AFTER_SECONDS)
     for peer in world.peers.values():
         assert sha256(content("newer")) in peer.objects
-        assert ev.PurgeObject(ONE) not in peer.erased
+        assert PurgeObject(ONE) not in peer.erased

@@ -1,6 +1,7 @@
 """What a node says of objects that are on their way to it (protocol/05-sync.md, N-49)."""
 
-from meshnode.core import events as ev
+from meshnode.core.effects import FetchObject
+from meshnode.core.events import PeerConnected, RequestFailed
 from meshnode.core.identifiers import PeerId, sha256
 from tests.core.ceremonies import Ceremony, Signers
 from tests.core.federation import Federation, named
@@ -23,8 +24,8 @@ def test_an_object_is_expected_while_it_is_fetched() -> None:
     world.wait(5)
     node = world["ben"].node
     assert not node.expects(ONE)  # ada does not have it, and ben waits before he asks again
-    effects = node.handle([ev.PeerConnected(PeerId("cyd"))], world.now())
-    [fetch] = [effect for effect in effects if isinstance(effect, ev.FetchObject)]
+    effects = node.handle([PeerConnected(PeerId("cyd"))], world.now())
+    [fetch] = [effect for effect in effects if isinstance(effect, FetchObject)]
     assert node.expects(ONE)
-    node.handle([ev.RequestFailed(fetch, "not held")], world.now())
+    node.handle([RequestFailed(fetch, "not held")], world.now())
     assert not node.expects(ONE)

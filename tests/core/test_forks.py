@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshnode.core import events as ev
 from meshnode.core.entries import ItemsRemoved, Reason
-from meshnode.core.events import LogId
+from meshnode.core.events import AnnouncementReceived, HeadsReceived
 from meshnode.core.forks import decode_fork, evidence_of
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import PeerId, sha256
 from meshnode.core.limits import BRANCHES_MAX
+from meshnode.core.names import LogId
+from meshnode.core.verdicts import Check, Verdict
 from tests.core.ceremonies import Ceremony, Signers
 from tests.core.federation import Federation, named
 from tests.core.institutions import ISSUED, LogCopy, altered, content, segment
@@ -233,11 +234,11 @@ def test_evidence_alone_is_kept_passed_on_and_leads_to_both_histories(ceremony):
     raw = evidence_of(ours.heads[0], other.heads[0]).raw
     assert raw == evidence_of(other.heads[0], ours.heads[0]).raw
     assert world["ben"].node.judge(raw, world.now()) is None
-    world.tell("ben", ev.AnnouncementReceived(PeerId("ada"), raw))
+    world.tell("ben", AnnouncementReceived(PeerId("ada"), raw))
     assert disputes(world, ceremony)[1] == {ours.writer.hex(): 1}
     refusal = world["ben"].node.judge(raw, world.now())
     assert refusal is not None
-    assert refusal.verdict is ev.Verdict.IGNORE
+    assert refusal.verdict is Verdict.IGNORE
 
 
 def test_forged_evidence_is_rejected_and_blamed(ceremony):
@@ -247,9 +248,9 @@ def test_forged_evidence_is_rejected_and_blamed(ceremony):
     world = split(ceremony, "ada")
     refusal = world["ada"].node.judge(raw, world.now())
     assert refusal is not None
-    assert (refusal.verdict, refusal.check) == (ev.Verdict.REJECT, ev.Check.SIGNATURE)
-    world.tell("ada", ev.AnnouncementReceived(PeerId("x"), raw))
-    assert [blame.check for blame in world["ada"].blames] == [ev.Check.SIGNATURE]
+    assert (refusal.verdict, refusal.check) == (Verdict.REJECT, Check.SIGNATURE)
+    world.tell("ada", AnnouncementReceived(PeerId("x"), raw))
+    assert [blame.check for blame in world["ada"].blames] == [Check.SIGNATURE]
     assert disputes(world, ceremony) == [{}]
 
 
@@ -262,7 +263,7 @@ def test_a_head_without_its_history_is_evidence_and_holds_up_nothing(ceremony):
     world.submit("ada", ours)
     world.join("ada", "ben")
     world.wait(5)
-    world.tell("ben", ev.HeadsReceived(PeerId("ada"), (lonely,)))
+    world.tell("ben", HeadsReceived(PeerId("ada"), (lonely,)))
     world.cut("ada", "ben")
     publish(ours, "item 3", 3)
     world.submit("ada", ours)

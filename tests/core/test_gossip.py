@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.encoding import MalformedRecordError, encode
-from meshnode.core.events import Check, Verdict
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX, REMEMBERED_MAX, Gate, Refusal, announce
 from meshnode.core.heads import (
     AnnouncedHead,
@@ -30,6 +29,7 @@ from meshnode.core.notices import notice_of
 from meshnode.core.roots import LastHead
 from meshnode.core.signing import verify
 from meshnode.core.trust import RootChain
+from meshnode.core.verdicts import Check, Verdict
 from tests.core.ceremonies import Version
 from tests.core.institutions import ISSUED, Institution, altered, key_of, segment
 

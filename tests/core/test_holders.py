@@ -6,9 +6,17 @@ from itertools import pairwise
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meshnode.core import events as ev
 from meshnode.core.denylist import parse_deny_list
-from meshnode.core.events import CallHolder, HolderCalled
+from meshnode.core.effects import CallHolder, FetchObject
+from meshnode.core.events import (
+    AnnouncementReceived,
+    DenyListChanged,
+    HolderCalled,
+    ObjectStored,
+    PeerConnected,
+    RequestFailed,
+    Stated,
+)
 from meshnode.core.holders import (
     CALLS_AT_ONCE_MAX,
     KIND,
@@ -17,6 +25,7 @@ from meshnode.core.holders import (
     PAUSE_SECONDS_MAX,
 )
 from meshnode.core.identifiers import Digest, PeerId, object_text, peer_id, sha256
+from meshnode.core.names import Ticket
 from meshnode.core.peers import FAULTS_MAX
 from meshnode.core.signing import public_key
 from meshnode.core.statement_bodies import Endpoint, Provider, encode_body
@@ -49,7 +58,7 @@ def lacking(*statements: bytes, made: Institution | None = None) -> Solo:
     """Return a node that has these statements and the log, and whose peers have no bytes of it."""
     made = made or institution(1)
     solo = following(made, A, B)
-    solo.tell(*(ev.AnnouncementReceived(A, raw) for raw in statements))
+    solo.tell(*(AnnouncementReceived(A, raw) for raw in statements))
     solo.tell(submitted(made.log))
     refuse(solo)
     return solo
@@ -57,8 +66,8 @@ def lacking(*statements: bytes, made: Institution | None = None) -> Solo:
 
 def refuse(solo: Solo) -> None:
     """Let every fetch end with nothing, as long as it goes on at this moment."""
-    while fetches := solo.of(ev.FetchObject):
-        solo.tell(*(ev.RequestFailed(each, "not held") for each in fetches))
+    while fetches := solo.of(FetchObject):
+        solo.tell(*(RequestFailed(each, "not held") for each in fetches))
 
 
 def next_call(solo: Solo, deadlines: int = 40) -> CallHolder | None:
@@ -85,7 +94,7 @@ def test_the_only_holder_is_no_neighbour_and_is_found_by_what_it_states() -> Non
     world.join("ben", "cleo")
     world.follow(ville.catalogue, ville.raw_root)
     denied = f"/ipfs/{object_text(sha256(content(named('1'))))}\n".encode()
-    denying = ev.DenyListChanged(ev.Ticket(5), "own", denied, parse_deny_list(denied))
+    denying = DenyListChanged(Ticket(5), "own", denied, parse_deny_list(denied))
     world.tell("ben", denying)  # who is between them passes news on, and has none of the bytes
     ville.log.publish(segment(1))
     world.store(name_of(ADA), "1")
@@ -94,7 +103,7 @@ def test_the_only_holder_is_no_neighbour_and_is_found_by_what_it_states() -> Non
     assert world["cleo"].visible == []
 
     said = provides(ADA, ville.catalogue)
-    world.tell(name_of(ADA), ev.Stated(ev.Ticket(6), said))
+    world.tell(name_of(ADA), Stated(Ticket(6), said))
     world.wait(120)
 
     assert world["cleo"].visible == ["1"]
@@ -133,12 +142,12 @@ def test_a_holder_that_answers_and_gives_nothing_has_not_kept_its_word() -> None
     solo = lacking(provides(ADA, made.catalogue), made=made)
     call = next_call(solo)
     assert call is not None
-    solo.tell(ev.PeerConnected(call.peer), HolderCalled(call.peer, kept_word=True))
-    fetch = solo.the(ev.FetchObject)
+    solo.tell(PeerConnected(call.peer), HolderCalled(call.peer, kept_word=True))
+    fetch = solo.the(FetchObject)
     assert fetch.peer == call.peer
     assert solo.node.holders.broken(call.peer) == 0
 
-    solo.tell(ev.RequestFailed(fetch, "not held"))
+    solo.tell(RequestFailed(fetch, "not held"))
 
     assert solo.node.holders.broken(call.peer) == 1
 
@@ -148,10 +157,10 @@ def test_a_holder_that_gave_something_has_kept_its_word_whatever_it_lacks_later(
     solo = lacking(provides(ADA, made.catalogue), made=made)
     call = next_call(solo)
     assert call is not None
-    solo.tell(ev.PeerConnected(call.peer), HolderCalled(call.peer, kept_word=True))
-    solo.tell(ev.ObjectStored(solo.the(ev.FetchObject).digest))
-    later = solo.of(ev.FetchObject) or [solo.next(ev.FetchObject)]
-    solo.tell(*(ev.RequestFailed(each, "not held") for each in later))
+    solo.tell(PeerConnected(call.peer), HolderCalled(call.peer, kept_word=True))
+    solo.tell(ObjectStored(solo.the(FetchObject).digest))
+    later = solo.of(FetchObject) or [solo.next(FetchObject)]
+    solo.tell(*(RequestFailed(each, "not held") for each in later))
 
     assert solo.node.holders.account() == []
 

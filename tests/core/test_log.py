@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshnode.core.encoding import encode
-from meshnode.core.events import Check
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import HEAD_ENTRIES_MAX, HEAD_ENTRY_BYTES_MAX
 from meshnode.core.log import Extension, Log, LogFault
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.verdicts import Check
 from tests.core.institutions import Institution, LogCopy, altered, segment
 
 HEADS = 6

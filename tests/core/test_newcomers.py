@@ -6,14 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from meshnode.core import events as ev
+from meshnode.core.durable import ExtendLog
+from meshnode.core.effects import AskLog, AskSnapshot, Blame, CheckSnapshot
 from meshnode.core.entries import Entry
-from meshnode.core.events import Check, HeadName, LogId
+from meshnode.core.events import (
+    HeadsReceived,
+    LogReceived,
+    RequestFailed,
+    SnapshotReceived,
+    Submitted,
+)
 from meshnode.core.heads import SnapshotRef, decode_signed_head
 from meshnode.core.identifiers import sha256
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import HeadName, LogId, Stretch, Ticket
 from meshnode.core.snapshot_checks import lying_since
 from meshnode.core.snapshots import begin, decode_snapshot, encode_snapshot, snapshot_of
+from meshnode.core.verdicts import Check
 from tests.core.ceremonies import Ceremony, Signers
 from tests.core.federation import Federation, Peer, known_snapshot, named
 from tests.core.institutions import LogCopy, segment
@@ -99,7 +108,7 @@ def test_a_newcomer_goes_on_after_a_restart_and_serves_the_next(ceremony, laptop
 
     laptop.publish(segment(43, named("later")))
     world.store("new", "later")
-    tail = ev.Submitted(ev.Ticket(3), tuple(laptop.heads[-1:]), 42, tuple(laptop.entries[-1:]))
+    tail = Submitted(Ticket(3), tuple(laptop.heads[-1:]), 42, tuple(laptop.entries[-1:]))
     world.tell("new", tail)
     world.wait(5)
     assert world["next"].visible == sorted([*NAMES, "later"])
@@ -314,56 +323,56 @@ def test_a_newcomer_checks_the_next_snapshot_of_what_it_holds(ceremony, laptop):
     assert log.snapshots == {ref: True}
 
 
-def beginning_solo() -> tuple[Solo, LogCopy, SnapshotRef, ev.AskSnapshot]:
+def beginning_solo() -> tuple[Solo, LogCopy, SnapshotRef, AskSnapshot]:
     """A node that was told of a log with a snapshot, and what it asks first."""
     made = institution(4)
     ref = made.log.begin_snapshot()
     made.log.publish(segment(5))
     solo = following(made, A)
-    solo.tell(ev.HeadsReceived(A, (made.log.heads[-1],)))
-    return solo, made.log, ref, solo.the(ev.AskSnapshot)
+    solo.tell(HeadsReceived(A, (made.log.heads[-1],)))
+    return solo, made.log, ref, solo.the(AskSnapshot)
 
 
-def received(asked: ev.AskSnapshot, copy: LogCopy) -> ev.SnapshotReceived:
+def received(asked: AskSnapshot, copy: LogCopy) -> SnapshotReceived:
     tree = Frontier().extend([leaf_hash(raw) for raw in copy.entries[:4]])
     raw = encode_snapshot(snapshot_of(asked.log, tree, enumerate(copy.entries[:4])))
-    return ev.SnapshotReceived(A, asked.log, begin(asked.log, asked.ref, raw))
+    return SnapshotReceived(A, asked.log, begin(asked.log, asked.ref, raw))
 
 
 def test_n_54_what_follows_is_asked_for_by_the_name_of_the_snapshot():
     solo, copy, ref, asked = beginning_solo()
     assert (asked.peer, asked.ref) == (A, ref)
     solo.tell(received(asked, copy))
-    assert solo.the(ev.AskLog).known == (HeadName(0, ref.object),)
+    assert solo.the(AskLog).known == (HeadName(0, ref.object),)
 
 
 def test_n_54_who_does_not_know_the_name_answers_with_the_whole_log():
     solo, copy, _, asked = beginning_solo()
     solo.tell(received(asked, copy))
-    whole = ev.LogReceived(A, asked.log, tuple(copy.heads), 0, tuple(copy.entries))
+    whole = LogReceived(A, asked.log, tuple(copy.heads), 0, tuple(copy.entries))
     solo.tell(whole)
-    extended = solo.the(ev.ExtendLog)
+    extended = solo.the(ExtendLog)
     assert (extended.first, len(extended.entries), extended.beginning) == (0, 5, b"")
 
 
 def test_entries_that_do_not_fit_the_snapshot_end_in_the_whole_log_being_asked_for():
     solo, copy, _, asked = beginning_solo()
     solo.tell(received(asked, copy))
-    solo.tell(ev.LogReceived(A, asked.log, tuple(copy.heads[5:]), 4, (copy.entries[0],)))
-    assert solo.of(ev.ExtendLog) == []
-    assert solo.of(ev.Blame) == []
-    assert solo.next(ev.AskLog).known == ()
+    solo.tell(LogReceived(A, asked.log, tuple(copy.heads[5:]), 4, (copy.entries[0],)))
+    assert solo.of(ExtendLog) == []
+    assert solo.of(Blame) == []
+    assert solo.next(AskLog).known == ()
 
 
 def test_a_snapshot_that_nobody_gives_is_left_for_the_whole_log():
     solo, _, _, asked = beginning_solo()
-    solo.tell(ev.RequestFailed(asked, "not held"))
-    assert solo.next(ev.AskLog).known == ()
+    solo.tell(RequestFailed(asked, "not held"))
+    assert solo.next(AskLog).known == ()
 
 
 def test_whoever_gives_other_bytes_as_the_snapshot_is_blamed():
     solo, _, _, asked = beginning_solo()
-    solo.tell(ev.RequestFailed(asked, "other bytes", Check.CONTENT_HASH))
+    solo.tell(RequestFailed(asked, "other bytes", Check.CONTENT_HASH))
     assert solo.blames() == [(A, Check.CONTENT_HASH)]
 
 
@@ -372,7 +381,7 @@ def test_r_25_a_head_that_names_a_snapshot_of_another_place_begins_none():
     ref = made.log.begin_snapshot()
     made.log.publish(segment(5), snapshot=None)
     solo = following(made)
-    solo.tell(ev.Submitted(ev.Ticket(1), tuple(made.log.heads), 0, tuple(made.log.entries)))
-    [check] = solo.of(ev.CheckSnapshot)
+    solo.tell(Submitted(Ticket(1), tuple(made.log.heads), 0, tuple(made.log.entries)))
+    [check] = solo.of(CheckSnapshot)
     assert (check.log, check.ref, check.frontier.size) == (log_id(made), ref, 4)
-    assert check.stretches == (ev.Stretch(0, 0, 4, 0, 4),)
+    assert check.stretches == (Stretch(0, 0, 4, 0, 4),)

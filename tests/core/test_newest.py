@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from meshnode.core import events as ev
 from meshnode.core.disclosure import RECORD_BYTES_MAX
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Reason
+from meshnode.core.events import AnnouncementReceived, Followed, Unfollowed
 from meshnode.core.forks import Fork, encode_fork, evidence_of
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.hello import Greeting
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import Ticket
 from meshnode.core.newest import SETS_MAX, SETTLED_MAX, NewestRecords, fork_name, record_name
 from meshnode.core.notices import notice_of
 from meshnode.core.purges import Purge, encode_purge
@@ -50,7 +51,7 @@ def test_the_newest_root_stands_in_the_set_and_travels_as_a_notice() -> None:
     solo = following(ville)
     assert names(solo, ville) == set()
     versions = root_after(ville, 2)
-    solo.tell(ev.Followed(ev.Ticket(1), ville.catalogue, tuple(v.raw for v in versions)))
+    solo.tell(Followed(Ticket(1), ville.catalogue, tuple(v.raw for v in versions)))
     assert names(solo, ville) == {versions[-1].digest}
     [message] = told(solo, versions[-1].digest)
     assert message == notice_of(ville.catalogue, versions[-1].raw)
@@ -61,7 +62,7 @@ def test_roots_that_void_each_other_stand_in_the_set() -> None:
     ville = Institution("Ville")
     solo = following(ville)
     one, other = rivals(ville)
-    solo.tell(ev.Followed(ev.Ticket(1), ville.catalogue, (one.raw, other.raw)))
+    solo.tell(Followed(Ticket(1), ville.catalogue, (one.raw, other.raw)))
     assert names(solo, ville) == {one.digest, other.digest}
 
 
@@ -77,7 +78,7 @@ def test_each_branch_of_a_log_and_the_evidence_of_its_fork_stand_in_the_set() ->
     solo = holding(ville)
     raw, _ = forked(ville)
     solo.tell(submitted(ville.log))
-    solo.tell(ev.AnnouncementReceived(A, raw))
+    solo.tell(AnnouncementReceived(A, raw))
     evidence = fork_name(ville.catalogue, ville.log.writer, 3)
     assert names(solo, ville) == {
         decode_signed_head(ville.log.heads[-1]).signed.digest,
@@ -113,7 +114,7 @@ def test_what_changed_is_told_and_what_was_held_before_is_remembered() -> None:
     kept = solo.node.disclosure.newest
     assert [kept.is_settled(name) for name in (*before, *after)] == [True, False]
     [newer] = root_after(ville)
-    solo.tell(ev.Followed(ev.Ticket(1), ville.catalogue, (newer.raw,)))
+    solo.tell(Followed(Ticket(1), ville.catalogue, (newer.raw,)))
     assert not any(kept.is_settled(name) for name in before)
 
 
@@ -149,7 +150,7 @@ def test_an_answer_ends_at_about_a_mebibyte() -> None:
     solo = following(ville)
     objects = tuple(Digest(bytes([n]) * 32) for n in range(256))
     raws = [purge(ville, seconds, objects) for seconds in range(150)]
-    solo.tell(ev.Followed(ev.Ticket(1), ville.catalogue, tuple(raws)))
+    solo.tell(Followed(Ticket(1), ville.catalogue, tuple(raws)))
     asked = sorted(names(solo, ville))
     assert len(asked) == 150
     given = told(solo, *asked)
@@ -168,7 +169,7 @@ def test_a_catalogue_that_is_followed_no_more_is_not_told_of() -> None:
     solo = holding(ville)
     [name] = names(solo, ville)
     before = solo.node.disclosure.greet(None)
-    solo.tell(ev.Unfollowed(ev.Ticket(2), ville.catalogue))
+    solo.tell(Unfollowed(Ticket(2), ville.catalogue))
     assert told(solo, name) == ()
     assert solo.node.disclosure.greet(before.admitted).removed == (ville.catalogue,)
     answered = solo.node.disclosure.reconcile(before.admitted, None, b"\x61")

@@ -6,9 +6,34 @@ from dataclasses import replace
 
 import pytest
 
-from meshnode.core import events as ev
+from meshnode.core.durable import AdoptRoot, ExtendLog, Restored, SetFollowed, StoredLog
+from meshnode.core.effects import (
+    Announce,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    DropSegment,
+    FetchObject,
+    ForgetCatalogue,
+    IndexSegment,
+)
 from meshnode.core.entries import Reason, SegmentRemoved
-from meshnode.core.events import Check
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Followed,
+    HeadsReceived,
+    LogReceived,
+    ObjectLost,
+    ObjectStored,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+    RootsReceived,
+    SegmentIndexed,
+    SegmentRefused,
+    StorageFailed,
+    Unfollowed,
+)
 from meshnode.core.exchange import AskHello, HelloReceived
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX
 from meshnode.core.heads import (
@@ -18,7 +43,9 @@ from meshnode.core.heads import (
     encode_announcement,
 )
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, sha256
+from meshnode.core.names import RootName, SegmentKey, Ticket
 from meshnode.core.roots import LastHead
+from meshnode.core.verdicts import Check
 from meshnode.errors import StorageError
 from tests.core.ceremonies import Version
 from tests.core.institutions import ISSUED, Institution, altered, content, key_of, segment
@@ -35,11 +62,11 @@ from tests.core.solo import (
 )
 
 
-def told_of(made: Institution, *peers: PeerId) -> tuple[Solo, ev.AskLog]:
+def told_of(made: Institution, *peers: PeerId) -> tuple[Solo, AskLog]:
     """Return a node that was told of the newest head, and what it asks of whom."""
     solo = following(made, *peers)
-    solo.tell(ev.HeadsReceived(peers[0], (made.log.heads[-1],)))
-    return solo, solo.the(ev.AskLog)
+    solo.tell(HeadsReceived(peers[0], (made.log.heads[-1],)))
+    return solo, solo.the(AskLog)
 
 
 # --- Heads ----------------------------------------------------------------------------------------
@@ -47,7 +74,7 @@ def test_a_head_that_is_news_is_asked_for_from_who_told_of_it() -> None:
     ville = institution()
     _, asked = told_of(ville, A, B)
     newest = decode_signed_head(ville.log.heads[-1]).name
-    assert asked == ev.AskLog(A, log_of(ville), newest, known=(), attempt=asked.attempt)
+    assert asked == AskLog(A, log_of(ville), newest, known=(), attempt=asked.attempt)
 
 
 @pytest.mark.parametrize(
@@ -61,27 +88,27 @@ def test_a_head_that_is_news_is_asked_for_from_who_told_of_it() -> None:
 def test_a_bad_head_is_blamed_on_who_told_it_and_nothing_after_it_is_read(spoil, check) -> None:
     ville = institution()
     solo = following(ville, A)
-    solo.tell(ev.HeadsReceived(A, (spoil(ville.log.heads[0]), ville.log.heads[1])))
+    solo.tell(HeadsReceived(A, (spoil(ville.log.heads[0]), ville.log.heads[1])))
     assert solo.blames() == [(A, check)]
-    assert solo.of(ev.AskLog) == []
+    assert solo.of(AskLog) == []
 
 
 def test_a_head_that_names_a_root_not_held_leads_to_a_question_about_roots() -> None:
     ville = institution(1)
     solo = following(ville, A, B)
     later = altered(ville.log.heads[0], ville.log.key, root_version=2)
-    solo.tell(ev.HeadsReceived(B, (later,)))
+    solo.tell(HeadsReceived(B, (later,)))
     assert solo.blames() == []
-    asked = solo.the(ev.AskRoots)
+    asked = solo.the(AskRoots)
     assert (asked.peer, asked.catalogue, asked.after) == (B, ville.catalogue, 1)
 
 
 def test_heads_of_a_catalogue_that_is_followed_no_more_lead_to_no_question() -> None:
     ville = institution()
     solo = following(ville, A)
-    solo.tell(ev.Unfollowed(ev.Ticket(1), ville.catalogue))
+    solo.tell(Unfollowed(Ticket(1), ville.catalogue))
     later = altered(ville.log.heads[0], ville.log.key, root_version=2)
-    solo.tell(ev.HeadsReceived(A, (ville.log.heads[0], later)))
+    solo.tell(HeadsReceived(A, (ville.log.heads[0], later)))
     assert solo.effects == []
 
 
@@ -89,28 +116,28 @@ def test_a_head_from_the_future_waits() -> None:
     ville = institution(0)
     ville.log.publish(segment(1), issued=ISSUED + CLOCK_SKEW_SECONDS_MAX + 10)
     solo = following(ville, A)
-    told = ev.HeadsReceived(A, tuple(ville.log.heads))
+    told = HeadsReceived(A, tuple(ville.log.heads))
     solo.tell(told)
-    assert solo.of(ev.AskLog) == []
+    assert solo.of(AskLog) == []
     solo.seconds = 10.0
     solo.tell(told)
-    assert solo.the(ev.AskLog).peer == A
+    assert solo.the(AskLog).peer == A
 
 
 def test_a_failed_question_about_heads_costs_nothing_and_is_asked_again() -> None:
     ville = institution()
     solo = following(ville, A)
     solo.tell(HelloReceived(A, solo.the(AskHello).attempt, None))
-    asked = ev.AskHeads(A, (ville.catalogue,))
-    assert solo.of(ev.AskHeads) == [asked]
-    assert solo.tell(ev.RequestFailed(asked, "no answer in time")) == []
-    assert solo.next(ev.AskHeads) == asked
+    asked = AskHeads(A, (ville.catalogue,))
+    assert solo.of(AskHeads) == [asked]
+    assert solo.tell(RequestFailed(asked, "no answer in time")) == []
+    assert solo.next(AskHeads) == asked
 
 
 def test_a_malformed_announcement_is_blamed_on_its_forwarder() -> None:
     ville = institution()
     solo = following(ville, A)
-    solo.tell(ev.AnnouncementReceived(A, b"no announcement"))
+    solo.tell(AnnouncementReceived(A, b"no announcement"))
     assert solo.blames() == [(A, Check.ENCODING)]
 
 
@@ -123,16 +150,16 @@ def test_a_forged_head_in_an_announcement_is_blamed_on_its_forwarder() -> None:
     ville = institution()
     solo = following(ville, A)
     forged = altered(ville.log.heads[0], key_of("thief"))
-    solo.tell(ev.AnnouncementReceived(A, announcement(forged)))
+    solo.tell(AnnouncementReceived(A, announcement(forged)))
     assert solo.blames() == [(A, Check.SIGNATURE)]
-    assert solo.of(ev.AskLog) == []
+    assert solo.of(AskLog) == []
 
 
 def test_another_head_of_a_seq_that_is_held_is_a_dispute_and_nobodys_fault() -> None:
     ville = institution()
     solo = holding(ville, A)
     other = altered(ville.log.heads[1], ville.log.key, issued=ISSUED + 1)
-    solo.tell(ev.AnnouncementReceived(A, announcement(other)))
+    solo.tell(AnnouncementReceived(A, announcement(other)))
     assert solo.blames() == []
     overview = solo.node.describe(ville.catalogue)
     assert overview is not None
@@ -144,8 +171,8 @@ def test_a_log_that_was_asked_for_is_adopted_and_its_objects_are_asked_of_the_sa
     ville = institution()
     solo, _ = told_of(ville, A, B)
     solo.tell(answer(A, log_of(ville), ville.log))
-    assert [seq for seq, _ in solo.the(ev.ExtendLog).heads] == [1, 2, 3]
-    assert [(fetch.peer, fetch.digest) for fetch in solo.of(ev.FetchObject)] == [
+    assert [seq for seq, _ in solo.the(ExtendLog).heads] == [1, 2, 3]
+    assert [(fetch.peer, fetch.digest) for fetch in solo.of(FetchObject)] == [
         (A, sha256(content(str(number))))
         for number in (3, 2, 1)  # the newest first
     ]
@@ -155,7 +182,7 @@ def test_a_log_that_was_not_asked_of_this_peer_is_not_even_read() -> None:
     ville = institution()
     solo, _ = told_of(ville, A, B)
     assert solo.tell(answer(B, log_of(ville), ville.log)) == []
-    assert solo.tell(ev.LogReceived(B, log_of(ville), (b"no head",), 0, ())) == []
+    assert solo.tell(LogReceived(B, log_of(ville), (b"no head",), 0, ())) == []
 
 
 @pytest.mark.parametrize(
@@ -171,8 +198,8 @@ def test_a_wrong_log_is_blamed_and_another_peer_is_asked(spoil, check) -> None:
     solo, _ = told_of(ville, A, B)
     solo.tell(spoil(answer(A, log_of(ville), ville.log)))
     assert solo.blames() == [(A, check)]
-    assert solo.of(ev.ExtendLog) == []
-    assert solo.next(ev.AskLog).peer == B
+    assert solo.of(ExtendLog) == []
+    assert solo.next(AskLog).peer == B
 
 
 def test_a_head_of_another_log_in_the_answer_is_blamed() -> None:
@@ -181,7 +208,7 @@ def test_a_head_of_another_log_in_the_answer_is_blamed() -> None:
     ours.publish(segment(1))
     theirs.publish(segment(2))
     solo = following(ville, A)
-    solo.tell(ev.HeadsReceived(A, (ours.heads[0],)))
+    solo.tell(HeadsReceived(A, (ours.heads[0],)))
     solo.tell(answer(A, log_of(ville, ours), theirs))
     assert solo.blames() == [(A, Check.CHAIN)]
 
@@ -191,7 +218,7 @@ def test_an_answer_that_brings_nothing_is_nobodys_fault_and_another_peer_is_aske
     solo, _ = told_of(ville, A, B)
     solo.tell(answer(A, log_of(ville), ville.log, heads=0))
     assert solo.blames() == []
-    assert solo.next(ev.AskLog).peer == B
+    assert solo.next(AskLog).peer == B
 
 
 def test_heads_are_taken_up_to_the_first_that_cannot_count_yet() -> None:
@@ -199,19 +226,19 @@ def test_heads_are_taken_up_to_the_first_that_cannot_count_yet() -> None:
     ville.log.publish(segment(2), root_version=2)
     ville.log.publish(segment(3), root_version=2)
     solo = following(ville, A)
-    solo.tell(ev.HeadsReceived(A, (ville.log.heads[0],)))
+    solo.tell(HeadsReceived(A, (ville.log.heads[0],)))
     solo.tell(answer(A, log_of(ville), ville.log))
     assert solo.blames() == []
-    assert [seq for seq, _ in solo.the(ev.ExtendLog).heads] == [1]
+    assert [seq for seq, _ in solo.the(ExtendLog).heads] == [1]
 
 
 def test_heads_are_taken_up_to_the_first_from_the_future() -> None:
     ville = institution(1)
     ville.log.publish(segment(2), issued=ISSUED + CLOCK_SKEW_SECONDS_MAX + 1)
     solo = following(ville, A)
-    solo.tell(ev.HeadsReceived(A, (ville.log.heads[0],)))
+    solo.tell(HeadsReceived(A, (ville.log.heads[0],)))
     solo.tell(answer(A, log_of(ville), ville.log))
-    assert [seq for seq, _ in solo.the(ev.ExtendLog).heads] == [1]
+    assert [seq for seq, _ in solo.the(ExtendLog).heads] == [1]
 
 
 def test_another_branch_is_taken_in_and_disputed_and_nobody_is_blamed() -> None:
@@ -220,10 +247,10 @@ def test_another_branch_is_taken_in_and_disputed_and_nobody_is_blamed() -> None:
     fork = institution(1).log
     for number in (7, 8, 9):
         fork.publish(segment(number), issued=ISSUED + 1)
-    solo.tell(ev.HeadsReceived(A, (fork.heads[-1],)))
+    solo.tell(HeadsReceived(A, (fork.heads[-1],)))
     solo.tell(answer(A, log_of(ville), fork))
     assert solo.blames() == []
-    branch = solo.the(ev.ExtendLog)
+    branch = solo.the(ExtendLog)
     assert (branch.branch, branch.first, [seq for seq, _ in branch.heads]) == (1, 1, [2, 3, 4])
     overview = solo.node.describe(ville.catalogue)
     assert overview is not None
@@ -234,32 +261,32 @@ def test_what_gossip_did_not_bring_is_announced_again_unless_the_log_is_new_here
     ville = institution(1)
     solo, _ = told_of(ville, A)
     solo.tell(answer(A, log_of(ville), ville.log))
-    assert solo.of(ev.Announce) == []
+    assert solo.of(Announce) == []
     ville.log.publish(segment(2))
-    solo.tell(ev.HeadsReceived(A, (ville.log.heads[1],)))
-    solo.tell(ev.LogReceived(A, log_of(ville), (ville.log.heads[1],), 0, tuple(ville.log.entries)))
-    assert len(solo.of(ev.Announce)) == 1
+    solo.tell(HeadsReceived(A, (ville.log.heads[1],)))
+    solo.tell(LogReceived(A, log_of(ville), (ville.log.heads[1],), 0, tuple(ville.log.entries)))
+    assert len(solo.of(Announce)) == 1
 
 
 def test_a_failed_log_is_asked_of_another_peer_and_a_fault_is_blamed() -> None:
     ville = institution()
     solo, asked = told_of(ville, A, B)
-    solo.tell(ev.RequestFailed(asked, "a frame too long", Check.FRAME))
+    solo.tell(RequestFailed(asked, "a frame too long", Check.FRAME))
     assert solo.blames() == [(A, Check.FRAME)]
-    assert solo.next(ev.AskLog).peer == B
+    assert solo.next(AskLog).peer == B
 
 
 def test_a_late_failure_of_a_former_connection_frees_no_newer_request() -> None:
     ville = institution(1)
     solo, first = told_of(ville, A)
-    solo.tell(ev.PeerDisconnected(A))
-    solo.tell(ev.PeerConnected(A))
-    assert solo.next(ev.AskLog).peer == A
-    solo.tell(ev.RequestFailed(first, "the stream broke"))
+    solo.tell(PeerDisconnected(A))
+    solo.tell(PeerConnected(A))
+    assert solo.next(AskLog).peer == A
+    solo.tell(RequestFailed(first, "the stream broke"))
     solo.wait(20.0)
-    assert solo.of(ev.AskLog) == []
+    assert solo.of(AskLog) == []
     solo.tell(answer(A, log_of(ville), ville.log))
-    assert len(solo.of(ev.ExtendLog)) == 1
+    assert len(solo.of(ExtendLog)) == 1
 
 
 # --- Roots ----------------------------------------------------------------------------------------
@@ -267,21 +294,21 @@ def without_root(*peers: PeerId) -> tuple[Institution, Solo]:
     ville = institution()
     solo = following(ville, with_root=False)
     for peer in peers:
-        solo.tell(ev.PeerConnected(peer))
+        solo.tell(PeerConnected(peer))
     return ville, solo
 
 
 def test_the_first_root_is_asked_for_until_it_is_found() -> None:
     ville, solo = without_root(A)
-    asked = solo.the(ev.AskRoots)
+    asked = solo.the(AskRoots)
     assert (asked.peer, asked.catalogue, asked.after) == (A, ville.catalogue, 0)
-    solo.tell(ev.RootsReceived(A, ville.catalogue, ()))
+    solo.tell(RootsReceived(A, ville.catalogue, ()))
     assert solo.blames() == []
-    solo.tell(ev.RequestFailed(solo.next(ev.AskRoots), "no answer in time"))
-    assert solo.next(ev.AskRoots).peer == A
-    solo.tell(ev.RootsReceived(A, ville.catalogue, (ville.raw_root,)))
-    assert solo.the(ev.AdoptRoot).raw == ville.raw_root
-    assert solo.the(ev.AskHeads).peer == A
+    solo.tell(RequestFailed(solo.next(AskRoots), "no answer in time"))
+    assert solo.next(AskRoots).peer == A
+    solo.tell(RootsReceived(A, ville.catalogue, (ville.raw_root,)))
+    assert solo.the(AdoptRoot).raw == ville.raw_root
+    assert solo.the(AskHeads).peer == A
 
 
 @pytest.mark.parametrize(
@@ -291,41 +318,41 @@ def test_the_first_root_is_asked_for_until_it_is_found() -> None:
 )
 def test_a_wrong_root_is_blamed_and_not_adopted(raw: bytes, check: Check) -> None:
     ville, solo = without_root(A)
-    solo.tell(ev.RootsReceived(A, ville.catalogue, (raw,)))
+    solo.tell(RootsReceived(A, ville.catalogue, (raw,)))
     assert solo.blames() == [(A, check)]
-    assert solo.of(ev.AdoptRoot) == []
+    assert solo.of(AdoptRoot) == []
 
 
 def test_roots_that_were_not_asked_for_are_not_read() -> None:
     ville, solo = without_root(A)
-    assert solo.tell(ev.RootsReceived(B, ville.catalogue, (ville.raw_root,))) == []
+    assert solo.tell(RootsReceived(B, ville.catalogue, (ville.raw_root,))) == []
     other = CatalogueId(sha256(b"unknown"))
-    assert solo.tell(ev.RootsReceived(A, other, (b"no root",))) == []
+    assert solo.tell(RootsReceived(A, other, (b"no root",))) == []
 
 
 def test_a_late_failure_of_a_former_question_for_roots_changes_nothing() -> None:
     ville, solo = without_root(A)
-    first = solo.the(ev.AskRoots)
-    solo.tell(ev.PeerDisconnected(A))
-    solo.tell(ev.PeerConnected(A))
-    assert solo.next(ev.AskRoots).peer == A
-    solo.tell(ev.RequestFailed(first, "the stream broke"))
-    solo.tell(ev.RootsReceived(A, ville.catalogue, (ville.raw_root,)))
-    assert len(solo.of(ev.AdoptRoot)) == 1
+    first = solo.the(AskRoots)
+    solo.tell(PeerDisconnected(A))
+    solo.tell(PeerConnected(A))
+    assert solo.next(AskRoots).peer == A
+    solo.tell(RequestFailed(first, "the stream broke"))
+    solo.tell(RootsReceived(A, ville.catalogue, (ville.raw_root,)))
+    assert len(solo.of(AdoptRoot)) == 1
 
 
 def test_a_later_root_that_cannot_be_had_is_asked_for_no_more_until_it_is_told_again() -> None:
     ville = institution(0)
     newer = Version(ville.root, ville.raw_root).then(by=["Ville root"], meta={"title": "Cité"})
     solo = following(ville, A)
-    told = ev.HeadsReceived(A, (), (ev.RootName(ville.catalogue, 2, newer.digest),))
+    told = HeadsReceived(A, (), (RootName(ville.catalogue, 2, newer.digest),))
     solo.tell(told)
-    asked = solo.the(ev.AskRoots)
+    asked = solo.the(AskRoots)
     assert asked.after == 1
-    solo.tell(ev.RequestFailed(asked, "no answer in time"))
-    assert not any(isinstance(e, ev.AskRoots) for _ in range(5) for e in solo.wait(10.0))
+    solo.tell(RequestFailed(asked, "no answer in time"))
+    assert not any(isinstance(e, AskRoots) for _ in range(5) for e in solo.wait(10.0))
     solo.tell(told)
-    assert solo.the(ev.AskRoots).after == 1
+    assert solo.the(AskRoots).after == 1
 
 
 # --- Objects --------------------------------------------------------------------------------------
@@ -333,36 +360,36 @@ def test_a_lost_segment_is_fetched_again_and_not_indexed_twice() -> None:
     ville = institution(1)
     digest = sha256(content("1"))
     solo = holding(ville, A)
-    solo.tell(ev.ObjectStored(digest))
-    solo.tell(ev.SegmentIndexed(solo.the(ev.IndexSegment).ref))
-    solo.tell(ev.ObjectLost(digest))
-    assert (solo.the(ev.FetchObject).peer, solo.the(ev.FetchObject).digest) == (A, digest)
-    assert solo.of(ev.DropSegment) == []
-    assert solo.tell(ev.ObjectStored(digest)) == []
+    solo.tell(ObjectStored(digest))
+    solo.tell(SegmentIndexed(solo.the(IndexSegment).ref))
+    solo.tell(ObjectLost(digest))
+    assert (solo.the(FetchObject).peer, solo.the(FetchObject).digest) == (A, digest)
+    assert solo.of(DropSegment) == []
+    assert solo.tell(ObjectStored(digest)) == []
 
 
 def test_a_segment_that_was_refused_since_its_bytes_were_damaged_is_tried_again() -> None:
     ville = institution(1)
     digest = sha256(content("1"))
     solo = holding(ville, A)
-    solo.tell(ev.ObjectStored(digest))
-    ref = solo.the(ev.IndexSegment).ref
-    solo.tell(ev.SegmentRefused(ref, "damaged"), ev.ObjectLost(digest))
+    solo.tell(ObjectStored(digest))
+    ref = solo.the(IndexSegment).ref
+    solo.tell(SegmentRefused(ref, "damaged"), ObjectLost(digest))
     assert solo.node.overview().refused == ()
-    assert solo.the(ev.FetchObject).digest == digest
-    solo.tell(ev.ObjectStored(digest))
-    assert solo.the(ev.IndexSegment).ref == ref
+    assert solo.the(FetchObject).digest == digest
+    solo.tell(ObjectStored(digest))
+    assert solo.the(IndexSegment).ref == ref
 
 
 def test_what_was_withdrawn_so_that_nobody_gets_it_is_not_fetched_again_when_it_is_lost() -> None:
     ville = institution(1)
     digest = sha256(content("1"))
     solo = holding(ville, A)
-    solo.tell(ev.ObjectStored(digest))
+    solo.tell(ObjectStored(digest))
     ville.log.publish(SegmentRemoved(2, "ortho", digest, Reason.PRIVACY))
     solo.tell(submitted(ville.log))
-    solo.tell(ev.ObjectLost(digest))
-    assert solo.of(ev.FetchObject) == []
+    solo.tell(ObjectLost(digest))
+    assert solo.of(FetchObject) == []
     assert digest not in solo.node.replica.objects
 
 
@@ -370,9 +397,9 @@ def test_a_failed_fetch_at_fault_is_blamed_and_goes_to_another_peer() -> None:
     ville = institution(1)
     solo, _ = told_of(ville, A, B)
     solo.tell(answer(A, log_of(ville), ville.log))
-    solo.tell(ev.RequestFailed(solo.the(ev.FetchObject), "other bytes", Check.CONTENT_HASH))
+    solo.tell(RequestFailed(solo.the(FetchObject), "other bytes", Check.CONTENT_HASH))
     assert solo.blames() == [(A, Check.CONTENT_HASH)]
-    assert solo.next(ev.FetchObject).peer == B
+    assert solo.next(FetchObject).peer == B
 
 
 def test_an_object_is_expected_while_it_is_fetched() -> None:
@@ -380,37 +407,37 @@ def test_an_object_is_expected_while_it_is_fetched() -> None:
     digest = sha256(content("1"))
     solo = holding(ville)
     assert not solo.node.expects(digest)
-    solo.tell(ev.PeerConnected(A))
+    solo.tell(PeerConnected(A))
     assert solo.node.expects(digest)
-    solo.tell(ev.ObjectStored(digest))
+    solo.tell(ObjectStored(digest))
     assert not solo.node.expects(digest)
 
 
 def test_an_object_is_never_asked_for_twice_at_once_by_a_late_failure() -> None:
     ville = institution(1)
     solo = holding(ville, A)
-    first = solo.the(ev.FetchObject)
-    solo.tell(ev.PeerDisconnected(A))
-    solo.tell(ev.PeerConnected(A))
-    assert solo.next(ev.FetchObject).peer == A
-    solo.tell(ev.RequestFailed(first, "the stream broke"))
+    first = solo.the(FetchObject)
+    solo.tell(PeerDisconnected(A))
+    solo.tell(PeerConnected(A))
+    assert solo.next(FetchObject).peer == A
+    solo.tell(RequestFailed(first, "the stream broke"))
     solo.wait(20.0)
-    assert solo.of(ev.FetchObject) == []
+    assert solo.of(FetchObject) == []
 
 
 # --- The operator ---------------------------------------------------------------------------------
 def test_a_catalogue_is_followed_with_nothing_but_its_id() -> None:
     solo = Solo()
     catalogue = CatalogueId(sha256(b"some"))
-    solo.tell(ev.Followed(ev.Ticket(1), catalogue))
-    assert solo.the(ev.SetFollowed) == ev.SetFollowed(catalogue, followed=True)
+    solo.tell(Followed(Ticket(1), catalogue))
+    assert solo.the(SetFollowed) == SetFollowed(catalogue, followed=True)
     assert solo.refusal() == ""
 
 
 def test_the_root_of_another_catalogue_is_refused_and_nothing_is_followed() -> None:
     ville, other = institution(), institution(1, "Other")
     solo = Solo()
-    solo.tell(ev.Followed(ev.Ticket(1), ville.catalogue, (other.raw_root,)))
+    solo.tell(Followed(Ticket(1), ville.catalogue, (other.raw_root,)))
     assert "the root is that of" in solo.refusal()
     assert solo.node.followed() == ()
 
@@ -418,12 +445,12 @@ def test_the_root_of_another_catalogue_is_refused_and_nothing_is_followed() -> N
 def test_what_is_not_followed_cannot_be_unfollowed() -> None:
     ville = institution()
     solo = Solo()
-    solo.tell(ev.Unfollowed(ev.Ticket(1), ville.catalogue))
+    solo.tell(Unfollowed(Ticket(1), ville.catalogue))
     assert solo.refusal() == "this catalogue is not followed"
     followed = following(ville)
-    followed.tell(ev.Unfollowed(ev.Ticket(1), ville.catalogue))
+    followed.tell(Unfollowed(Ticket(1), ville.catalogue))
     assert followed.refusal() == ""
-    followed.tell(ev.Unfollowed(ev.Ticket(2), ville.catalogue))
+    followed.tell(Unfollowed(Ticket(2), ville.catalogue))
     assert followed.refusal() == "this catalogue is not followed"
 
 
@@ -431,12 +458,12 @@ def test_unfollowing_ends_all_that_was_asked_for_and_takes_the_rows_away() -> No
     ville = institution(1)
     solo = holding(ville, A)
     ville.log.publish(segment(2))
-    solo.tell(ev.HeadsReceived(A, (ville.log.heads[-1],)))
-    solo.tell(ev.Unfollowed(ev.Ticket(1), ville.catalogue))
-    assert solo.of(ev.ForgetCatalogue) == [ev.ForgetCatalogue(ville.catalogue)]
+    solo.tell(HeadsReceived(A, (ville.log.heads[-1],)))
+    solo.tell(Unfollowed(Ticket(1), ville.catalogue))
+    assert solo.of(ForgetCatalogue) == [ForgetCatalogue(ville.catalogue)]
     assert solo.node.overview().backlog == 0
     for _ in range(5):
-        assert [e for e in solo.wait(40.0) if not isinstance(e, ev.AskHeads)] == []
+        assert [e for e in solo.wait(40.0) if not isinstance(e, AskHeads)] == []
 
 
 def test_an_unknown_catalogue_is_not_described() -> None:
@@ -447,25 +474,25 @@ def test_an_unknown_catalogue_is_not_described() -> None:
 def test_a_read_only_peer_goes_on_with_its_peers_and_refuses_what_needs_the_disk() -> None:
     ville = institution()
     solo = following(ville, A)
-    solo.tell(ev.StorageFailed("no space left on device"))
+    solo.tell(StorageFailed("no space left on device"))
     assert solo.node.next_deadline() == float("inf")
-    solo.tell(ev.PeerConnected(B), ev.PeerDisconnected(A))
+    solo.tell(PeerConnected(B), PeerDisconnected(A))
     assert solo.effects == []
     assert solo.node.peers.asked() == (B,)
     for asked in (
-        ev.Followed(ev.Ticket(1), ville.catalogue),
-        ev.Unfollowed(ev.Ticket(2), ville.catalogue),
+        Followed(Ticket(1), ville.catalogue),
+        Unfollowed(Ticket(2), ville.catalogue),
         submitted(ville.log),
     ):
         solo.tell(asked)
         assert solo.refusal() == "this peer is read-only: no space left on device"
-    assert solo.tell(ev.HeadsReceived(B, tuple(ville.log.heads))) == []
+    assert solo.tell(HeadsReceived(B, tuple(ville.log.heads))) == []
 
 
 # --- Starts ---------------------------------------------------------------------------------------
-def stored(made: Institution, **changes: object) -> ev.Restored:
-    log = ev.StoredLog(log_of(made), tuple(made.log.heads), tuple(made.log.entries))
-    return ev.Restored(
+def stored(made: Institution, **changes: object) -> Restored:
+    log = StoredLog(log_of(made), tuple(made.log.heads), tuple(made.log.entries))
+    return Restored(
         followed=(made.catalogue,),
         roots=((made.catalogue, (made.raw_root,)),),
         logs=(replace(log, **changes),),  # type: ignore[arg-type]
@@ -480,8 +507,8 @@ def test_a_start_goes_on_where_the_peer_stopped() -> None:
     assert overview is not None
     assert [(log.seq, log.size, log.clock) for log in overview.logs] == [(3, 3, 3)]
     assert overview.followed
-    solo.tell(ev.PeerConnected(A))
-    assert [f.digest for f in solo.of(ev.FetchObject)] == [
+    solo.tell(PeerConnected(A))
+    assert [f.digest for f in solo.of(FetchObject)] == [
         sha256(content(str(number))) for number in (3, 2, 1)
     ]
 
@@ -518,7 +545,7 @@ OTHER = institution(1, "Other")
         pytest.param(replace(stored(VILLE), roots=()), id="a log without a root"),
     ],
 )
-def test_a_damaged_log_is_an_error_that_names_the_catalogue(damaged: ev.Restored) -> None:
+def test_a_damaged_log_is_an_error_that_names_the_catalogue(damaged: Restored) -> None:
     with pytest.raises(StorageError, match=r"the log of \w+ on this disk is damaged") as caught:
         Solo().restore(damaged)
     assert caught.value.hint.startswith("move the data directory away")
@@ -531,12 +558,12 @@ def test_a_damaged_log_is_an_error_that_names_the_catalogue(damaged: ev.Restored
 )
 def test_a_damaged_root_is_an_error_that_names_the_catalogue(raws: tuple[bytes, ...]) -> None:
     with pytest.raises(StorageError, match=r"the root of \w+ on this disk is damaged"):
-        Solo().restore(ev.Restored(roots=((VILLE.catalogue, raws),)))
+        Solo().restore(Restored(roots=((VILLE.catalogue, raws),)))
 
 
 def test_what_is_indexed_and_counts_no_longer_is_dropped_at_the_start() -> None:
     ville = institution(1)
-    gone = ev.SegmentKey(ville.catalogue, "ortho", Digest(sha256(b"gone")))
+    gone = SegmentKey(ville.catalogue, "ortho", Digest(sha256(b"gone")))
     solo = Solo()
     solo.restore(replace(stored(ville), indexed=((gone, 1),)))
-    assert solo.of(ev.DropSegment) == [ev.DropSegment(gone)]
+    assert solo.of(DropSegment) == [DropSegment(gone)]

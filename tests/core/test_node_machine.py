@@ -19,9 +19,40 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from meshnode.core import events as ev
+from meshnode.core.durable import Durable, StoredLog
+from meshnode.core.effects import (
+    Answer,
+    AskHeads,
+    AskLog,
+    AskRoots,
+    AskSnapshot,
+    Blame,
+    Comparing,
+    Effect,
+    FetchObject,
+    ForgetCatalogue,
+    IndexSegment,
+    Request,
+)
 from meshnode.core.entries import ItemsRemoved, Reason, SegmentAdded
-from meshnode.core.events import LogId, Verdict
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Event,
+    Followed,
+    HeadsReceived,
+    LogReceived,
+    Now,
+    ObjectStored,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+    RootsReceived,
+    SegmentIndexed,
+    SegmentRefused,
+    StorageFailed,
+    Submitted,
+    Unfollowed,
+)
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords, HelloReceived
 from meshnode.core.heads import (
     AnnouncedHead,
@@ -30,12 +61,14 @@ from meshnode.core.heads import (
     encode_announcement,
 )
 from meshnode.core.identifiers import Digest, PeerId, sha256
+from meshnode.core.names import HeadName, LogId, RootName, SegmentRef, Ticket
 from meshnode.core.newest import NewestRecords
 from meshnode.core.node import Node
 from meshnode.core.notices import notice_of
 from meshnode.core.replica import FETCHES_AT_ONCE_MAX
 from meshnode.core.roots import Closing, LastHead
 from meshnode.core.signed import decode_signed
+from meshnode.core.verdicts import Check, Verdict
 from tests.core.ceremonies import Version
 from tests.core.disks import Disk, counted, state_of
 from tests.core.federation import VERIFY
@@ -49,7 +82,7 @@ HEADS_MAX = 8  # of one log; more would show nothing new
 SETTLING_STEPS_MAX = 2_000
 HEAD_BYTES = 1 << 10  # more than any head here has
 DATA = st.data()
-Told = ev.AnnouncementReceived | ev.HeadsReceived | ev.RootsReceived | ev.LogReceived
+Told = AnnouncementReceived | HeadsReceived | RootsReceived | LogReceived
 OUTCOMES = st.sampled_from(["answer", "answer", "part", "none"])
 
 
@@ -103,17 +136,17 @@ class NodeMachine(RuleBasedStateMachine):
         self.node = self._build()
         self.seconds = 0.0
         self.connected: dict[PeerId, None] = {}
-        self.asked: list[ev.Request] = []  # of connected peers, not answered yet
-        self.late: list[ev.Request] = []  # of peers that left meanwhile
-        self.to_index: list[ev.SegmentRef] = []
+        self.asked: list[Request] = []  # of connected peers, not answered yet
+        self.late: list[Request] = []  # of peers that left meanwhile
+        self.to_index: list[SegmentRef] = []
         self.forgotten = 0  # how many of them, the first, the index forgets as soon as it has them
-        self.refused: list[ev.SegmentRef] = []
+        self.refused: list[SegmentRef] = []
         self.told: list[Told] = []
         self.acknowledged: list[bytes] = []
         self.held_when_closed: int | None = None  # heads of the log that a root closes
         self.answers: list[str] = []
         self.full = False
-        self._handle(ev.Followed(ev.Ticket(0), self.catalogue, (self.truth.roots[0].raw,)))
+        self._handle(Followed(Ticket(0), self.catalogue, (self.truth.roots[0].raw,)))
         for _ in range(2):
             self.truth.publish(self.truth.theirs, removes=[], replaces=[])
         for peer in (*HONEST, EVIL):
@@ -165,7 +198,7 @@ class NodeMachine(RuleBasedStateMachine):
     def connect(self, peer: PeerId) -> None:
         if peer not in self.connected:
             self.connected[peer] = None
-            self._handle(ev.PeerConnected(peer))
+            self._handle(PeerConnected(peer))
 
     @rule(peer=PEERS)
     def disconnect(self, peer: PeerId) -> None:
@@ -173,7 +206,7 @@ class NodeMachine(RuleBasedStateMachine):
             del self.connected[peer]
             self.late += [request for request in self.asked if request.peer == peer]
             self.asked = [request for request in self.asked if request.peer != peer]
-            self._handle(ev.PeerDisconnected(peer))
+            self._handle(PeerDisconnected(peer))
 
     @rule(peer=PEERS)
     def reconnect(self, peer: PeerId) -> None:
@@ -192,7 +225,7 @@ class NodeMachine(RuleBasedStateMachine):
     def _reply(self, outcome: str, data: st.DataObject) -> None:
         request = self.asked.pop(data.draw(st.integers(0, len(self.asked) - 1)))
         if outcome == "none":
-            self._handle(ev.RequestFailed(request, "not held"))
+            self._handle(RequestFailed(request, "not held"))
             return
         event = self._answer(request, data.draw(st.integers(0, 6)) if outcome == "part" else 99)
         if request.peer == EVIL:
@@ -216,7 +249,7 @@ class NodeMachine(RuleBasedStateMachine):
     def reply_late(self, data: st.DataObject, succeeds: bool) -> None:
         if self.late:
             request = self.late.pop(data.draw(st.integers(0, len(self.late) - 1)))
-            failed = ev.RequestFailed(request, "the stream broke")
+            failed = RequestFailed(request, "the stream broke")
             self._handle(self._answer(request, 99) if succeeds else failed)
 
     @rule(data=DATA)
@@ -257,29 +290,29 @@ class NodeMachine(RuleBasedStateMachine):
         if self.to_index and refused:
             ref, _ = self._next_to_index()
             self.refused.append(ref)
-            self._handle(ev.SegmentRefused(ref, "the content breaks the rules"))
+            self._handle(SegmentRefused(ref, "the content breaks the rules"))
         elif self.to_index:
             self._index()
 
     @rule()
     def unfollow_and_follow_again(self) -> None:
         if not self.full:
-            self._handle(ev.Unfollowed(ev.Ticket(1), self.catalogue))
+            self._handle(Unfollowed(Ticket(1), self.catalogue))
             # What is asked about the catalogue ends; comparisons are with peers, and go on.
-            self.late += [ask for ask in self.asked if not isinstance(ask, ev.Comparing)]
-            self.asked = [ask for ask in self.asked if isinstance(ask, ev.Comparing)]
-            self._handle(ev.Followed(ev.Ticket(2), self.catalogue))
+            self.late += [ask for ask in self.asked if not isinstance(ask, Comparing)]
+            self.asked = [ask for ask in self.asked if isinstance(ask, Comparing)]
+            self._handle(Followed(Ticket(2), self.catalogue))
 
     @rule()
     def fill_the_disk(self) -> None:
-        self._handle(ev.StorageFailed("no space left on device"))
+        self._handle(StorageFailed("no space left on device"))
         self.full = True
 
     @precondition(lambda self: self.full)
     @rule()
     def refuse_what_needs_the_disk(self) -> None:
         before = len(self.answers)
-        self._handle(ev.Followed(ev.Ticket(3), self.catalogue))
+        self._handle(Followed(Ticket(3), self.catalogue))
         assert "read-only" in self.answers[before]
 
     @rule(lost=st.sampled_from(["all", "effects"]), data=DATA)
@@ -290,7 +323,7 @@ class NodeMachine(RuleBasedStateMachine):
             event = self._answer(request, 99)
             effects = self.node.handle([event], self._now())
             for effect in effects:
-                if isinstance(effect, ev.Durable) and lost == "effects":
+                if isinstance(effect, Durable) and lost == "effects":
                     self.disk.make_durable(effect)
         self._restart()
 
@@ -333,7 +366,7 @@ class NodeMachine(RuleBasedStateMachine):
         log = self.truth.log_of(self.truth.theirs)
         kept: list[bytes] = []
         if closed:
-            name = ev.HeadName(closed.seq, closed.head)
+            name = HeadName(closed.seq, closed.head)
             kept = next(c for c in self.truth.branches(log) if _has(c, name)).heads[: closed.seq]
         stored = (s for s in self.disk.branches.values() if s.log == log)
         held = sum(raw not in kept for branch in stored for raw in branch.heads)
@@ -349,7 +382,7 @@ class NodeMachine(RuleBasedStateMachine):
     @invariant()
     def an_object_is_asked_of_one_connected_peer_at_a_time(self) -> None:
         assert all(request.peer in self.connected for request in self.asked)
-        digests = [ask.digest for ask in self.asked if isinstance(ask, ev.FetchObject)]
+        digests = [ask.digest for ask in self.asked if isinstance(ask, FetchObject)]
         assert len(set(digests)) == len(digests) <= FETCHES_AT_ONCE_MAX
 
     def teardown(self) -> None:
@@ -375,52 +408,52 @@ class NodeMachine(RuleBasedStateMachine):
     def _build(self) -> Node:
         return Node(random.Random(7), VERIFY)
 
-    def _now(self) -> ev.Now:
-        return ev.Now(self.seconds, ISSUED + int(self.seconds))
+    def _now(self) -> Now:
+        return Now(self.seconds, ISSUED + int(self.seconds))
 
     def _restart(self) -> None:
         self.node, self.full = self._build(), False
         self.asked, self.late, self.to_index, self.forgotten = [], [], [], 0
         self._carry_out(self.node.restore(self.disk.restored(), self._now()))
         for peer in self.connected:
-            self._handle(ev.PeerConnected(peer))
+            self._handle(PeerConnected(peer))
 
-    def _handle(self, *batch: ev.Event) -> None:
+    def _handle(self, *batch: Event) -> None:
         for event in batch:
-            if isinstance(event, ev.ObjectStored):
+            if isinstance(event, ObjectStored):
                 self.disk.objects[event.digest] = None
             elif isinstance(event, Told):
                 self.told.append(event)
         self._carry_out(self.node.handle(batch, self._now()))
 
-    def _carry_out(self, effects: list[ev.Effect]) -> None:
+    def _carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, ev.Durable):
+            if isinstance(effect, Durable):
                 self.disk.make_durable(effect)
         for effect in effects:
             match effect:
-                case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject() | AskHello():
+                case AskHeads() | AskRoots() | AskLog() | FetchObject() | AskHello():
                     self.asked.append(effect)
-                case ev.IndexSegment(ref):
+                case IndexSegment(ref):
                     assert ref.digest in self.disk.objects
                     self.to_index.append(ref)
-                case ev.ForgetCatalogue():
+                case ForgetCatalogue():
                     self.forgotten = len(self.to_index)  # the index works in the order it was told
                     self.disk.change_index(effect)
-                case ev.Blame(peer):
+                case Blame(peer):
                     assert peer == EVIL
-                case ev.Answer(_, refusal):
+                case Answer(_, refusal):
                     self.answers.append(refusal)
                 case _:
                     self.disk.change_index(effect)
 
     def _submit(self, copy: LogCopy) -> None:
-        submitted = ev.Submitted(ev.Ticket(4), tuple(copy.heads), 0, tuple(copy.entries))
+        submitted = Submitted(Ticket(4), tuple(copy.heads), 0, tuple(copy.entries))
         self._handle(submitted)
         if not self.answers[-1]:
             self.acknowledged = list(copy.heads)
 
-    def _next_to_index(self) -> tuple[ev.SegmentRef, bool]:
+    def _next_to_index(self) -> tuple[SegmentRef, bool]:
         """Return the next segment, and whether its catalogue is forgotten right after."""
         is_forgotten = self.forgotten > 0
         self.forgotten -= is_forgotten
@@ -433,59 +466,59 @@ class NodeMachine(RuleBasedStateMachine):
             live, _ = self._due()
             if live.get((ref.collection, ref.digest), -1) >= ref.clock:
                 self.disk.indexed[ref.key] = ref
-        self._handle(ev.SegmentIndexed(ref))
+        self._handle(SegmentIndexed(ref))
 
     def _gossip(self, peer: PeerId, raw: bytes) -> None:
         refusal = self.node.judge(raw, self._now())
         if refusal is None:
             assert any(part in raw for part in self._signed_parts())
         assert refusal is None or refusal.verdict is Verdict.IGNORE or peer == EVIL
-        self._handle(ev.AnnouncementReceived(peer, raw))
+        self._handle(AnnouncementReceived(peer, raw))
 
     def _signed_parts(self) -> list[bytes]:
         copies = self.truth.copies
         raws = [raw for copy in copies for raw in copy.heads]
         return [*raws, *(root.raw for root in self.truth.roots)]
 
-    def _answer(self, request: ev.Request, most: int) -> ev.Event:
+    def _answer(self, request: Request, most: int) -> Event:
         """Return what an honest peer says; it may hold only the first few heads of a log."""
         match request:
-            case ev.AskHeads(peer):
+            case AskHeads(peer):
                 copies = self.truth.copies
                 heads = tuple(copy.heads[:most][-1] for copy in copies if copy.heads[:most])
                 newest = self.truth.roots[-1]
-                name = ev.RootName(self.catalogue, newest.root.version, newest.digest)
-                return ev.HeadsReceived(peer, heads, (name,) if newest.root.version > 1 else ())
-            case ev.AskRoots(peer, catalogue, after):
+                name = RootName(self.catalogue, newest.root.version, newest.digest)
+                return HeadsReceived(peer, heads, (name,) if newest.root.version > 1 else ())
+            case AskRoots(peer, catalogue, after):
                 raws = tuple(r.raw for r in self.truth.roots if r.root.version > after)
-                return ev.RootsReceived(peer, catalogue, raws[:most])
-            case ev.AskLog(peer, log, wanted, known):
+                return RootsReceived(peer, catalogue, raws[:most])
+            case AskLog(peer, log, wanted, known):
                 copy = next(c for c in self.truth.branches(log) if _has(c, wanted))
                 after = max((name.seq for name in known if _has(copy, name)), default=0)
                 first, stop = ([0, *copy.sizes])[after], copy.sizes[wanted.seq - 1]
                 heads = tuple(copy.heads[after : wanted.seq][:most])
-                return ev.LogReceived(peer, log, heads, first, tuple(copy.entries[first:stop]))
-            case ev.AskSnapshot():
+                return LogReceived(peer, log, heads, first, tuple(copy.entries[first:stop]))
+            case AskSnapshot():
                 raise AssertionError("no head here begins a snapshot")
             case AskHello(peer, _, attempt):
                 return HelloReceived(peer, attempt, None)
             case AskRecon() | AskRecords():
                 raise AssertionError("nobody here has said that he knows this question")
-            case ev.FetchObject(_, digest, size_bytes):
+            case FetchObject(_, digest, size_bytes):
                 assert digest in self.truth.names, "an object that no writer named"
                 assert size_bytes == len(content(self.truth.names[digest]))
-                return ev.ObjectStored(digest)
+                return ObjectStored(digest)
 
-    def _spoil(self, event: ev.Event, request: ev.Request, data: st.DataObject) -> ev.Event:
+    def _spoil(self, event: Event, request: Request, data: st.DataObject) -> Event:
         match event:
-            case ev.ObjectStored():
-                return ev.RequestFailed(request, "other bytes", ev.Check.CONTENT_HASH)
-            case ev.HeadsReceived() if data.draw(st.booleans()):
+            case ObjectStored():
+                return RequestFailed(request, "other bytes", Check.CONTENT_HASH)
+            case HeadsReceived() if data.draw(st.booleans()):
                 return event  # so that it is asked for what it can then spoil
-            case ev.HeadsReceived() | ev.RootsReceived():
+            case HeadsReceived() | RootsReceived():
                 return replace(event, raws=_altered(event.raws, data))
-            case ev.LogReceived():
-                spoil: Callable[[], ev.Event] = data.draw(
+            case LogReceived():
+                spoil: Callable[[], Event] = data.draw(
                     st.sampled_from(
                         [
                             lambda: replace(event, heads=_altered(event.heads, data)),
@@ -529,7 +562,7 @@ class NodeMachine(RuleBasedStateMachine):
         if copy is self.truth.ours or len(self.truth.roots) == 1:
             return len(copy.heads)
         last = self.truth.roots[-1].root.writers[1].closed
-        return last.seq if last and _has(copy, ev.HeadName(last.seq, last.head)) else 0
+        return last.seq if last and _has(copy, HeadName(last.seq, last.head)) else 0
 
     def _held(self, copy: LogCopy) -> int:
         """Return how many heads of a history are durable, whatever the branches they are on."""
@@ -549,12 +582,12 @@ class NodeMachine(RuleBasedStateMachine):
         return indexed.items() <= live.items() and all((*n, clock) in refused for n, clock in lacks)
 
 
-def _has(copy: LogCopy, name: ev.HeadName) -> bool:
+def _has(copy: LogCopy, name: HeadName) -> bool:
     heads = copy.heads[name.seq - 1 : name.seq]
     return [decode_signed_head(raw).name for raw in heads] == [name]
 
 
-def _is_part(stored: ev.StoredLog, copy: LogCopy) -> bool:
+def _is_part(stored: StoredLog, copy: LogCopy) -> bool:
     """Say whether a branch as stored is a part of this history."""
     if stored.heads[0] not in copy.heads:
         return False

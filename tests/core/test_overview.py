@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshnode.core import events as ev
+from meshnode.core.effects import IndexSegment
 from meshnode.core.entries import CollectionAdded, ObjectRef, Reason, SegmentRemoved
+from meshnode.core.events import Followed, ObjectStored, SegmentRefused, StorageFailed, Unfollowed
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, sha256
+from meshnode.core.names import Ticket
 from meshnode.core.overview import CatalogueOverview
 from tests.core.institutions import ISSUED, Institution, content, segment
 from tests.core.solo import Solo, following, holding, institution
@@ -48,7 +50,7 @@ def test_every_writer_of_the_root_is_shown_with_his_log_or_an_empty_one() -> Non
 def test_a_catalogue_whose_root_is_not_known_yet_is_empty_and_says_nothing_of_freshness() -> None:
     catalogue = CatalogueId(sha256(b"some"))
     solo = Solo()
-    solo.tell(ev.Followed(ev.Ticket(0), catalogue))
+    solo.tell(Followed(Ticket(0), catalogue))
     [overview] = solo.node.overview().catalogues
     assert (overview.roots, overview.rivals, overview.root, overview.logs) == ((), (), None, ())
     assert overview.freshness(1 << 40) == ()
@@ -67,9 +69,9 @@ def test_the_peer_says_what_it_still_has_to_do_and_what_it_refused() -> None:
     ville = institution(2)
     solo = holding(ville)
     assert solo.node.overview().backlog == 2
-    solo.tell(ev.ObjectStored(sha256(content("1"))))
-    ref = solo.the(ev.IndexSegment).ref
-    solo.tell(ev.SegmentRefused(ref, "a column is missing"))
+    solo.tell(ObjectStored(sha256(content("1"))))
+    ref = solo.the(IndexSegment).ref
+    solo.tell(SegmentRefused(ref, "a column is missing"))
     overview = solo.node.overview()
     assert overview.backlog == 1
     assert [(refused.ref, refused.reason) for refused in overview.refused] == [
@@ -80,14 +82,14 @@ def test_the_peer_says_what_it_still_has_to_do_and_what_it_refused() -> None:
 
 def test_a_read_only_peer_says_why() -> None:
     solo = following(institution())
-    solo.tell(ev.StorageFailed("no space left on device"))
+    solo.tell(StorageFailed("no space left on device"))
     assert solo.node.overview().read_only == "no space left on device"
 
 
 def test_only_followed_catalogues_are_listed() -> None:
     ville = institution(1)
     solo = holding(ville)
-    solo.tell(ev.Unfollowed(ev.Ticket(1), ville.catalogue))
+    solo.tell(Unfollowed(Ticket(1), ville.catalogue))
     assert solo.node.overview().catalogues == ()
     overview = solo.node.describe(ville.catalogue)
     assert overview is not None

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from meshnode.core.events import Check
 from meshnode.core.identifiers import PeerId
 from meshnode.core.peers import FAULTS_MAX, REMEMBERED_MAX, Peers
+from meshnode.core.verdicts import Check
 
 A, B = PeerId("a"), PeerId("b")
 

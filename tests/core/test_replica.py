@@ -9,9 +9,17 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue
 from meshnode.core.denials import Denials
+from meshnode.core.durable import Restored
+from meshnode.core.effects import (
+    DropSegment,
+    Effect,
+    FetchObject,
+    HideItems,
+    IndexSegment,
+    SetHidden,
+)
 from meshnode.core.entries import (
     CollectionAdded,
     Entry,
@@ -20,10 +28,11 @@ from meshnode.core.entries import (
     Reason,
     SegmentRemoved,
 )
-from meshnode.core.events import SegmentKey, SegmentRef
+from meshnode.core.events import SegmentRefused
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.core.log import Extension
+from meshnode.core.names import SegmentKey, SegmentRef, Withdrawal
 from meshnode.core.replica import (
     FETCHES_AT_ONCE_MAX,
     INDEXING_AT_ONCE_MAX,
@@ -62,7 +71,7 @@ class Shelf:
         catalogue = Catalogue(ville.catalogue, followed=True, chain=chain)
         self.catalogues[name] = (ville, catalogue)
 
-    def publish(self, *entries: Entry, by: str = "Ville") -> list[ev.Effect]:
+    def publish(self, *entries: Entry, by: str = "Ville") -> list[Effect]:
         ville, catalogue = self.catalogues[by]
         first = len(ville.log.entries)
         head = decode_signed_head(ville.log.publish(*entries))
@@ -81,7 +90,7 @@ class Shelf:
         assert ref is not None
         return ref
 
-    def start(self, *peers: PeerId) -> list[ev.Effect]:
+    def start(self, *peers: PeerId) -> list[Effect]:
         return list(self.replica.start(peers, self.now))
 
     def store(self, *names: str) -> None:
@@ -92,7 +101,7 @@ class Shelf:
         """Store a segment and index it."""
         self.store(name)
         [work] = self.start()
-        assert isinstance(work, ev.IndexSegment)
+        assert isinstance(work, IndexSegment)
         assert list(self.replica.segment_indexed(work.ref)) == []
         return work.ref
 
@@ -112,10 +121,10 @@ def test_a_segment_is_fetched_from_who_told_of_it_then_indexed_and_then_at_rest(
     shelf = Shelf()
     shelf.publish(segment(1, "one"))
     [fetch] = shelf.start(B, A)
-    assert fetch == ev.FetchObject(A, digest_of("one"), len(content("one")), attempt=1)
+    assert fetch == FetchObject(A, digest_of("one"), len(content("one")), attempt=1)
     assert shelf.replica.backlog == 1
     shelf.store("one")
-    assert shelf.start(A) == [ev.IndexSegment(shelf.ref("one"))]
+    assert shelf.start(A) == [IndexSegment(shelf.ref("one"))]
     assert (shelf.replica.backlog, shelf.replica.unindexed) == (1, 1)
     assert list(shelf.replica.segment_indexed(shelf.ref("one"))) == []
     assert shelf.start(A) == []
@@ -126,7 +135,7 @@ def test_bytes_that_are_here_already_are_not_fetched() -> None:
     shelf = Shelf()
     shelf.store("one")
     shelf.publish(segment(1, "one"))
-    assert shelf.start(A) == [ev.IndexSegment(shelf.ref("one"))]
+    assert shelf.start(A) == [IndexSegment(shelf.ref("one"))]
 
 
 def test_no_more_segments_are_in_work_than_allowed_and_the_rest_follows() -> None:
@@ -139,7 +148,7 @@ def test_no_more_segments_are_in_work_than_allowed_and_the_rest_follows() -> Non
     assert shelf.start() == []
     assert shelf.replica.unindexed == 5
     list(shelf.replica.segment_indexed(shelf.ref("s0")))
-    assert shelf.start() == [ev.IndexSegment(shelf.ref("s2"))]
+    assert shelf.start() == [IndexSegment(shelf.ref("s2"))]
 
 
 def test_no_more_objects_are_fetched_at_once_than_allowed() -> None:
@@ -154,7 +163,7 @@ def test_a_segment_said_again_with_a_greater_clock_is_indexed_again() -> None:
     shelf.hold("one")
     shelf.publish(segment(2, "one"))
     [work] = shelf.start()
-    assert isinstance(work, ev.IndexSegment)
+    assert isinstance(work, IndexSegment)
     assert work.ref.clock == 2
 
 
@@ -163,11 +172,11 @@ def test_a_segment_whose_entry_changed_while_it_was_in_work_is_indexed_again() -
     shelf.store("one")
     shelf.publish(segment(1, "one"))
     old = shelf.ref("one")
-    assert shelf.start() == [ev.IndexSegment(old)]
+    assert shelf.start() == [IndexSegment(old)]
     shelf.publish(segment(2, "one"))
     assert shelf.start() == []
     list(shelf.replica.segment_indexed(old))
-    assert shelf.start() == [ev.IndexSegment(shelf.ref("one"))]
+    assert shelf.start() == [IndexSegment(shelf.ref("one"))]
 
 
 # --- Dropped --------------------------------------------------------------------------------------
@@ -177,8 +186,8 @@ def test_a_segment_that_is_replaced_or_removed_is_dropped_from_the_index() -> No
     shelf.hold("one")
     shelf.hold("two")
     replacing = shelf.publish(segment(3, "three", replaces=["one"]))
-    assert replacing == [ev.DropSegment(shelf.key("one"))]
-    assert shelf.publish(removed(4, "two")) == [ev.DropSegment(shelf.key("two"))]
+    assert replacing == [DropSegment(shelf.key("one"))]
+    assert shelf.publish(removed(4, "two")) == [DropSegment(shelf.key("two"))]
     assert shelf.replica.indexed == {}
 
 
@@ -212,9 +221,9 @@ def test_what_is_removed_while_it_is_in_work_is_dropped_when_it_is_indexed() -> 
     shelf.store("one")
     shelf.publish(segment(1, "one"))
     ref = shelf.ref("one")
-    assert shelf.start() == [ev.IndexSegment(ref)]
+    assert shelf.start() == [IndexSegment(ref)]
     assert shelf.publish(removed(2, "one")) == []
-    assert list(shelf.replica.segment_indexed(ref)) == [ev.DropSegment(ref.key)]
+    assert list(shelf.replica.segment_indexed(ref)) == [DropSegment(ref.key)]
 
 
 def test_bytes_that_another_catalogue_still_wants_are_still_fetched() -> None:
@@ -224,10 +233,10 @@ def test_bytes_that_another_catalogue_still_wants_are_still_fetched() -> None:
     shelf.publish(segment(1, "one"), by="Campagne")
     shelf.publish(removed(2, "one"))
     [fetch] = shelf.start(A)
-    assert isinstance(fetch, ev.FetchObject)
+    assert isinstance(fetch, FetchObject)
     shelf.store("one")
     [work] = shelf.start()
-    assert isinstance(work, ev.IndexSegment)
+    assert isinstance(work, IndexSegment)
     assert work.ref.key == shelf.key("one", by="Campagne")
 
 
@@ -237,11 +246,11 @@ def test_a_refused_segment_is_remembered_and_not_tried_again() -> None:
     shelf.store("one")
     shelf.publish(segment(1, "one"))
     shelf.start()
-    refused = ev.SegmentRefused(shelf.ref("one"), "a column is missing")
+    refused = SegmentRefused(shelf.ref("one"), "a column is missing")
     assert list(shelf.replica.segment_refused(refused)) == []
     assert shelf.start() == []
     assert shelf.replica.refused == {shelf.key("one"): refused}
-    assert list(shelf.replica.resume(shelf.catalogue())) == [ev.SetHidden(shelf.catalogue().id, ())]
+    assert list(shelf.replica.resume(shelf.catalogue())) == [SetHidden(shelf.catalogue().id, ())]
     assert shelf.start() == []
 
 
@@ -250,7 +259,7 @@ def test_a_refused_segment_that_is_removed_is_forgotten() -> None:
     shelf.store("one")
     shelf.publish(segment(1, "one"))
     shelf.start()
-    list(shelf.replica.segment_refused(ev.SegmentRefused(shelf.ref("one"), "no")))
+    list(shelf.replica.segment_refused(SegmentRefused(shelf.ref("one"), "no")))
     assert shelf.publish(removed(2, "one")) == []
     assert shelf.replica.refused == {}
 
@@ -261,11 +270,11 @@ def test_a_refused_segment_is_tried_again_under_another_entry_and_a_refusal_drop
     shelf.hold("one")
     shelf.publish(segment(2, "one"))
     [work] = shelf.start()
-    assert isinstance(work, ev.IndexSegment)
-    effects = list(shelf.replica.segment_refused(ev.SegmentRefused(work.ref, "other rows")))
-    assert effects == [ev.DropSegment(shelf.key("one"))]
+    assert isinstance(work, IndexSegment)
+    effects = list(shelf.replica.segment_refused(SegmentRefused(work.ref, "other rows")))
+    assert effects == [DropSegment(shelf.key("one"))]
     shelf.publish(segment(3, "one"))
-    assert shelf.start() == [ev.IndexSegment(shelf.ref("one"))]
+    assert shelf.start() == [IndexSegment(shelf.ref("one"))]
 
 
 def test_a_refusal_is_forgotten_when_the_segment_is_indexed_under_another_entry() -> None:
@@ -273,7 +282,7 @@ def test_a_refusal_is_forgotten_when_the_segment_is_indexed_under_another_entry(
     shelf.store("one")
     shelf.publish(segment(1, "one"))
     shelf.start()
-    list(shelf.replica.segment_refused(ev.SegmentRefused(shelf.ref("one"), "other rows")))
+    list(shelf.replica.segment_refused(SegmentRefused(shelf.ref("one"), "other rows")))
     shelf.publish(segment(2, "one"))
     shelf.start()
     list(shelf.replica.segment_indexed(shelf.ref("one")))
@@ -290,7 +299,7 @@ def test_every_declared_size_is_tried_in_turn_up_to_a_bound() -> None:
     asked: list[int] = []
     while len(asked) <= SIZES_MAX:
         for fetch in shelf.start(A):
-            assert isinstance(fetch, ev.FetchObject)
+            assert isinstance(fetch, FetchObject)
             asked.append(fetch.size_bytes)
             shelf.replica.fetch_failed(fetch, at_fault=False)
         shelf.now += 100
@@ -301,10 +310,10 @@ def test_a_failure_of_what_is_wanted_no_more_changes_nothing() -> None:
     shelf = Shelf()
     shelf.publish(segment(1, "one"))
     [fetch] = shelf.start(A)
-    assert isinstance(fetch, ev.FetchObject)
+    assert isinstance(fetch, FetchObject)
     shelf.store("one")
     shelf.replica.fetch_failed(fetch, at_fault=False)
-    assert shelf.start(A) == [ev.IndexSegment(shelf.ref("one"))]
+    assert shelf.start(A) == [IndexSegment(shelf.ref("one"))]
 
 
 # --- Other objects --------------------------------------------------------------------------------
@@ -313,7 +322,7 @@ def test_a_document_is_fetched_once_and_never_indexed() -> None:
     entry = CollectionAdded(1, "ortho", ObjectRef(digest_of("document"), 9))
     shelf.publish(entry)
     [fetch] = shelf.start(A)
-    assert isinstance(fetch, ev.FetchObject)
+    assert isinstance(fetch, FetchObject)
     assert fetch.size_bytes == 9
     shelf.store("document")
     assert shelf.start(A) == []
@@ -324,11 +333,11 @@ def test_a_document_is_fetched_once_and_never_indexed() -> None:
 def test_withdrawn_items_are_hidden_as_their_entry_says() -> None:
     shelf = Shelf()
     entry = ItemsRemoved(1, "ortho", ("a", "b"), Reason.PRIVACY, None)
-    hide = ev.HideItems(shelf.catalogue().id, "ortho", ("a", "b"), 1, erases=True)
+    hide = HideItems(shelf.catalogue().id, "ortho", ("a", "b"), 1, erases=True)
     assert shelf.publish(entry) == [hide]
     [hidden] = shelf.replica.resume(shelf.catalogue())
-    withdrawal = ev.Withdrawal("ortho", ("a", "b"), 1, erases=True)
-    assert hidden == ev.SetHidden(shelf.catalogue().id, (withdrawal,))
+    withdrawal = Withdrawal("ortho", ("a", "b"), 1, erases=True)
+    assert hidden == SetHidden(shelf.catalogue().id, (withdrawal,))
 
 
 # --- Lost, purged, forgotten ----------------------------------------------------------------------
@@ -350,9 +359,9 @@ def test_a_lost_segment_that_waited_for_the_index_is_fetched_first() -> None:
     shelf.replica.lost(digest_of("one"))
     shelf.replica.want_again(shelf.catalogue(), digest_of("one"))
     fetch, work = shelf.start(A)
-    assert (fetch.digest, work) == (digest_of("one"), ev.IndexSegment(shelf.ref("two")))  # type: ignore[union-attr]
+    assert (fetch.digest, work) == (digest_of("one"), IndexSegment(shelf.ref("two")))  # type: ignore[union-attr]
     shelf.store("one")
-    assert shelf.start(A) == [ev.IndexSegment(shelf.ref("one"))]
+    assert shelf.start(A) == [IndexSegment(shelf.ref("one"))]
 
 
 def test_a_start_wants_the_documents_that_are_not_here() -> None:
@@ -414,7 +423,7 @@ def test_work_that_ends_after_its_catalogue_was_forgotten_leaves_no_trace() -> N
     assert shelf.replica.indexed == {}
     shelf.catalogue().followed = True
     list(shelf.replica.resume(shelf.catalogue()))
-    assert shelf.start() == [ev.IndexSegment(ref)]
+    assert shelf.start() == [IndexSegment(ref)]
 
 
 # --- Starts ---------------------------------------------------------------------------------------
@@ -423,10 +432,10 @@ def test_a_start_keeps_what_is_indexed_and_drops_what_counts_no_longer() -> None
     shelf.publish(segment(1, "one"), segment(2, "two"))
     objects = frozenset(map(digest_of, ("one", "two")))
     indexed = ((shelf.key("one"), 1), (shelf.key("gone"), 1))
-    effects = list(shelf.replica.restore(ev.Restored(objects=objects, indexed=indexed)))
-    assert effects == [ev.DropSegment(shelf.key("gone"))]
+    effects = list(shelf.replica.restore(Restored(objects=objects, indexed=indexed)))
+    assert effects == [DropSegment(shelf.key("gone"))]
     list(shelf.replica.resume(shelf.catalogue()))
-    assert shelf.start() == [ev.IndexSegment(shelf.ref("two"))]
+    assert shelf.start() == [IndexSegment(shelf.ref("two"))]
 
 
 # --- The law --------------------------------------------------------------------------------------
@@ -476,10 +485,10 @@ class ReplicaMachine(RuleBasedStateMachine):
     def finish(self, refused: bool) -> None:
         ref, replica = self.working.pop(0), self.shelf.replica
         if ref.digest not in self.held:
-            self._perform(replica.segment_refused(ev.SegmentRefused(ref, "not here")))
+            self._perform(replica.segment_refused(SegmentRefused(ref, "not here")))
             self._lose(ref.digest)
         elif refused:
-            self._perform(replica.segment_refused(ev.SegmentRefused(ref, "broken")))
+            self._perform(replica.segment_refused(SegmentRefused(ref, "broken")))
         else:
             self.index[ref.key] = ref.clock
             self._perform(replica.segment_indexed(ref))
@@ -511,14 +520,14 @@ class ReplicaMachine(RuleBasedStateMachine):
         self.shelf.replica.lost(digest)
         self.shelf.replica.want_again(self.shelf.catalogue(), digest)
 
-    def _perform(self, effects: Iterable[ev.Effect]) -> None:
+    def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case ev.DropSegment(key):
+                case DropSegment(key):
                     del self.index[key]
-                case ev.IndexSegment(ref):
+                case IndexSegment(ref):
                     self.working.append(ref)
-                case ev.FetchObject(_, digest):
+                case FetchObject(_, digest):
                     self.held.add(digest)
                     self._perform(self.shelf.replica.stored(digest))
                 case _:

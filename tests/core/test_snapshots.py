@@ -29,10 +29,10 @@ from meshnode.core.entries import (
     decode_entry,
     encode_entry,
 )
-from meshnode.core.events import LogId
 from meshnode.core.heads import SnapshotRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import LogId
 from meshnode.core.snapshots import Snapshot, begin, encode_snapshot, snapshot_of
 
 OURS, THEIRS = Kid(bytes(16)), Kid(b"\1" * 16)

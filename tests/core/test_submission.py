@@ -6,12 +6,15 @@ import random
 
 import pytest
 
-from meshnode.core import events as ev
+from meshnode.core.durable import ExtendLog
+from meshnode.core.effects import Announce, Answer, Effect
+from meshnode.core.events import Followed, Now, StorageFailed, Submitted, Unfollowed
 from meshnode.core.gossip import CLOCK_SKEW_SECONDS_MAX
+from meshnode.core.names import Ticket
 from meshnode.core.node import Node
 from tests.core.institutions import ISSUED, Institution, LogCopy, altered, key_of, segment
 
-NOW = ev.Now(0.0, ISSUED)
+NOW = Now(0.0, ISSUED)
 VILLE = Institution("Ville", ("one", "two"))
 ONE, TWO = VILLE.logs
 for number in range(1, 4):
@@ -21,29 +24,29 @@ TWO.publish(segment(1))
 
 def follower() -> Node:
     node = Node(random.Random(1))
-    node.handle([ev.Followed(ev.Ticket(0), VILLE.catalogue, (VILLE.raw_root,))], NOW)
+    node.handle([Followed(Ticket(0), VILLE.catalogue, (VILLE.raw_root,))], NOW)
     return node
 
 
 def submit(
     node: Node, heads: list[bytes], first: int = 0, entries: list[bytes] | None = None
-) -> tuple[str, list[ev.Effect]]:
+) -> tuple[str, list[Effect]]:
     given = ONE.entries[first:] if entries is None else entries
-    event = ev.Submitted(ev.Ticket(9), tuple(heads), first, tuple(given))
+    event = Submitted(Ticket(9), tuple(heads), first, tuple(given))
     effects = node.handle([event], NOW)
-    [refusal] = [e.refusal for e in effects if isinstance(e, ev.Answer)]
+    [refusal] = [e.refusal for e in effects if isinstance(e, Answer)]
     return refusal, effects
 
 
-def kinds(effects: list[ev.Effect]) -> list[type]:
-    wanted = (ev.ExtendLog, ev.Announce)
+def kinds(effects: list[Effect]) -> list[type]:
+    wanted = (ExtendLog, Announce)
     return [type(effect) for effect in effects if isinstance(effect, wanted)]
 
 
 def test_a_submission_is_kept_announced_and_confirmed() -> None:
     refusal, effects = submit(follower(), ONE.heads)
     assert refusal == ""
-    assert kinds(effects) == [ev.ExtendLog, ev.Announce]
+    assert kinds(effects) == [ExtendLog, Announce]
 
 
 def test_a_retry_of_what_is_held_succeeds_and_changes_nothing() -> None:
@@ -92,7 +95,7 @@ def test_another_head_of_a_seq_that_is_held_is_refused() -> None:
 
 def test_a_catalogue_that_is_not_followed_takes_nothing() -> None:
     node = follower()
-    node.handle([ev.Unfollowed(ev.Ticket(1), VILLE.catalogue)], NOW)
+    node.handle([Unfollowed(Ticket(1), VILLE.catalogue)], NOW)
     assert submit(node, ONE.heads)[0] == "this peer does not follow the catalogue"
     stranger: LogCopy = Institution("Stranger").log
     stranger.publish(segment(1))
@@ -101,6 +104,6 @@ def test_a_catalogue_that_is_not_followed_takes_nothing() -> None:
 
 def test_a_read_only_peer_says_so() -> None:
     node = follower()
-    node.handle([ev.StorageFailed("no space left on device")], NOW)
+    node.handle([StorageFailed("no space left on device")], NOW)
     assert "read-only: no space left on device" in submit(node, ONE.heads)[0]
     assert node.next_deadline() == float("inf")

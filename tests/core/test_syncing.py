@@ -10,11 +10,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshnode.core import events as ev
-from meshnode.core.events import HeadName, LogId
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, Effect
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, PeerId, key_id, sha256
 from meshnode.core.log import Log
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.signing import public_key
 from meshnode.core.syncing import (
     ASKED_AT_ONCE_MAX,
@@ -48,10 +48,10 @@ class Asking:
     def __post_init__(self) -> None:
         self.start()
 
-    def start(self) -> list[ev.Effect]:
+    def start(self) -> list[Effect]:
         return list(self.sync.start(self.peers, self.compare, lambda _: self.held, self.now))
 
-    def compare(self, peer: PeerId) -> Iterator[ev.Effect]:
+    def compare(self, peer: PeerId) -> Iterator[Effect]:
         return self.sync.ask_heads(peer, (VILLE,))
 
     def asked(self) -> list[tuple[PeerId, int, int]]:
@@ -59,11 +59,11 @@ class Asking:
         return [
             (ask.peer, ask.wanted.seq, max((head.seq for head in ask.known), default=0))
             for ask in self.start()
-            if isinstance(ask, ev.AskLog)
+            if isinstance(ask, AskLog)
         ]
 
     def asked_roots(self) -> list[tuple[PeerId, int]]:
-        asked = [ask for ask in self.start() if isinstance(ask, ev.AskRoots)]
+        asked = [ask for ask in self.start() if isinstance(ask, AskRoots)]
         return [(ask.peer, ask.after) for ask in asked]
 
 
@@ -185,7 +185,7 @@ def test_a_newcomer_is_asked_at_once_for_what_nobody_had() -> None:
     assert asking.start() == []
     asking.peers = (A, B)
     asking.sync.peer_joined()
-    assert {type(ask): ask.peer for ask in asking.start()} == {ev.AskRoots: B, ev.AskLog: B}  # type: ignore[union-attr]
+    assert {type(ask): ask.peer for ask in asking.start()} == {AskRoots: B, AskLog: B}  # type: ignore[union-attr]
 
 
 def test_no_more_logs_are_asked_for_at_once_than_allowed() -> None:
@@ -245,8 +245,8 @@ class Polls:
         return peer
 
     @staticmethod
-    def _note(polled: list[PeerId]) -> Callable[[PeerId], Iterator[ev.Effect]]:
-        def compare(peer: PeerId) -> Iterator[ev.Effect]:
+    def _note(polled: list[PeerId]) -> Callable[[PeerId], Iterator[Effect]]:
+        def compare(peer: PeerId) -> Iterator[Effect]:
             polled.append(peer)
             yield from ()
 
@@ -260,7 +260,7 @@ def test_a_peer_is_asked_about_heads_every_poll_with_jitter() -> None:
         asking.now = asking.sync.next_deadline()
         times.append(asking.now)
         [asked] = asking.start()
-        assert isinstance(asked, ev.AskHeads)
+        assert isinstance(asked, AskHeads)
         assert asked.peer in asking.peers
         assert asked.catalogues == (VILLE,)
         assert asking.start() == []

@@ -13,16 +13,18 @@ import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meshnode.core import events as ev
 from meshnode.core.authoring import LogState, extend, first_root
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, Blame, Effect, FetchObject, Request
 from meshnode.core.entries import SegmentAdded
-from meshnode.core.events import Check, LogId, Now, Ticket, Verdict
+from meshnode.core.events import Event, Followed, Now
 from meshnode.core.identifiers import CatalogueId, PeerId, PublicKey, catalogue_text, key_id, sha256
 from meshnode.core.merkle import Frontier
+from meshnode.core.names import LogId, Ticket
 from meshnode.core.node import Node
 from meshnode.core.roots import encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import sign
+from meshnode.core.verdicts import Check, Verdict
 from meshnode.demo.hostile import main
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.network.requests import Requests
@@ -56,9 +58,9 @@ class Victim(Peer):
         self.requests = Requests(self.mesh.open_stream, Folder(path), list)
         self._path = path
         self.catalogue = catalogue
-        self.blames: list[ev.Blame] = []
+        self.blames: list[Blame] = []
         self.blamed_twice = trio.Event()
-        self._queue, self._next = trio.open_memory_channel[ev.Event](1000)
+        self._queue, self._next = trio.open_memory_channel[Event](1000)
 
     def is_empty(self) -> bool:
         """True if nothing of what was fetched is left."""
@@ -69,30 +71,30 @@ class Victim(Peer):
 
     async def live(self) -> None:
         async with trio.open_nursery() as nursery:
-            await self._tell(ev.Followed(Ticket(1), self.catalogue))
+            await self._tell(Followed(Ticket(1), self.catalogue))
             async for event in self._next:
                 for effect in self.node.handle([event], _now()):
                     self._start(effect, nursery)
 
-    def _start(self, effect: ev.Effect, nursery: trio.Nursery) -> None:
+    def _start(self, effect: Effect, nursery: trio.Nursery) -> None:
         match effect:
-            case ev.AskHeads() | ev.AskRoots() | ev.AskLog() | ev.FetchObject():
+            case AskHeads() | AskRoots() | AskLog() | FetchObject():
                 nursery.start_soon(self._perform, effect)
-            case ev.Blame():
+            case Blame():
                 self.blames.append(effect)
                 if len(self.blames) == 2:
                     self.blamed_twice.set()
             case _:
                 pass
 
-    async def _perform(self, request: ev.Request) -> None:
+    async def _perform(self, request: Request) -> None:
         await self._tell(await self.requests.perform(request))
 
     def _judge(self, raw: bytes) -> Verdict:
         refusal = self.node.judge(raw, _now())
         return Verdict.ACCEPT if refusal is None else refusal.verdict
 
-    async def _tell(self, event: ev.Event) -> None:
+    async def _tell(self, event: Event) -> None:
         await super()._tell(event)
         await self._queue.send(event)
 

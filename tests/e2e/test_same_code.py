@@ -11,9 +11,11 @@ import pytest
 import trio
 
 from meshnode.control import Control
-from meshnode.core import events as ev
 from meshnode.core import syncing
 from meshnode.core.announcements import Announcements
+from meshnode.core.durable import ExtendLog
+from meshnode.core.effects import Effect
+from meshnode.core.events import Event, Now
 from meshnode.core.node import Node
 from meshnode.runtime import service
 from meshnode.runtime.home import Home
@@ -40,7 +42,7 @@ class DropsEveryTenth(Node):
 
     told = 0
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         kept = []
         for event in batch:
             self.told += 1
@@ -53,7 +55,7 @@ class DropsEveryTenth(Node):
 def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every node pass over gossip, so that polls alone bring heads."""
 
-    def pass_over(*_: Any) -> Iterator[ev.Effect]:
+    def pass_over(*_: Any) -> Iterator[Effect]:
         return iter(())
 
     monkeypatch.setattr(Announcements, "received", pass_over)
@@ -120,7 +122,7 @@ async def until_adopted(peer: Peer, seq: int, steps: list[int]) -> None:
 
 
 def adopted_seq(notice: object) -> int | None:
-    return notice.heads[-1][0] if isinstance(notice, ev.ExtendLog) else None
+    return notice.heads[-1][0] if isinstance(notice, ExtendLog) else None
 
 
 @pytest.mark.usefixtures("deaf")

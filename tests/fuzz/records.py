@@ -6,11 +6,24 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from meshnode.core import events as ev
 from meshnode.core import trace
 from meshnode.core.domains import read_site, site_text
+from meshnode.core.durable import KeepStatement
+from meshnode.core.effects import Answer, Blame
 from meshnode.core.encoding import MalformedRecordError, decode, encode
 from meshnode.core.entries import decode_entry, encode_entry
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Followed,
+    HeadsReceived,
+    Now,
+    PeerConnected,
+    PeerDisconnected,
+    RootsReceived,
+    Stated,
+    StorageFailed,
+    Submitted,
+)
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -36,6 +49,7 @@ from meshnode.core.limits import (
     RECONCILIATION_BYTES_MIN,
 )
 from meshnode.core.merkle import root_of
+from meshnode.core.names import Ticket
 from meshnode.core.newest import record_name
 from meshnode.core.node import Node
 from meshnode.core.notices import notice_of
@@ -54,6 +68,7 @@ from meshnode.core.static_mirror import (
     encode_stretch,
 )
 from meshnode.core.trust import RootChain, UntrustedError
+from meshnode.core.verdicts import Check
 from meshnode.errors import MeshnodeError, UsageError
 from tests.core.ceremonies import Version
 from tests.core.institutions import ISSUED, Institution, altered, segment
@@ -64,7 +79,7 @@ from tests.protocol.static_trees import static_mirror
 from tests.protocol.test_record_vectors import CODECS
 
 PEER = PeerId("peer")
-NOW = ev.Now(monotonic=100.0, unix=1_800_000_000)
+NOW = Now(monotonic=100.0, unix=1_800_000_000)
 RAWS = {name: (rule, plain.encode(record)) for name, (rule, record) in examples.records().items()}
 
 
@@ -100,34 +115,34 @@ class Follower:
 
     def node(self) -> Node:
         node, catalogue = Node(random.Random(1)), self.institution.catalogue
-        followed = ev.Followed(ev.Ticket(1), catalogue, (self.institution.raw_root,))
-        node.handle([ev.PeerConnected(PEER), followed], NOW)
+        followed = Followed(Ticket(1), catalogue, (self.institution.raw_root,))
+        node.handle([PeerConnected(PEER), followed], NOW)
         return node
 
     def take_gossip(self, raw: bytes) -> None:
         node = self.node()
         verdict = node.judge(raw, NOW)
-        effects = node.handle([ev.AnnouncementReceived(PEER, raw)], NOW)
-        blamed = any(isinstance(effect, ev.Blame) for effect in effects)
+        effects = node.handle([AnnouncementReceived(PEER, raw)], NOW)
+        blamed = any(isinstance(effect, Blame) for effect in effects)
         assert blamed <= (verdict is not None), "who forwarded what is fine is blamed"
 
     def take_statement(self, raw: bytes) -> None:
         """A statement is kept as it came, and nothing else leads to one."""
         node = self.node()
         verdict = node.judge(raw, NOW)
-        effects = node.handle([ev.Stated(ev.Ticket(3), raw)], NOW)
-        kept = [effect.raw for effect in effects if isinstance(effect, ev.KeepStatement)]
+        effects = node.handle([Stated(Ticket(3), raw)], NOW)
+        kept = [effect.raw for effect in effects if isinstance(effect, KeepStatement)]
         assert kept == ([raw] if is_statement(raw) and verdict is None else [])
 
     def take_heads(self, raw: bytes) -> None:
-        self.node().handle([ev.HeadsReceived(PEER, (raw, raw[:-1]))], NOW)
+        self.node().handle([HeadsReceived(PEER, (raw, raw[:-1]))], NOW)
 
     def take_roots(self, raw: bytes) -> None:
         node, catalogue = Node(random.Random(1)), self.institution.catalogue
-        followed = ev.Followed(ev.Ticket(1), catalogue)
-        node.handle([ev.PeerConnected(PEER), followed], NOW)
-        node.handle([ev.RootsReceived(PEER, catalogue, (raw,))], NOW)
-        node.handle([ev.Followed(ev.Ticket(2), catalogue, (raw,))], NOW)
+        followed = Followed(Ticket(1), catalogue)
+        node.handle([PeerConnected(PEER), followed], NOW)
+        node.handle([RootsReceived(PEER, catalogue, (raw,))], NOW)
+        node.handle([Followed(Ticket(2), catalogue, (raw,))], NOW)
 
     def take_record(self, raw: bytes) -> None:
         """A record that a peer named as lacking here, and then gives."""
@@ -140,15 +155,15 @@ class Follower:
         message.add_ids(INFINITY, [name])
         limits = (RECONCILIATION_BYTES_MAX, 1)
         greeting = Greeting((1, 2), *limits, list_name(admitted), None, admitted, ())
-        node.handle([ev.PeerDisconnected(PEER)], NOW)
+        node.handle([PeerDisconnected(PEER)], NOW)
         [recon] = self._asked(node, greeting)
         node.handle([ReconReceived(PEER, recon.attempt, message.raw)], NOW)
         effects = node.handle([RecordsReceived(PEER, recon.attempt, (raw,))], NOW)
-        assert name != bytes(32) or any(isinstance(effect, ev.Blame) for effect in effects)
+        assert name != bytes(32) or any(isinstance(effect, Blame) for effect in effects)
 
     def _asked(self, node: Node, greeting: Greeting) -> list[AskRecon]:
         """Meet the peer, which introduces itself so; return what it is asked then."""
-        asked = node.handle([ev.PeerConnected(PEER)], NOW)
+        asked = node.handle([PeerConnected(PEER)], NOW)
         [hello] = [effect for effect in asked if isinstance(effect, AskHello)]
         asked = node.handle([HelloReceived(PEER, hello.attempt, greeting)], NOW)
         return [effect for effect in asked if isinstance(effect, AskRecon)]
@@ -159,8 +174,8 @@ class Follower:
         log = self.institution.log
         head = altered(log.heads[0], log.key, size=1, tree=root_of([entry]))  # type: ignore[list-item]
         node = self.node()
-        effects = node.handle([ev.Submitted(ev.Ticket(2), (head,), 0, (raw,))], NOW)
-        (answer,) = [effect for effect in effects if isinstance(effect, ev.Answer)]
+        effects = node.handle([Submitted(Ticket(2), (head,), 0, (raw,))], NOW)
+        (answer,) = [effect for effect in effects if isinstance(effect, Answer)]
         if answer.refusal:
             raise UsageError(answer.refusal)
         assert encode_entry(decode_entry(raw)) == raw
@@ -180,9 +195,9 @@ def take_trace(raw: bytes) -> None:
     """Whatever a peer writes, it stays one line of ASCII."""
     text = raw.decode(errors="replace")
     for event in (
-        ev.Blame(PeerId(text), ev.Check.FRAME, text),
-        ev.AnnouncementReceived(PEER, raw),
-        ev.StorageFailed(text),
+        Blame(PeerId(text), Check.FRAME, text),
+        AnnouncementReceived(PEER, raw),
+        StorageFailed(text),
     ):
         line = trace.line(event)
         assert line.isascii()

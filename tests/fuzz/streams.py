@@ -13,13 +13,16 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from pydantic import ValidationError
 
 from meshnode.control import encode_line, read_lines
-from meshnode.core import events as ev
-from meshnode.core.events import Check, LogId
+from meshnode.core.durable import AdoptRoot, ExtendLog
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, FetchObject, Request
+from meshnode.core.events import Event, ObjectStored, RequestFailed
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, catalogue_text, sha256
 from meshnode.core.limits import RECONCILIATION_BYTES_MAX
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.reconciliation import ItemSet, Reconciler
+from meshnode.core.verdicts import Check
 from meshnode.errors import MeshnodeError, PeerError, UsageError
 from meshnode.runtime import operator
 from meshnode.runtime.home import Home
@@ -100,15 +103,15 @@ QUESTIONS: list[list[Any]] = [
     ["recon", ADMITTED, None, Reconciler(ItemSet(()), RECONCILIATION_BYTES_MAX).first()],
     ["records", [NEWEST.signed.digest, bytes(32)]],
 ]
-HEAD = ev.HeadName(1, Digest(bytes(32)))
-REQUESTS: list[tuple[ev.Request, list[Any]]] = [
+HEAD = HeadName(1, Digest(bytes(32)))
+REQUESTS: list[tuple[Request, list[Any]]] = [
     (
-        ev.AskHeads(ANSWERER, (CATALOGUE,)),
+        AskHeads(ANSWERER, (CATALOGUE,)),
         [["heads", [b"head", b"other"], [[CATALOGUE, 1, bytes(32)]]]],
     ),
-    (ev.AskRoots(ANSWERER, CATALOGUE, 0), [["roots", [b"root"]]]),
-    (ev.AskLog(ANSWERER, LOG, HEAD, ()), [["log", [b"head"], 3, [b"entry"]]]),
-    (ev.FetchObject(ANSWERER, sha256(CONTENT), len(CONTENT)), [["object", len(CONTENT)], CONTENT]),
+    (AskRoots(ANSWERER, CATALOGUE, 0), [["roots", [b"root"]]]),
+    (AskLog(ANSWERER, LOG, HEAD, ()), [["log", [b"head"], 3, [b"entry"]]]),
+    (FetchObject(ANSWERER, sha256(CONTENT), len(CONTENT)), [["object", len(CONTENT)], CONTENT]),
     (AskHello(ANSWERER, None), [["hello", *write_greeting(DISCLOSURE.greet(None))]]),
     (AskRecon(ANSWERER, ADMITTED, None, b"\x61"), [["recon", b"\x61"]]),
     (AskRecords(ANSWERER, (NEWEST.signed.digest,)), [["records", [NEWEST.raw]]]),
@@ -124,8 +127,8 @@ class Answerer:
         self._store = held.enter_context(closing(Store(home)))
         self._store.commit(
             [
-                ev.AdoptRoot(CATALOGUE, 1, b"root"),
-                ev.ExtendLog(LOG, ((1, b"head"),), 0, (b"entry",)),
+                AdoptRoot(CATALOGUE, 1, b"root"),
+                ExtendLog(LOG, ((1, b"head"),), 0, (b"entry",)),
             ]
         )
         path = self._store.partial(sha256(CONTENT))
@@ -155,14 +158,14 @@ class Answerer:
         return bytes(tape.written)
 
 
-async def _performed(request: ev.Request, raw: bytes) -> ev.Event:
+async def _performed(request: Request, raw: bytes) -> Event:
     async def open_stream(_: PeerId) -> Tape:
         return Tape(raw)
 
     with tempfile.TemporaryDirectory() as folder:
         requests = Requests(open_stream, Folder(Path(folder)), list)
         event = await requests.perform(request)
-        if isinstance(event, ev.ObjectStored):
+        if isinstance(event, ObjectStored):
             stored = await trio.Path(folder, event.digest.hex()).read_bytes()
             assert Digest(sha256(stored)) == event.digest
         return event
@@ -172,7 +175,7 @@ def take_answer(raw: bytes) -> None:
     """Whatever the answer, each request ends in an event; a wrong one is a fault with a name."""
     for request, _ in REQUESTS:
         event = trio.run(_performed, request, raw)
-        if isinstance(event, ev.RequestFailed):
+        if isinstance(event, RequestFailed):
             assert event.check in (None, Check.FRAME, Check.CONTENT_HASH)
 
 

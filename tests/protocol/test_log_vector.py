@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from meshnode.core.catalogue import Catalogue
-from meshnode.core.events import Check
 from meshnode.core.identifiers import Digest, Kid
 from meshnode.core.log import Extension, LogFault
 from meshnode.core.records import decode_signed_head
 from meshnode.core.trust import RootChain
+from meshnode.core.verdicts import Check
 from tests.protocol.examples import COLLECTION
 from tests.protocol.generate_vectors import VECTORS
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from meshnode.core.events import LogId
 from meshnode.core.heads import SnapshotRef
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import LogId
 from meshnode.core.snapshots import begin, decode_snapshot, encode_snapshot, snapshot_of
 from tests.protocol.generate_vectors import VECTORS
 

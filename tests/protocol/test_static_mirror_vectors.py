@@ -10,9 +10,9 @@ import cbor2
 import pytest
 
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import LogId
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, sha256
+from meshnode.core.names import LogId
 from meshnode.core.static_mirror import (
     CatalogueIndex,
     StretchFile,

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import trio
 
-from meshnode.core import events as ev
-from meshnode.core.events import Verdict
+from meshnode.core.events import AnnouncementReceived, Event, PeerConnected
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Verdict
 from meshnode.runtime.network.inbound import CONNECTIONS_PER_NETWORK_MAX
 from meshnode.runtime.network.mesh import Mesh, MeshSettings
 from meshnode.runtime.network.streams import Stream, StreamBrokenError
@@ -49,7 +49,7 @@ class Peer:
             connections_per_network_max=connections_per_network_max,
         )
         self.mesh = Mesh(settings, name.encode().ljust(32), judge, self._tell, self.serve, blocked)
-        self.events: list[ev.Event] = []
+        self.events: list[Event] = []
         self._told = trio.Event()
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
@@ -68,7 +68,7 @@ class Peer:
     def id(self) -> PeerId:
         return self.mesh.peer_id
 
-    async def until(self, event: ev.Event, count: int = 1) -> None:
+    async def until(self, event: Event, count: int = 1) -> None:
         """Wait until the event was told `count` times."""
         with trio.fail_after(HEARD_WITHIN_SECONDS):
             while self.events.count(event) < count:
@@ -80,7 +80,7 @@ class Peer:
                 await self._told.wait()
 
     async def until_connected(self, other: Peer, count: int = 1) -> None:
-        await self.until(ev.PeerConnected(other.id), count)
+        await self.until(PeerConnected(other.id), count)
 
     async def hear(self, raw: bytes, speaker: Peer) -> None:
         """Have `speaker` gossip until this peer heard: a mesh of gossip needs a heartbeat or two
@@ -93,7 +93,7 @@ class Peer:
                 number += 1
 
     def heard(self) -> list[bytes]:
-        return [event.raw for event in self.events if isinstance(event, ev.AnnouncementReceived)]
+        return [event.raw for event in self.events if isinstance(event, AnnouncementReceived)]
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -102,7 +102,7 @@ class Peer:
         finally:
             self._ended.set()
 
-    async def _tell(self, event: ev.Event) -> None:
+    async def _tell(self, event: Event) -> None:
         self.events.append(event)
         self._told.set()
         self._told = trio.Event()

@@ -10,8 +10,8 @@ from typing import BinaryIO
 import trio
 import trio.testing
 
-from meshnode.core.events import HeadName, LogId, Stretch
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
+from meshnode.core.names import HeadName, LogId, Stretch
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.network.serving import Serving
 from meshnode.runtime.network.streams import StreamBrokenError

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from meshnode.core.events import LogId, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
+from meshnode.core.names import LogId, SegmentRef
 from meshnode.runtime.segments.segment import SegmentFile, write_segment
 
 COLLECTION = "towns"

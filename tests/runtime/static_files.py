@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import LogId
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
+from meshnode.core.names import LogId
 from meshnode.core.static_mirror import (
     CatalogueIndex,
     MirroredCatalogue,

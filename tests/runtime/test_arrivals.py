@@ -7,7 +7,8 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from meshnode.core import events as ev
+from meshnode.core.effects import FetchObject
+from meshnode.core.events import Event, ObjectStored
 from meshnode.core.identifiers import Digest, sha256
 from meshnode.runtime.network.arrivals import WAIT_SECONDS_MAX, Arrivals
 from meshnode.runtime.network.requests import Requests
@@ -35,10 +36,10 @@ async def test_whoever_asks_for_what_is_on_its_way_gets_it_when_it_is_here(
 
     shelf, arrivals = Shelf(), Arrivals(is_expected)
     requests = linked(nursery, shelf, arrivals, tmp_path)
-    ended: list[ev.Event] = []
+    ended: list[Event] = []
 
     async def ask() -> None:
-        ended.append(await requests.perform(ev.FetchObject(ANSWERER, NAME, len(BYTES))))
+        ended.append(await requests.perform(FetchObject(ANSWERER, NAME, len(BYTES))))
 
     async with trio.open_nursery() as asking:
         asking.start_soon(ask)
@@ -49,7 +50,7 @@ async def test_whoever_asks_for_what_is_on_its_way_gets_it_when_it_is_here(
         arrivals.came(NAME)
 
     assert before == []
-    assert ended == [ev.ObjectStored(NAME)]
+    assert ended == [ObjectStored(NAME)]
 
 
 async def test_what_is_not_expected_is_refused_at_once(autojump_clock: trio.abc.Clock) -> None:

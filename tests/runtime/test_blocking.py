@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.events import PeerConnected, PeerDisconnected
 from meshnode.core.identifiers import PeerId
 from meshnode.errors import PeerError, StorageError, UsageError
 from meshnode.runtime import blocklist
@@ -65,7 +65,7 @@ async def test_a_blocked_peer_is_neither_called_nor_let_in(nursery: trio.Nursery
     await peer.until_connected(nuisance)
     blocked[nuisance.id] = None
     await peer.mesh.hang_up(nuisance.id)
-    await peer.until(ev.PeerDisconnected(nuisance.id))
+    await peer.until(PeerDisconnected(nuisance.id))
     with pytest.raises(PeerError, match="is blocked"):
         await peer.mesh.dial(nuisance.mesh.addresses()[0])
     with pytest.raises(PeerError, match="cannot be reached"):
@@ -73,7 +73,7 @@ async def test_a_blocked_peer_is_neither_called_nor_let_in(nursery: trio.Nursery
     await friend.start(nursery)
     await peer.until_connected(friend)
     assert [c.peer for c in peer.mesh.connections()] == [friend.id]
-    assert peer.events.count(ev.PeerConnected(nuisance.id)) == 1
+    assert peer.events.count(PeerConnected(nuisance.id)) == 1
     del blocked[nuisance.id]
     with trio.fail_after(HEARD_WITHIN_SECONDS):
-        await peer.until(ev.PeerConnected(nuisance.id), 2)
+        await peer.until(PeerConnected(nuisance.id), 2)

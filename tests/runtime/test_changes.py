@@ -11,8 +11,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from meshnode.core.events import SegmentKey, Withdrawal
 from meshnode.core.identifiers import CatalogueId
+from meshnode.core.names import SegmentKey, Withdrawal
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.index import change_tables, changes

@@ -11,9 +11,9 @@ import pytest
 import trio
 
 from meshnode.control import Control
-from meshnode.core import events as ev
 from meshnode.core.disclosure import Disclosure
-from meshnode.core.events import Check
+from meshnode.core.effects import AskHeads, AskLog, FetchObject, Request
+from meshnode.core.events import Event, Now, RequestFailed, Unfollowed
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -25,8 +25,10 @@ from meshnode.core.exchange import (
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import Digest
 from meshnode.core.limits import COMPARED_RECORDS_MAX
+from meshnode.core.names import Ticket
 from meshnode.core.node import Node
 from meshnode.core.reconciliation import ItemSet, Reconciler
+from meshnode.core.verdicts import Check
 from meshnode.runtime.home import Home
 from meshnode.runtime.network import network
 from meshnode.runtime.network.frames import ANSWER_BYTES_MAX, read_frame, write_frame
@@ -88,7 +90,7 @@ async def test_a_message_about_a_former_list_is_answered_with_the_changes(
     requests: Requests, node: Node
 ) -> None:
     before = node.disclosure.greet(None).admitted
-    node.handle([ev.Unfollowed(ev.Ticket(9), VILLE.catalogue)], ev.Now(0.0, 0))
+    node.handle([Unfollowed(Ticket(9), VILLE.catalogue)], Now(0.0, 0))
     event = await requests.perform(AskRecon(ANSWERER, before, None, EMPTY, 6))
     assert event == HelloReceived(ANSWERER, 6, node.disclosure.greet(before))
     assert isinstance(event, HelloReceived)
@@ -104,7 +106,7 @@ async def test_a_peer_of_version_1_refuses_hello_and_is_no_failure(
     requests = Requests(line.open_stream, Folder(tmp_path), list)
     assert await requests.perform(AskHello(ANSWERER, None, 1)) == HelloReceived(ANSWERER, 1, None)
     for request in (AskRecon(ANSWERER, OTHER, None, EMPTY), AskRecords(ANSWERER, (OTHER,))):
-        refused = ev.RequestFailed(request, "the peer refused the question")
+        refused = RequestFailed(request, "the peer refused the question")
         assert await requests.perform(request) == refused
 
 
@@ -177,11 +179,11 @@ GREETING: list[Any] = [[1, 2], [57344, 256], OTHER, None, [], []]
     ],
 )
 async def test_an_answer_of_another_shape_is_the_peers_fault(
-    nursery: trio.Nursery, tmp_path: Path, request_: ev.Request, answer: list[object]
+    nursery: trio.Nursery, tmp_path: Path, request_: Request, answer: list[object]
 ) -> None:
     peer = Scripted(nursery, frame(answer))
     event = await Requests(peer.open_stream, Folder(tmp_path), list).perform(request_)
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is Check.FRAME
 
 
@@ -201,9 +203,9 @@ async def test_limits_that_a_later_version_adds_are_passed_over(
 class Recording(Requests):
     """Requests that remember what they were asked to do."""
 
-    performed: list[ev.Request]
+    performed: list[Request]
 
-    async def perform(self, request: ev.Request) -> ev.Event:
+    async def perform(self, request: Request) -> Event:
         self.performed.append(request)
         return await super().perform(request)
 
@@ -211,7 +213,7 @@ class Recording(Requests):
 class FormerRequests(Recording):
     """The asking side of version 1: it knows no hello, and takes everybody for one of its kind."""
 
-    async def perform(self, request: ev.Request) -> ev.Event:
+    async def perform(self, request: Request) -> Event:
         if isinstance(request, AskHello):
             return HelloReceived(request.peer, request.attempt, None)
         return await super().perform(request)
@@ -227,9 +229,9 @@ class FormerServing(Serving):
 @asynccontextmanager
 async def online(
     home: Home, version: int, seeds: list[str], patch: pytest.MonkeyPatch
-) -> AsyncIterator[list[ev.Request]]:
+) -> AsyncIterator[list[Request]]:
     """Run a peer of a version; yield what it asks."""
-    performed: list[ev.Request] = []
+    performed: list[Request] = []
     kind = {1: FormerRequests, 2: Recording}[version]
     async with AsyncExitStack() as stack:
         with patch.context() as changed:
@@ -244,8 +246,8 @@ async def online(
     ("publisher", "newcomer", "asked"),
     [
         (2, 2, {AskHello, AskRecon, AskRecords}),
-        (1, 2, {AskHello, ev.AskHeads}),
-        (2, 1, {ev.AskHeads}),
+        (1, 2, {AskHello, AskHeads}),
+        (2, 1, {AskHeads}),
     ],
 )
 async def test_a_peer_catches_up_from_another_of_either_version(
@@ -266,5 +268,5 @@ async def test_a_peer_catches_up_from_another_of_either_version(
             with trio.fail_after(WITHIN_SECONDS):
                 while await ids_found(other) != ["a", "b"]:
                     pass
-    found = {type(request) for request in performed} - {ev.AskLog, ev.FetchObject}
+    found = {type(request) for request in performed} - {AskLog, FetchObject}
     assert found == asked

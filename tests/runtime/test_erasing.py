@@ -11,9 +11,12 @@ import msgpack
 import pytest
 import trio
 
-from meshnode.core import events as ev
-from meshnode.core.events import Check, HeadName, LogId, RootName, SegmentRef
+from meshnode.core.durable import StampEntry
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, FetchObject, HideItems, PurgeItems
+from meshnode.core.events import Event, HeadsReceived, ObjectsPurged, ObjectStored, RequestFailed
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
+from meshnode.core.names import HeadName, LogId, RootName, SegmentRef
+from meshnode.core.verdicts import Check
 from meshnode.errors import UsageError
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
@@ -82,10 +85,10 @@ async def test_an_object_that_is_withheld_is_served_to_nobody(
         return withheld and digest == NAME
 
     serving = Serving(shelf, no_peers, no_provider, withholds=withholds)
-    request = ev.FetchObject(ANSWERER, NAME, len(SEGMENT))
+    request = FetchObject(ANSWERER, NAME, len(SEGMENT))
     answer = await asker(nursery, tmp_path, serving).perform(request)
-    expected = ev.RequestFailed(request, "the peer does not have it") if withheld else None
-    assert answer == (expected or ev.ObjectStored(NAME))
+    expected = RequestFailed(request, "the peer does not have it") if withheld else None
+    assert answer == (expected or ObjectStored(NAME))
     assert shelf.opened == ([] if withheld else [NAME])
 
 
@@ -95,8 +98,8 @@ async def test_n_72_the_newest_roots_are_named_with_the_heads(
     shelf = Shelf()
     shelf.all_heads[CITY] = [b"head"]
     serving = Serving(shelf, no_peers, no_provider, newest_roots=lambda asked: [ROOT] * len(asked))
-    answer = await asker(nursery, tmp_path, serving).perform(ev.AskHeads(ANSWERER, (CITY,)))
-    assert answer == ev.HeadsReceived(ANSWERER, (b"head",), (ROOT,))
+    answer = await asker(nursery, tmp_path, serving).perform(AskHeads(ANSWERER, (CITY,)))
+    assert answer == HeadsReceived(ANSWERER, (b"head",), (ROOT,))
 
 
 @pytest.mark.parametrize(
@@ -120,8 +123,8 @@ async def test_n_50_names_of_roots_of_another_shape_are_a_fault(
             return ["heads", [], msgpack.unpackb(msgpack.packb(names))]
 
     serving = Misshapen(Shelf(), no_peers, no_provider)
-    answer = await asker(nursery, tmp_path, serving).perform(ev.AskHeads(ANSWERER, (CITY,)))
-    assert isinstance(answer, ev.RequestFailed)
+    answer = await asker(nursery, tmp_path, serving).perform(AskHeads(ANSWERER, (CITY,)))
+    assert isinstance(answer, RequestFailed)
     assert answer.check is Check.FRAME
 
 
@@ -135,7 +138,7 @@ def test_an_erased_object_is_gone_with_what_was_on_its_way(store: Store) -> None
 
 
 def test_when_an_entry_was_stored_is_remembered_and_not_overwritten(store: Store) -> None:
-    first, later = (ev.StampEntry(CITY, NAME, second) for second in (100, 200))
+    first, later = (StampEntry(CITY, NAME, second) for second in (100, 200))
     store.commit([first])
     store.commit([later])
     assert store.restored().stamps == (first,)
@@ -144,10 +147,10 @@ def test_when_an_entry_was_stored_is_remembered_and_not_overwritten(store: Store
 async def test_items_that_are_due_go_with_the_segments_that_hold_them(
     nursery: trio.Nursery, index: Index, store: Store
 ) -> None:
-    told: list[ev.Event] = []
+    told: list[Event] = []
     done = trio.Event()
 
-    async def tell(event: ev.Event) -> None:
+    async def tell(event: Event) -> None:
         told.append(event)
         done.set()
 
@@ -160,12 +163,12 @@ async def test_items_that_are_due_go_with_the_segments_that_hold_them(
     indexing = Indexing(index, SegmentChecker(), store, tell)
     nursery.start_soon(indexing.run)
 
-    indexing.queue(ev.HideItems(CITY, "ortho", ("a",), 9, erases=True))
-    indexing.queue(ev.PurgeItems(CITY, "ortho", ("a",), 9))
+    indexing.queue(HideItems(CITY, "ortho", ("a",), 9, erases=True))
+    indexing.queue(PurgeItems(CITY, "ortho", ("a",), 9))
     with trio.fail_after(10):
         await done.wait()
 
-    assert told == [ev.ObjectsPurged((digest,))]
+    assert told == [ObjectsPurged((digest,))]
     assert store.restored().objects == frozenset()
     assert ids(index, limit=10) == ["b", "c"]
     assert index.search(Query(("a",))) == []
@@ -220,11 +223,11 @@ async def test_of_a_denied_catalogue_nothing_is_told(nursery: trio.Nursery, tmp_
         stretches=shelf.stretches,
     )
     requests = asker(nursery, tmp_path, serving)
-    heads = await requests.perform(ev.AskHeads(ANSWERER, (CITY,)))
-    assert heads == ev.HeadsReceived(ANSWERER, ())
-    request = ev.AskRoots(ANSWERER, CITY)
+    heads = await requests.perform(AskHeads(ANSWERER, (CITY,)))
+    assert heads == HeadsReceived(ANSWERER, ())
+    request = AskRoots(ANSWERER, CITY)
     roots = await requests.perform(request)
-    assert roots == ev.RequestFailed(request, "the peer does not have it")
-    question = ev.AskLog(ANSWERER, log, HeadName(1, sha256(b"head")), known=())
+    assert roots == RequestFailed(request, "the peer does not have it")
+    question = AskLog(ANSWERER, log, HeadName(1, sha256(b"head")), known=())
     answer = await requests.perform(question)
-    assert answer == ev.RequestFailed(question, "the peer does not have it")
+    assert answer == RequestFailed(question, "the peer does not have it")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meshnode.core.events import SegmentRef
+from meshnode.core.names import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import UsageError
 from meshnode.runtime.home import Home

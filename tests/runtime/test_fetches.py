@@ -10,10 +10,11 @@ import pytest
 import trio
 import trio.testing
 
-from meshnode.core import events as ev
-from meshnode.core.events import Check
+from meshnode.core.effects import FetchObject
+from meshnode.core.events import Event, ObjectStored, RequestFailed
 from meshnode.core.identifiers import Digest, PeerId, sha256
 from meshnode.core.limits import OBJECT_BYTES_MAX
+from meshnode.core.verdicts import Check
 from meshnode.runtime.network import fetches as fetching
 from meshnode.runtime.network.fetches import OBJECTS_MAX, attempt_seconds_max
 from meshnode.runtime.network.frames import CHUNK_BYTES, FrameError, read_frame, write_frame
@@ -57,11 +58,11 @@ class Gathered:
         self.opened = 0
         self._open_stream = open_stream
 
-    async def fetch(self) -> dict[Digest, ev.Event]:
-        events: dict[Digest, ev.Event] = {}
+    async def fetch(self) -> dict[Digest, Event]:
+        events: dict[Digest, Event] = {}
 
         async def one(content: bytes) -> None:
-            request = ev.FetchObject(ANSWERER, sha256(content), len(content))
+            request = FetchObject(ANSWERER, sha256(content), len(content))
             events[request.digest] = await self.requests.perform(request)
 
         with trio.fail_after(60):
@@ -79,8 +80,8 @@ class Gathered:
         return await self._open_stream(peer)
 
 
-def stored(events: dict[Digest, ev.Event]) -> list[Digest]:
-    return [name for name in NAMES if events[name] == ev.ObjectStored(name)]
+def stored(events: dict[Digest, Event]) -> list[Digest]:
+    return [name for name in NAMES if events[name] == ObjectStored(name)]
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ async def test_what_the_peer_lacks_holds_up_nothing_else(
     events = await gathered.fetch()
     assert stored(events) == [name for name in NAMES if name in shelf.objects]
     lacking = [events[name] for name in NAMES[::3]]
-    assert all(isinstance(each, ev.RequestFailed) and each.check is None for each in lacking)
+    assert all(isinstance(each, RequestFailed) and each.check is None for each in lacking)
     assert gathered.opened == 1
 
 
@@ -122,7 +123,7 @@ async def test_wrong_bytes_are_blamed_alone(tmp_path: Path, line: Line, shelf: S
     events = await Gathered(tmp_path, line.open_stream).fetch()
     assert stored(events) == [name for name in NAMES if name != NAMES[5]]
     wrong = events[NAMES[5]]
-    assert isinstance(wrong, ev.RequestFailed)
+    assert isinstance(wrong, RequestFailed)
     assert wrong.check is Check.CONTENT_HASH
 
 
@@ -132,7 +133,7 @@ async def test_an_object_of_another_size_ends_the_stream_without_blame(
     shelf.objects = {name: bytes(7) for name in NAMES}
     events = await Gathered(tmp_path, line.open_stream).fetch()
     assert stored(events) == []
-    checks = [each.check for each in events.values() if isinstance(each, ev.RequestFailed)]
+    checks = [each.check for each in events.values() if isinstance(each, RequestFailed)]
     assert checks == [None] * COUNT
 
 
@@ -155,7 +156,7 @@ async def test_a_stream_that_breaks_fails_all_that_had_not_come(
 
     events = await Gathered(tmp_path, open_stream).fetch()
     assert len(stored(events)) == 2
-    failed = [each for each in events.values() if isinstance(each, ev.RequestFailed)]
+    failed = [each for each in events.values() if isinstance(each, RequestFailed)]
     assert [each.check for each in failed] == [None] * (COUNT - 2)
 
 
@@ -197,7 +198,7 @@ async def test_who_is_cancelled_takes_the_stream_away_from_nobody_for_long(
         return MemoryStream(near)
 
     gathered = Gathered(tmp_path, open_stream)
-    events: list[dict[Digest, ev.Event]] = []
+    events: list[dict[Digest, Event]] = []
     scope = trio.CancelScope()
 
     async def fetch() -> None:
@@ -236,8 +237,8 @@ async def test_a_peer_that_is_too_slow_is_given_up_though_each_chunk_is_in_time(
     monkeypatch.setattr(fetching, "BYTES_PER_SECOND_MIN", 1 << 40)
     folder = Folder(tmp_path)
     requests = Requests(open_stream, folder, list, deadline_seconds=1)
-    event = await requests.perform(ev.FetchObject(ANSWERER, sha256(content), len(content)))
-    assert isinstance(event, ev.RequestFailed)
+    event = await requests.perform(FetchObject(ANSWERER, sha256(content), len(content)))
+    assert isinstance(event, RequestFailed)
     assert event.check is None
     assert 0 < folder.partial(sha256(content)).stat().st_size < len(content)
     nursery.cancel_scope.cancel()

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import trio
 
-from meshnode.core import events as ev
-from meshnode.core.events import CallHolder, HolderCalled
+from meshnode.core.effects import CallHolder
+from meshnode.core.events import HolderCalled, PeerConnected
 from meshnode.core.identifiers import PeerId
 from meshnode.core.statement_bodies import Endpoint
 from meshnode.errors import PeerError
@@ -75,7 +75,7 @@ async def test_a_holder_is_found_at_the_address_that_it_states(nursery: trio.Nur
     called = await HolderCalls(caller.mesh).call(CallHolder(holder.id, (nobody, at)))
 
     assert called == HolderCalled(holder.id, kept_word=True)
-    await caller.until(ev.PeerConnected(holder.id))
+    await caller.until(PeerConnected(holder.id))
 
 
 async def test_whoever_else_is_at_the_address_is_not_taken_for_the_holder(

@@ -11,8 +11,8 @@ from typing import Any
 import apsw
 import pytest
 
-from meshnode.core.events import LogId, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
+from meshnode.core.names import LogId, SegmentRef, Withdrawal
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.index import reader as reader_module

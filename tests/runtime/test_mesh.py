@@ -13,9 +13,10 @@ import pytest
 import trio
 from libp2p.network.exceptions import SwarmException
 
-from meshnode.core import events as ev
-from meshnode.core.events import Topic, Verdict
+from meshnode.core.effects import FetchObject
+from meshnode.core.events import AnnouncementReceived, ObjectStored, PeerDisconnected, RequestFailed
 from meshnode.core.identifiers import Digest, PeerId, sha256
+from meshnode.core.verdicts import Topic, Verdict
 from meshnode.demo.relay import Relay
 from meshnode.errors import ConfigError, PeerError, UsageError
 from meshnode.runtime.network.addresses import port_of
@@ -47,7 +48,7 @@ async def test_gossip_reaches_a_peer_behind_another(nursery: trio.Nursery) -> No
     await left.until_connected(middle)
     await right.until_connected(middle)
     await right.hear(b"news", left)
-    assert any(isinstance(e, ev.AnnouncementReceived) and e.peer == middle.id for e in right.events)
+    assert any(isinstance(e, AnnouncementReceived) and e.peer == middle.id for e in right.events)
     assert [c.peer for c in left.mesh.connections()] == [middle.id]
 
 
@@ -66,8 +67,8 @@ async def test_further_copies_of_a_message_are_counted_and_not_told(nursery: tri
         await hearer.until_heard(b"news")
     await two.mesh.publish(b"after what two passed on")
     await three.mesh.publish(b"after what three passed on")
-    await three.until(ev.AnnouncementReceived(two.id, b"after what two passed on"))
-    await two.until(ev.AnnouncementReceived(three.id, b"after what three passed on"))
+    await three.until(AnnouncementReceived(two.id, b"after what two passed on"))
+    await two.until(AnnouncementReceived(three.id, b"after what three passed on"))
     assert [peer.heard().count(b"news") for peer in (one, two, three)] == [0, 1, 1]
     assert two.mesh.heard.messages == three.mesh.heard.messages == 2
     assert two.mesh.heard.duplicates + three.mesh.heard.duplicates >= 1
@@ -83,7 +84,7 @@ async def test_what_is_published_once_the_other_listens_is_heard_at_once(
     await speaker.until_connected(hearer)
     await speaker.mesh.until_heard_by(hearer.id)
     await speaker.mesh.publish(b"once")
-    await hearer.until(ev.AnnouncementReceived(speaker.id, b"once"))
+    await hearer.until(AnnouncementReceived(speaker.id, b"once"))
 
 
 async def test_only_accepted_gossip_is_forwarded_and_ignored_gossip_is_not_told(
@@ -97,7 +98,7 @@ async def test_only_accepted_gossip_is_forwarded_and_ignored_gossip_is_not_told(
     await right.hear(b"the way is open", left)
     for raw in (b"ignore 1", b"reject 2", b"accept 3"):
         await left.mesh.publish(raw)
-    await right.until(ev.AnnouncementReceived(middle.id, b"accept 3"))
+    await right.until(AnnouncementReceived(middle.id, b"accept 3"))
     assert not [raw for raw in right.heard() if raw.startswith((b"ignore", b"reject"))]
     assert b"reject 2" in middle.heard()  # so that the node can blame the forwarder
     assert b"ignore 1" not in middle.heard()
@@ -116,7 +117,7 @@ async def test_statements_go_by_their_own_topic_alone_and_nothing_else_goes_by_i
     await left.mesh.publish(elsewhere, Topic.STATEMENTS)
     await left.mesh.publish(b"no statement", Topic.CLAIMS)
     await left.mesh.publish(here, Topic.CLAIMS)
-    await right.until(ev.AnnouncementReceived(middle.id, here))
+    await right.until(AnnouncementReceived(middle.id, here))
     assert elsewhere not in right.heard() + middle.heard()
     assert b"no statement" not in right.heard() + middle.heard()
 
@@ -194,7 +195,7 @@ async def test_a_peer_that_is_restarted_is_connected_and_heard_again(
     await stays.start(nursery)
     await stays.hear(b"first life", seed)
     await seed.stop()
-    await stays.until(ev.PeerDisconnected(seed.id))
+    await stays.until(PeerDisconnected(seed.id))
     again = Peer("seed", listen=seed.mesh.addresses()[0].split("/p2p/")[0])
     await again.start(nursery)
     await stays.until_connected(again, 2)
@@ -212,14 +213,14 @@ async def test_a_peer_that_is_restarted_at_once_is_still_forwarded(
     await right.hear(b"the way is open", left)
     for number in range(5):
         await left.mesh.publish(b"first life %d" % number)
-    await right.until(ev.AnnouncementReceived(middle.id, b"first life 4"))
+    await right.until(AnnouncementReceived(middle.id, b"first life 4"))
     await left.stop()
     again = Peer("left", middle.mesh.addresses())
     await again.start(nursery)
     await again.until_connected(middle)
     await again.mesh.until_heard_by(middle.id)
     await again.mesh.publish(b"second life")
-    await right.until(ev.AnnouncementReceived(middle.id, b"second life"))
+    await right.until(AnnouncementReceived(middle.id, b"second life"))
 
 
 async def test_a_peer_that_falls_silent_is_disconnected(nursery: trio.Nursery) -> None:
@@ -232,8 +233,8 @@ async def test_a_peer_that_falls_silent_is_disconnected(nursery: trio.Nursery) -
     await other.until_connected(silent)
     for way in (relay.forth, relay.back):
         way.latency_seconds = 3_600.0  # nobody hangs up, and nothing comes
-    await other.until(ev.PeerDisconnected(silent.id))
-    await silent.until(ev.PeerDisconnected(other.id))
+    await other.until(PeerDisconnected(silent.id))
+    await silent.until(PeerDisconnected(other.id))
 
 
 async def test_a_host_that_dies_is_replaced_at_the_same_address(nursery: trio.Nursery) -> None:
@@ -249,7 +250,7 @@ async def test_a_host_that_dies_is_replaced_at_the_same_address(nursery: trio.Nu
 
     assert seed.mesh._live is not None
     seed.mesh._live.swarm.manager.run_task(die)
-    await seed.until(ev.PeerDisconnected(stays.id))
+    await seed.until(PeerDisconnected(stays.id))
     await seed.until_connected(stays, 2)
     assert seed.mesh.addresses() == before
     await stays.hear(b"alive again", seed)
@@ -288,10 +289,10 @@ async def test_an_object_of_five_megabytes_goes_on_after_a_cut(
     await fetcher.start(nursery)
     await fetcher.until_connected(holder)
 
-    request = ev.FetchObject(holder.id, sha256(data), len(data))
+    request = FetchObject(holder.id, sha256(data), len(data))
     holder.shelf.files[sha256(data)] = CuttingFile(data, 4 << 20, relay.cut)
     event = await fetcher.requests.perform(request)
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is None
     assert 0 < fetcher.folder.partial(request.digest).stat().st_size < len(data)
 
@@ -299,7 +300,7 @@ async def test_an_object_of_five_megabytes_goes_on_after_a_cut(
     holder.shelf.objects[sha256(data)] = data
     relay.heal()
     await fetcher.until_connected(holder, 2)
-    assert await fetcher.requests.perform(request) == ev.ObjectStored(request.digest)
+    assert await fetcher.requests.perform(request) == ObjectStored(request.digest)
     assert fetcher.folder.read_object(request.digest) == data
 
 
@@ -314,7 +315,7 @@ async def test_a_peer_is_never_dialled_at_an_address_that_it_only_told_of(
     await here.start(nursery)
     await here.hear(b"its address with it", there)
     relay.cut()
-    await here.until(ev.PeerDisconnected(there.id))
+    await here.until(PeerDisconnected(there.id))
     assert here.mesh._live is not None
     swarm = here.mesh._live.swarm
     peer = swarm.peerstore.peers_with_addrs()[0]

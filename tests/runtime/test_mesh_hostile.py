@@ -20,7 +20,7 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 
-from meshnode.core import events as ev
+from meshnode.core.events import PeerDisconnected
 from meshnode.core.identifiers import PeerId
 from meshnode.runtime.network.containment import STREAMS_PER_PEER_MAX
 from meshnode.runtime.network.gossipsub import HEADS_TOPIC
@@ -116,8 +116,8 @@ async def test_honest_gossip_goes_on_after_an_attack(nursery: trio.Nursery, atta
             await attack(host, victim)
             await victim.hear(b"after", honest)
         await host.close()
-    assert ev.PeerDisconnected(honest.id) not in victim.events
-    assert ev.PeerDisconnected(victim.id) not in honest.events
+    assert PeerDisconnected(honest.id) not in victim.events
+    assert PeerDisconnected(victim.id) not in honest.events
 
 
 async def test_a_peer_that_gossips_garbage_is_disconnected(nursery: trio.Nursery) -> None:
@@ -126,7 +126,7 @@ async def test_a_peer_that_gossips_garbage_is_disconnected(nursery: trio.Nursery
     host = new_host(key_pair=create_new_key_pair(b"h" * 32))
     async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
         await malformed_protobuf(host, victim)
-        await victim.until(ev.PeerDisconnected(PeerId(str(host.get_id()))))
+        await victim.until(PeerDisconnected(PeerId(str(host.get_id()))))
         await host.close()
 
 
@@ -186,7 +186,7 @@ async def test_a_peer_that_sends_what_nobody_reads_is_disconnected(nursery: trio
                 while True:
                     yamux_stream.send_window = 1 << 20
                     await yamux_stream.write(bytes(1 << 20))
-            await victim.until(ev.PeerDisconnected(PeerId(str(host.get_id()))))
+            await victim.until(PeerDisconnected(PeerId(str(host.get_id()))))
         await host.close()
 
 

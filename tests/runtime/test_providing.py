@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from meshnode.config import Config
 from meshnode.control import Control
-from meshnode.core import events as ev
+from meshnode.core.events import AnnouncementReceived
 from meshnode.core.holders import KIND, LASTING_SECONDS_MAX
 from meshnode.core.identifiers import Digest
 from meshnode.core.signed import encode_signed
@@ -171,7 +171,7 @@ async def test_where_enough_others_state_the_same_one_more_is_silent(tmp_path: P
     async with publishing(tmp_path) as (words, catalogue, key):
         words.held = [key]
         for number in range(ENOUGH):
-            await words.peer.tell(ev.AnnouncementReceived(words.peer.id, by_other(number, key)))
+            await words.peer.tell(AnnouncementReceived(words.peer.id, by_other(number, key)))
         await until(
             words.peer,
             lambda: len(list(words.peer.node.holders.stated(key))) == ENOUGH,

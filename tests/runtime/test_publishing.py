@@ -17,9 +17,9 @@ import trio
 import trio.lowlevel
 
 from meshnode.control import Control, Message, NotRunningError
-from meshnode.core.events import LogId, Stretch
 from meshnode.core.heads import Head, decode_signed_head
 from meshnode.core.identifiers import Digest, sha256
+from meshnode.core.names import LogId, Stretch
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.maintainer import room

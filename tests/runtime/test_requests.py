@@ -11,9 +11,17 @@ import pytest
 import trio
 import trio.testing
 
-from meshnode.core import events as ev
-from meshnode.core.events import Check, LogId
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, FetchObject
+from meshnode.core.events import (
+    HeadsReceived,
+    LogReceived,
+    ObjectStored,
+    RequestFailed,
+    RootsReceived,
+)
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PeerId, sha256
+from meshnode.core.names import HeadName, LogId
+from meshnode.core.verdicts import Check
 from meshnode.errors import StorageError
 from meshnode.runtime.network.frames import CHUNK_BYTES, FrameError, read_frame, write_frame
 from meshnode.runtime.network.requests import Requests
@@ -82,37 +90,37 @@ def frame(value: object) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def ask_log(wanted: int, *known: int) -> ev.AskLog:
+def ask_log(wanted: int, *known: int) -> AskLog:
     """Ask for the way to a head from those known, all by their seq."""
-    names = tuple(ev.HeadName(seq, Digest(bytes([seq]) * 32)) for seq in (wanted, *known))
-    return ev.AskLog(ANSWERER, LOG, names[0], names[1:])
+    names = tuple(HeadName(seq, Digest(bytes([seq]) * 32)) for seq in (wanted, *known))
+    return AskLog(ANSWERER, LOG, names[0], names[1:])
 
 
 async def test_a_head_that_is_not_held_is_not_given(requests: Requests) -> None:
     event = await requests.perform(ask_log(1, 1))
-    assert event == ev.RequestFailed(ask_log(1, 1), "the peer does not have it")
+    assert event == RequestFailed(ask_log(1, 1), "the peer does not have it")
 
 
-def fetch(data: bytes, peer: PeerId = ANSWERER) -> ev.FetchObject:
-    return ev.FetchObject(peer, sha256(data), len(data))
+def fetch(data: bytes, peer: PeerId = ANSWERER) -> FetchObject:
+    return FetchObject(peer, sha256(data), len(data))
 
 
 # --- Records --------------------------------------------------------------------------------------
 async def test_heads_roots_and_log_come_as_the_library_holds_them(requests: Requests) -> None:
-    assert await requests.perform(ev.AskHeads(ANSWERER, (CATALOGUE,))) == ev.HeadsReceived(
+    assert await requests.perform(AskHeads(ANSWERER, (CATALOGUE,))) == HeadsReceived(
         ANSWERER, (b"head 0", b"head 1")
     )
-    assert await requests.perform(ev.AskRoots(ANSWERER, CATALOGUE)) == ev.RootsReceived(
+    assert await requests.perform(AskRoots(ANSWERER, CATALOGUE)) == RootsReceived(
         ANSWERER, CATALOGUE, (b"root 1",)
     )
-    assert await requests.perform(ask_log(2, 1)) == ev.LogReceived(
+    assert await requests.perform(ask_log(2, 1)) == LogReceived(
         ANSWERER, LOG, (b"head 1",), 1, (b"entry 1", b"entry 2")
     )
 
 
 async def test_a_peer_without_the_roots_is_not_at_fault(requests: Requests) -> None:
-    request = ev.AskRoots(ANSWERER, CatalogueId(b"?" * 32))
-    assert await requests.perform(request) == ev.RequestFailed(request, "the peer does not have it")
+    request = AskRoots(ANSWERER, CatalogueId(b"?" * 32))
+    assert await requests.perform(request) == RequestFailed(request, "the peer does not have it")
 
 
 async def test_contacts_and_provider_are_what_the_other_side_says(
@@ -153,8 +161,8 @@ async def test_an_answer_of_the_wrong_shape_is_the_peers_fault(
     nursery: trio.Nursery, folder: Folder, sends: bytes
 ) -> None:
     requests = Requests(Scripted(nursery, sends).open_stream, folder, list)
-    event = await requests.perform(ev.AskHeads(ANSWERER, (CATALOGUE,)))
-    assert isinstance(event, ev.RequestFailed)
+    event = await requests.perform(AskHeads(ANSWERER, (CATALOGUE,)))
+    assert isinstance(event, RequestFailed)
     assert event.check is Check.FRAME
 
 
@@ -162,7 +170,7 @@ async def test_a_log_from_nowhere_is_the_peers_fault(nursery: trio.Nursery, fold
     answer = frame(["log", [b"head"], -7, [b"entry"]])
     requests = Requests(Scripted(nursery, answer).open_stream, folder, list)
     event = await requests.perform(ask_log(1))
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is Check.FRAME
 
 
@@ -172,21 +180,21 @@ async def test_a_peer_that_never_answers_is_given_up_without_blame(folder: Folde
     async def open_stream(_peer: PeerId) -> MemoryStream:
         return MemoryStream(near)
 
-    request = ev.AskHeads(ANSWERER, (CATALOGUE,))
+    request = AskHeads(ANSWERER, (CATALOGUE,))
     event = await Requests(open_stream, folder, list, deadline_seconds=0.05).perform(request)
-    assert event == ev.RequestFailed(request, "no answer within 0.05 s")
+    assert event == RequestFailed(request, "no answer within 0.05 s")
 
 
 async def test_a_stream_that_breaks_is_nobodys_fault(nursery: trio.Nursery, folder: Folder) -> None:
     requests = Requests(Scripted(nursery, b"\x00\x00").open_stream, folder, list)
-    event = await requests.perform(ev.AskHeads(ANSWERER, (CATALOGUE,)))
-    assert isinstance(event, ev.RequestFailed)
+    event = await requests.perform(AskHeads(ANSWERER, (CATALOGUE,)))
+    assert isinstance(event, RequestFailed)
     assert event.check is None
 
 
 # --- Objects --------------------------------------------------------------------------------------
 async def test_an_object_arrives_whole(requests: Requests, folder: Folder) -> None:
-    assert await requests.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
+    assert await requests.perform(fetch(BIG)) == ObjectStored(BIG_NAME)
     assert folder.read_object(BIG_NAME) == BIG
     assert not folder.partial(BIG_NAME).exists()
 
@@ -195,7 +203,7 @@ async def test_an_empty_object_arrives_too(
     requests: Requests, shelf: Shelf, folder: Folder
 ) -> None:
     shelf.objects[sha256(b"")] = b""
-    assert await requests.perform(fetch(b"")) == ev.ObjectStored(sha256(b""))
+    assert await requests.perform(fetch(b"")) == ObjectStored(sha256(b""))
     assert folder.read_object(sha256(b"")) == b""
 
 
@@ -205,14 +213,14 @@ async def test_a_broken_download_goes_on_where_it_ended(
     half = frame(["object", len(BIG)]) + frame(BIG[:CHUNK_BYTES])
     cut = Requests(Scripted(nursery, half).open_stream, folder, list)
     event = await cut.perform(fetch(BIG))
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is None
     assert folder.partial(BIG_NAME).read_bytes() == BIG[:CHUNK_BYTES]
 
     rest = frame(["object", len(BIG)]) + frame(BIG[CHUNK_BYTES : 2 * CHUNK_BYTES])
     rest += frame(BIG[2 * CHUNK_BYTES :])
     resumed = Requests(Scripted(nursery, rest).open_stream, folder, list)
-    assert await resumed.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
+    assert await resumed.perform(fetch(BIG)) == ObjectStored(BIG_NAME)
     assert folder.read_object(BIG_NAME) == BIG
 
 
@@ -220,7 +228,7 @@ async def test_the_answerer_serves_from_the_offset_asked_for(
     requests: Requests, folder: Folder
 ) -> None:
     folder.partial(BIG_NAME).write_bytes(BIG[:777])
-    assert await requests.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
+    assert await requests.perform(fetch(BIG)) == ObjectStored(BIG_NAME)
     assert folder.read_object(BIG_NAME) == BIG
 
 
@@ -228,7 +236,7 @@ async def test_a_partial_that_was_whole_already_is_not_fetched_again(
     requests: Requests, shelf: Shelf, folder: Folder
 ) -> None:
     folder.partial(BIG_NAME).write_bytes(BIG)
-    assert await requests.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
+    assert await requests.perform(fetch(BIG)) == ObjectStored(BIG_NAME)
     assert shelf.opened == []
 
 
@@ -237,7 +245,7 @@ async def test_wrong_bytes_are_blamed_by_content_hash_and_dropped(
 ) -> None:
     shelf.objects[BIG_NAME] = b"\x00" + BIG[1:]
     event = await requests.perform(fetch(BIG))
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is Check.CONTENT_HASH
     assert list(folder.path.iterdir()) == []
 
@@ -256,16 +264,16 @@ async def test_nobody_is_blamed_when_another_began_the_wrong_bytes(
     requests = Requests(open_stream, folder, list)
     await requests.perform(fetch(BIG, OTHER))
     mixed = await requests.perform(fetch(BIG))
-    assert isinstance(mixed, ev.RequestFailed)
+    assert isinstance(mixed, RequestFailed)
     assert mixed.check is None
-    assert await requests.perform(fetch(BIG)) == ev.ObjectStored(BIG_NAME)
+    assert await requests.perform(fetch(BIG)) == ObjectStored(BIG_NAME)
 
 
 async def test_an_object_of_another_size_than_the_log_says_is_not_fetched(
     requests: Requests,
 ) -> None:
-    event = await requests.perform(ev.FetchObject(ANSWERER, BIG_NAME, len(BIG) - 1))
-    assert isinstance(event, ev.RequestFailed)
+    event = await requests.perform(FetchObject(ANSWERER, BIG_NAME, len(BIG) - 1))
+    assert isinstance(event, RequestFailed)
     assert event.check is None
     assert "has 525288 bytes" in event.reason
 
@@ -276,13 +284,13 @@ async def test_a_chunk_of_another_size_than_due_is_the_peers_fault(
 ) -> None:
     sends = frame(["object", len(BIG)]) + frame(chunk)
     event = await Requests(Scripted(nursery, sends).open_stream, folder, list).perform(fetch(BIG))
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is Check.FRAME
 
 
 async def test_an_object_that_the_peer_lacks_is_no_fault(requests: Requests) -> None:
     event = await requests.perform(fetch(b"unknown"))
-    assert isinstance(event, ev.RequestFailed)
+    assert isinstance(event, RequestFailed)
     assert event.check is None
 
 
@@ -335,15 +343,15 @@ async def test_a_refused_question_and_a_busy_peer_are_no_faults(
 ) -> None:
     for answer, reason in ((["busy"], "the peer is busy"), (["refused"], "refused the question")):
         requests = Requests(Scripted(nursery, frame(answer)).open_stream, folder, list)
-        event = await requests.perform(ev.AskHeads(ANSWERER, (CATALOGUE,)))
-        assert isinstance(event, ev.RequestFailed)
+        event = await requests.perform(AskHeads(ANSWERER, (CATALOGUE,)))
+        assert isinstance(event, RequestFailed)
         assert event.check is None
         assert reason in event.reason
 
 
 async def test_an_object_larger_than_any_segment_is_not_asked_for(requests: Requests) -> None:
-    event = await requests.perform(ev.FetchObject(ANSWERER, BIG_NAME, (64 << 20) + 1))
-    assert isinstance(event, ev.RequestFailed)
+    event = await requests.perform(FetchObject(ANSWERER, BIG_NAME, (64 << 20) + 1))
+    assert isinstance(event, RequestFailed)
     assert event.check is None
 
 
@@ -399,6 +407,6 @@ async def test_a_frame_is_measured_before_it_is_read() -> None:
 
 
 async def test_digests_are_the_only_names_of_files(requests: Requests, folder: Folder) -> None:
-    request = ev.FetchObject(ANSWERER, Digest(b"/" * 32), 10)
-    assert isinstance(await requests.perform(request), ev.RequestFailed)
+    request = FetchObject(ANSWERER, Digest(b"/" * 32), 10)
+    assert isinstance(await requests.perform(request), RequestFailed)
     assert {path.parent for path in folder.path.iterdir()} <= {folder.path}

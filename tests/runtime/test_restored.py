@@ -11,8 +11,8 @@ import trio
 
 from meshnode.control import Control
 from meshnode.core.amendments import set_meta
-from meshnode.core.events import HeadName
 from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.names import HeadName
 from meshnode.core.roots import LastHead
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home

@@ -13,8 +13,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from meshnode.core.events import LogId, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Kid, sha256
+from meshnode.core.names import LogId, SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.runtime.index import search as search_module
 from meshnode.runtime.index.index import Index

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import trio
 
-from meshnode.core.events import SegmentRef
+from meshnode.core.names import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError
 from meshnode.runtime.segments.checker import SegmentChecker, SegmentRefusedError

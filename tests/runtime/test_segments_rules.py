@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from meshnode.core.events import SegmentRef
+from meshnode.core.names import SegmentRef
 from meshnode.errors import PeerError
 from meshnode.runtime.segments.segment import write_segment
 from meshnode.runtime.segments.worker import Expected, Row, checked_rows

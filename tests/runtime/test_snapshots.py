@@ -9,10 +9,11 @@ import pytest
 import trio
 
 from meshnode.control import Control
-from meshnode.core import events as ev
+from meshnode.core.effects import RecallEntries
 from meshnode.core.entries import encode_entry
-from meshnode.core.events import LogId
+from meshnode.core.events import EntriesRecalled
 from meshnode.core.heads import SnapshotRef
+from meshnode.core.names import LogId
 from meshnode.errors import UsageError
 from meshnode.runtime import snapshots
 from meshnode.runtime.home import Home
@@ -158,7 +159,7 @@ async def test_dropped_entries_are_read_from_the_store_again(tmp_path: Path):
             await publish(publisher, tmp_path, name)
         [(kid, log)] = peer.node.catalogues[institution.catalogue].logs.items()
         log_id = LogId(institution.catalogue, kid)
-        recalled = snapshots.read(peer.store, ev.RecallEntries(log_id, 0, 0, 2))
-        assert isinstance(recalled, ev.EntriesRecalled)
+        recalled = snapshots.read(peer.store, RecallEntries(log_id, 0, 0, 2))
+        assert isinstance(recalled, EntriesRecalled)
         in_memory = tuple(encode_entry(entry) for entry, _ in log.main.entries)
-        assert recalled == ev.EntriesRecalled(log_id, 0, in_memory[:2])
+        assert recalled == EntriesRecalled(log_id, 0, in_memory[:2])

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from meshnode.control import Control, Message
-from meshnode.core.events import Check
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import (
     CatalogueId,
@@ -29,6 +28,7 @@ from meshnode.core.static_mirror import (
     decode_stretch,
     object_path,
 )
+from meshnode.core.verdicts import Check
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.service import offline

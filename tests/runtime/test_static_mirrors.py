@@ -14,12 +14,25 @@ import trio.testing
 
 from meshnode.config import parse
 from meshnode.control import Control
-from meshnode.core import events as ev
-from meshnode.core.events import Check, HeadName, LogId
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, AskSnapshot, FetchObject
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Event,
+    HeadsReceived,
+    LogReceived,
+    ObjectStored,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+    RootsReceived,
+    SnapshotReceived,
+)
 from meshnode.core.forks import evidence_of
 from meshnode.core.heads import SNAPSHOT_SEQ, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, PeerId, catalogue_text, sha256
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.static_mirror import CatalogueIndex, Pointer, StretchRef, encode_pointer
+from meshnode.core.verdicts import Check
 from meshnode.errors import UsageError
 from meshnode.runtime.network.requests import Requests
 from meshnode.runtime.service import running
@@ -53,13 +66,13 @@ class Reader:
     """The half of a peer that reads mirrors; `told` is what its node would hear."""
 
     def __init__(self, folder: Path, *followed: CatalogueId) -> None:
-        self.told: list[ev.Event] = []
+        self.told: list[Event] = []
         self.followed = list(followed)
         self.mirrors = Mirrors(self._tell, lambda: self.followed, random.Random(1))
         self.requests = Requests(self.mirrors.routed(no_peers), Folder(folder), list)
         self.mirrors.asked_through(self.requests.perform)
 
-    async def _tell(self, event: ev.Event) -> None:
+    async def _tell(self, event: Event) -> None:
         self.told.append(event)
 
     @asynccontextmanager
@@ -84,10 +97,10 @@ def named(log: LogCopy, seq: int) -> HeadName:
     return decode_signed_head(log.heads[seq - 1]).name
 
 
-async def asked(reader: Reader, log: LogCopy, wanted: int, *known: HeadName) -> ev.Event:
+async def asked(reader: Reader, log: LogCopy, wanted: int, *known: HeadName) -> Event:
     """Ask a mirror for the way to a head of this history."""
     name = LogId(log.state.catalogue, log.writer)
-    return await reader.requests.perform(ev.AskLog(NAME, name, named(log, wanted), known))
+    return await reader.requests.perform(AskLog(NAME, name, named(log, wanted), known))
 
 
 # --- The same answers -----------------------------------------------------------------------------
@@ -95,12 +108,12 @@ async def test_n_84_heads_and_roots_come_from_the_files(
     reader: Reader, shelf: MemoryShelf, institution: Institution
 ) -> None:
     async with reader.reading(shelf):
-        heads = await reader.requests.perform(ev.AskHeads(NAME, (institution.catalogue,)))
-        roots = await reader.requests.perform(ev.AskRoots(NAME, institution.catalogue))
-        later = await reader.requests.perform(ev.AskRoots(NAME, institution.catalogue, 1))
-    assert heads == ev.HeadsReceived(NAME, (institution.log.heads[-1],))
-    assert roots == ev.RootsReceived(NAME, institution.catalogue, (institution.raw_root,))
-    assert isinstance(later, ev.RequestFailed) and later.check is None
+        heads = await reader.requests.perform(AskHeads(NAME, (institution.catalogue,)))
+        roots = await reader.requests.perform(AskRoots(NAME, institution.catalogue))
+        later = await reader.requests.perform(AskRoots(NAME, institution.catalogue, 1))
+    assert heads == HeadsReceived(NAME, (institution.log.heads[-1],))
+    assert roots == RootsReceived(NAME, institution.catalogue, (institution.raw_root,))
+    assert isinstance(later, RequestFailed) and later.check is None
 
 
 async def test_a_catalogue_that_it_does_not_have_is_no_fault(
@@ -108,11 +121,9 @@ async def test_a_catalogue_that_it_does_not_have_is_no_fault(
 ) -> None:
     other = CatalogueId(bytes(32))
     async with reader.reading(shelf):
-        assert await reader.requests.perform(ev.AskHeads(NAME, (other,))) == ev.HeadsReceived(
-            NAME, ()
-        )
-        roots = await reader.requests.perform(ev.AskRoots(NAME, other))
-    assert isinstance(roots, ev.RequestFailed) and roots.check is None
+        assert await reader.requests.perform(AskHeads(NAME, (other,))) == HeadsReceived(NAME, ())
+        roots = await reader.requests.perform(AskRoots(NAME, other))
+    assert isinstance(roots, RequestFailed) and roots.check is None
 
 
 @pytest.mark.parametrize("known", [0, 1, 3, 5, 7])
@@ -125,7 +136,7 @@ async def test_n_84_a_way_begins_after_the_newest_known_head(
     async with reader.reading(shelf):
         while len(heads) < 8 - known:  # the answer of a file, then of the next
             answer = await asked(reader, log, 8, *names)
-            assert isinstance(answer, ev.LogReceived)
+            assert isinstance(answer, LogReceived)
             assert answer.entries == tuple(log.entries[answer.first :])[: len(answer.entries)]
             heads += answer.heads
             names = [named(log, known + len(heads))]
@@ -137,7 +148,7 @@ async def test_a_way_ends_at_the_head_that_is_asked_for(
 ) -> None:
     async with reader.reading(shelf):
         answer = await asked(reader, institution.log, 5, named(institution.log, 2))
-    assert isinstance(answer, ev.LogReceived)
+    assert isinstance(answer, LogReceived)
     assert answer.heads == tuple(institution.log.heads[2:5])
 
 
@@ -148,7 +159,7 @@ async def test_a_head_that_is_not_there_is_no_fault(
     ahead.publish(segment(20))
     async with reader.reading(shelf):
         answer = await asked(reader, ahead, 9, named(ahead, 8))
-    assert isinstance(answer, ev.RequestFailed) and answer.check is None
+    assert isinstance(answer, RequestFailed) and answer.check is None
 
 
 async def test_the_way_on_each_branch_is_found_by_the_heads_that_are_known(
@@ -163,8 +174,8 @@ async def test_the_way_on_each_branch_is_found_by_the_heads_that_are_known(
     async with reader.reading(shelf):
         answer = await asked(reader, theirs, 4, *(named(ours, seq) for seq in (8, 7, 5, 3, 1)))
         back = await asked(reader, ours, 8, named(theirs, 4), named(theirs, 3))
-    assert isinstance(answer, ev.LogReceived) and answer.heads == (theirs.heads[3],)
-    assert isinstance(back, ev.LogReceived) and back.heads == tuple(ours.heads[3:])
+    assert isinstance(answer, LogReceived) and answer.heads == (theirs.heads[3],)
+    assert isinstance(back, LogReceived) and back.heads == tuple(ours.heads[3:])
 
 
 async def test_n_54_a_way_may_begin_with_the_head_of_a_snapshot(
@@ -177,10 +188,10 @@ async def test_n_54_a_way_may_begin_with_the_head_of_a_snapshot(
     shelf.show(institution, log)
     shelf.put(raw)
     async with reader.reading(shelf):
-        fetched = await reader.requests.perform(ev.AskSnapshot(NAME, log_of(institution), ref))
+        fetched = await reader.requests.perform(AskSnapshot(NAME, log_of(institution), ref))
         answer = await asked(reader, log, 10, HeadName(SNAPSHOT_SEQ, ref.object))
-    assert isinstance(fetched, ev.SnapshotReceived)
-    assert isinstance(answer, ev.LogReceived)
+    assert isinstance(fetched, SnapshotReceived)
+    assert isinstance(answer, LogReceived)
     assert (answer.heads[0], answer.first) == (log.heads[8], ref.index)
 
 
@@ -191,8 +202,8 @@ async def test_an_object_is_fetched_resumed_and_kept(reader: Reader, tmp_path: P
     partial = Folder(tmp_path).partial(sha256(data))
     partial.write_bytes(data[:100_000])
     async with reader.reading(shelf):
-        event = await reader.requests.perform(ev.FetchObject(NAME, sha256(data), len(data)))
-    assert event == ev.ObjectStored(sha256(data))
+        event = await reader.requests.perform(FetchObject(NAME, sha256(data), len(data)))
+    assert event == ObjectStored(sha256(data))
     assert shelf.opened == [(sha256(data), 100_000)]
 
 
@@ -229,10 +240,10 @@ async def test_an_object_that_is_not_there_is_asked_for_again_when_there_are_new
     data = b"comes later"
     shelf = MemoryShelf()
     shelf.show(institution, institution.log)
-    fetch = ev.FetchObject(NAME, sha256(data), len(data))
+    fetch = FetchObject(NAME, sha256(data), len(data))
 
     async def ask() -> bool:
-        return isinstance(await reader.requests.perform(fetch), ev.ObjectStored)
+        return isinstance(await reader.requests.perform(fetch), ObjectStored)
 
     async with reader.reading(shelf) as watched:
         assert [await ask() for _ in range(5)] == [False] * 5
@@ -250,12 +261,12 @@ async def test_an_object_that_was_not_there_is_asked_for_again_after_a_while(
 ) -> None:
     shelf, data = MemoryShelf(), b"comes later"
     shelf.show(institution, institution.log)
-    fetch = ev.FetchObject(NAME, sha256(data), len(data))
+    fetch = FetchObject(NAME, sha256(data), len(data))
     async with reader.reading(shelf):
         await reader.requests.perform(fetch)
         shelf.put(data)
         await trio.sleep(1000)
-        assert await reader.requests.perform(fetch) == ev.ObjectStored(sha256(data))
+        assert await reader.requests.perform(fetch) == ObjectStored(sha256(data))
 
 
 # --- Faults ---------------------------------------------------------------------------------------
@@ -264,8 +275,8 @@ async def test_n_88_an_object_of_other_bytes_is_the_mirrors_fault(reader: Reader
     shelf.files[sha256(data)] = b"something else "
     shelf.pointed = encode_pointer(Pointer(()))
     async with reader.reading(shelf):
-        event = await reader.requests.perform(ev.FetchObject(NAME, sha256(data), len(data)))
-    assert isinstance(event, ev.RequestFailed) and event.check is Check.CONTENT_HASH
+        event = await reader.requests.perform(FetchObject(NAME, sha256(data), len(data)))
+    assert isinstance(event, RequestFailed) and event.check is Check.CONTENT_HASH
 
 
 async def test_n_88_a_changed_file_of_the_log_is_the_mirrors_fault(
@@ -276,7 +287,7 @@ async def test_n_88_a_changed_file_of_the_log_is_the_mirrors_fault(
     shelf.files[name] = shelf.files[name][:-1] + b"\0"
     async with reader.reading(shelf):
         answer = await asked(reader, institution.log, 3)
-    assert isinstance(answer, ev.RequestFailed) and answer.check is Check.CONTENT_HASH
+    assert isinstance(answer, RequestFailed) and answer.check is Check.CONTENT_HASH
 
 
 async def test_n_88_a_file_that_is_no_stretch_is_the_mirrors_fault(
@@ -289,7 +300,7 @@ async def test_n_88_a_file_that_is_no_stretch_is_the_mirrors_fault(
     shelf.point_to(replace(index, ways=(way,)))
     async with reader.reading(shelf):
         answer = await asked(reader, institution.log, 8)
-    assert isinstance(answer, ev.RequestFailed) and answer.check is Check.CONTENT_HASH
+    assert isinstance(answer, RequestFailed) and answer.check is Check.CONTENT_HASH
 
 
 async def test_a_file_that_has_left_is_no_fault(
@@ -299,7 +310,7 @@ async def test_a_file_that_has_left_is_no_fault(
     del shelf.files[index.ways[0].stretches[0].file.digest]
     async with reader.reading(shelf):
         answer = await asked(reader, institution.log, 8)
-    assert isinstance(answer, ev.RequestFailed) and answer.check is None
+    assert isinstance(answer, RequestFailed) and answer.check is None
 
 
 async def _index_of(shelf: MemoryShelf, institution: Institution) -> CatalogueIndex:
@@ -335,9 +346,9 @@ async def test_a_mirror_that_is_read_is_a_peer_that_tells_its_heads(
     async with watching(reader, shelf) as watched:
         assert watched.is_connected and watched.checked
     assert reader.told == [
-        ev.PeerConnected(NAME),
-        ev.HeadsReceived(NAME, (institution.log.heads[-1],)),
-        ev.PeerDisconnected(NAME),
+        PeerConnected(NAME),
+        HeadsReceived(NAME, (institution.log.heads[-1],)),
+        PeerDisconnected(NAME),
     ]
 
 
@@ -350,7 +361,7 @@ async def test_news_come_at_the_next_poll_and_only_then(
         assert len(shelf.opened) == opened  # the pointer is as it was
         institution.log.publish(segment(40))
         shelf.show(institution, institution.log)
-        news = ev.HeadsReceived(NAME, (institution.log.heads[8],))
+        news = HeadsReceived(NAME, (institution.log.heads[8],))
         await until(lambda: news in reader.told)
 
 
@@ -365,7 +376,7 @@ async def test_evidence_of_forks_comes_like_gossip(
     shelf.show(institution, log, forks=[fork])
     async with watching(reader, shelf):
         pass
-    assert ev.AnnouncementReceived(NAME, fork) in reader.told
+    assert AnnouncementReceived(NAME, fork) in reader.told
 
 
 async def test_a_mirror_that_fails_is_asked_ever_less_often_and_comes_back(
@@ -384,7 +395,7 @@ async def test_a_mirror_that_fails_is_asked_ever_less_often_and_comes_back(
         await until(lambda: not watched.failing_since)
         assert watched.reason == ""
     kinds = [type(event) for event in reader.told]
-    assert kinds.count(ev.PeerConnected) == kinds.count(ev.PeerDisconnected) == 2
+    assert kinds.count(PeerConnected) == kinds.count(PeerDisconnected) == 2
 
 
 class Counting:
@@ -424,7 +435,7 @@ async def test_a_changed_index_is_blamed_and_the_mirror_is_left(
     async with watching(reader, shelf) as watched:
         assert not watched.is_connected
     [failed] = reader.told
-    assert isinstance(failed, ev.RequestFailed) and failed.check is Check.CONTENT_HASH
+    assert isinstance(failed, RequestFailed) and failed.check is Check.CONTENT_HASH
 
 
 async def test_a_mirror_that_gives_a_byte_now_and_then_is_left_for_a_while(
@@ -456,7 +467,7 @@ async def test_a_mirror_is_dropped_and_no_peer_any_more(
         await trio.testing.wait_all_tasks_blocked()
         assert reader.mirrors.all() == ()
         assert not reader.mirrors.drop(NAME)
-    assert reader.told[-1] == ev.PeerDisconnected(NAME)
+    assert reader.told[-1] == PeerDisconnected(NAME)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,21 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshnode.core import events as ev
-from meshnode.core.events import LogId
+from meshnode.core.durable import (
+    AdoptRoot,
+    DropStatements,
+    Durable,
+    ExtendLog,
+    KeepDenyList,
+    KeepFork,
+    KeepStatement,
+    Restored,
+    SetFollowed,
+    StampEntry,
+    StoredLog,
+)
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, PublicKey, sha256
+from meshnode.core.names import LogId, Stretch
 from meshnode.core.statements import StatementName
 from meshnode.errors import StorageError
 from meshnode.runtime.files import refused_by_disk
@@ -36,33 +48,33 @@ class Oracle:
     heads: dict[LogId, list[bytes]] = field(default_factory=dict)
     entries: dict[LogId, list[bytes]] = field(default_factory=dict)
 
-    def follow(self, catalogue: CatalogueId, followed: bool) -> ev.Durable:
+    def follow(self, catalogue: CatalogueId, followed: bool) -> Durable:
         if followed:
             self.followed[catalogue] = None
         else:
             self.followed.pop(catalogue, None)
-        return ev.SetFollowed(catalogue, followed)
+        return SetFollowed(catalogue, followed)
 
-    def adopt(self, catalogue: CatalogueId, version: int, raw: bytes) -> ev.Durable:
+    def adopt(self, catalogue: CatalogueId, version: int, raw: bytes) -> Durable:
         self.roots.setdefault(catalogue, {})[version, raw] = None
-        return ev.AdoptRoot(catalogue, version, raw)
+        return AdoptRoot(catalogue, version, raw)
 
-    def extend(self, log: LogId, entries: list[bytes], raw: bytes) -> ev.Durable:
+    def extend(self, log: LogId, entries: list[bytes], raw: bytes) -> Durable:
         heads, held = self.heads.setdefault(log, []), self.entries.setdefault(log, [])
         heads.append(raw)
         first = len(held)
         held += entries
-        return ev.ExtendLog(log, ((len(heads), raw),), first, tuple(entries))
+        return ExtendLog(log, ((len(heads), raw),), first, tuple(entries))
 
-    def restored(self) -> ev.Restored:
-        return ev.Restored(
+    def restored(self) -> Restored:
+        return Restored(
             followed=tuple(sorted(self.followed)),
             roots=tuple(
                 (catalogue, tuple(raw for _, raw in sorted(roots)))
                 for catalogue, roots in sorted(self.roots.items())
             ),
             logs=tuple(
-                ev.StoredLog(log, tuple(heads), tuple(self.entries[log]))
+                StoredLog(log, tuple(heads), tuple(self.entries[log]))
                 for log, heads in sorted(self.heads.items())
             ),
         )
@@ -110,19 +122,19 @@ def test_each_transaction_waits_for_the_disk(store: Store):
 
 
 def test_a_batch_that_fails_in_its_middle_leaves_nothing(store: Store):
-    fine = ev.SetFollowed(CATALOGUES[0], True)
-    twice = ev.ExtendLog(LOGS[0], ((1, b"a"), (1, b"b")), 0, ())
+    fine = SetFollowed(CATALOGUES[0], True)
+    twice = ExtendLog(LOGS[0], ((1, b"a"), (1, b"b")), 0, ())
     with pytest.raises(apsw.ConstraintError):
         store.commit([fine, twice])
-    assert store.restored() == ev.Restored()
+    assert store.restored() == Restored()
 
 
 def test_a_full_disk_is_an_error_of_the_machine_and_what_was_there_stays(store: Store):
-    store.commit([ev.AdoptRoot(CATALOGUES[0], 1, b"root")])
+    store.commit([AdoptRoot(CATALOGUES[0], 1, b"root")])
     before = store.restored()
     store._database.pragma("max_page_count", store._database.pragma("page_count") + 1)
     with pytest.raises(StorageError, match=r"cannot write .*log\.db: .*full") as caught:
-        store.commit([ev.ExtendLog(LOGS[0], ((1, b"head"),), 0, (bytes(100_000),))])
+        store.commit([ExtendLog(LOGS[0], ((1, b"head"),), 0, (bytes(100_000),))])
     assert "free disk space" in caught.value.hint
     assert store.restored() == before
 
@@ -130,7 +142,7 @@ def test_a_full_disk_is_an_error_of_the_machine_and_what_was_there_stays(store: 
 def test_batches_of_several_threads_do_not_mix(store: Store):
     def commit(number: int) -> None:
         for seq in range(1, 20):
-            store.commit([ev.ExtendLog(LOGS[number], ((seq, b"head"),), seq - 1, (b"entry",))])
+            store.commit([ExtendLog(LOGS[number], ((seq, b"head"),), seq - 1, (b"entry",))])
             store.heads(CATALOGUES)
 
     threads = [threading.Thread(target=commit, args=(number,)) for number in range(4)]
@@ -232,20 +244,20 @@ def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(hom
     else:
         write_former(home.log, number)
     log, other, catalogue = LOGS[0], LOGS[1], LOGS[0].catalogue
-    begun = ev.StoredLog(other, (b"head 9",), (), 7, b"snapshot")
-    kept = ev.KeepDenyList("own", b"two"), ev.KeepDenyList("theirs", b"rules")
+    begun = StoredLog(other, (b"head 9",), (), 7, b"snapshot")
+    kept = KeepDenyList("own", b"two"), KeepDenyList("theirs", b"rules")
     store = Store(home)
-    store.commit([ev.AdoptRoot(catalogue, 2, raw) for raw in (b"one", b"other", b"one")])
-    store.commit([ev.ExtendLog(log, ((1, b"rival"),), 0, (b"its entry",), branch=1)])
-    store.commit([ev.KeepFork(log, b"evidence"), ev.KeepFork(other, b"of another")])
-    store.commit([ev.KeepDenyList("own", b"one"), *kept, ev.KeepDenyList("gone", b"x")])
-    store.commit([ev.ExtendLog(other, ((9, b"head 9"),), 7, (), beginning=b"snapshot")])
-    store.commit([ev.KeepDenyList("gone", b""), ev.StampEntry(catalogue, sha256(b"entry"), 7)])
+    store.commit([AdoptRoot(catalogue, 2, raw) for raw in (b"one", b"other", b"one")])
+    store.commit([ExtendLog(log, ((1, b"rival"),), 0, (b"its entry",), branch=1)])
+    store.commit([KeepFork(log, b"evidence"), KeepFork(other, b"of another")])
+    store.commit([KeepDenyList("own", b"one"), *kept, KeepDenyList("gone", b"x")])
+    store.commit([ExtendLog(other, ((9, b"head 9"),), 7, (), beginning=b"snapshot")])
+    store.commit([KeepDenyList("gone", b""), StampEntry(catalogue, sha256(b"entry"), 7)])
     names = [
         StatementName(PublicKey(bytes([n]) * 32), "issue", Digest(catalogue)) for n in range(3)
     ]
-    store.commit([ev.KeepStatement(name, b"said") for name in names])
-    store.commit([ev.KeepStatement(names[1], b"newer"), ev.DropStatements((names[2], names[2]))])
+    store.commit([KeepStatement(name, b"said") for name in names])
+    store.commit([KeepStatement(names[1], b"newer"), DropStatements((names[2], names[2]))])
     store.close()
     store = Store(home)
     restored = store.restored()
@@ -254,23 +266,23 @@ def test_a_store_of_a_former_format_keeps_what_it_held_and_takes_what_is_new(hom
     assert restored.followed == (catalogue,)
     assert restored.roots == ((catalogue, (b"first", b"one", b"other")),)
     assert restored.logs == (
-        ev.StoredLog(log, (b"head",), (b"entry",)),
-        ev.StoredLog(log, (b"rival",), (b"its entry",)),
+        StoredLog(log, (b"head",), (b"entry",)),
+        StoredLog(log, (b"rival",), (b"its entry",)),
         begun,
     )
     assert sorted(restored.forks) == [b"evidence", b"of another"]
-    assert restored.stamps == (ev.StampEntry(catalogue, sha256(b"entry"), 7),)
+    assert restored.stamps == (StampEntry(catalogue, sha256(b"entry"), 7),)
     assert restored.deny_lists == kept
 
 
 def test_peers_are_answered_the_newest_head_of_each_log_and_all_roots(store: Store):
     store.commit(
         [
-            ev.AdoptRoot(CATALOGUES[0], 2, b"second"),
-            ev.AdoptRoot(CATALOGUES[0], 1, b"first"),
-            ev.ExtendLog(LOGS[0], ((1, b"a1"), (2, b"a2")), 0, ()),
-            ev.ExtendLog(LOGS[1], ((1, b"b1"),), 0, ()),
-            ev.ExtendLog(LOGS[2], ((1, b"elsewhere"),), 0, ()),
+            AdoptRoot(CATALOGUES[0], 2, b"second"),
+            AdoptRoot(CATALOGUES[0], 1, b"first"),
+            ExtendLog(LOGS[0], ((1, b"a1"), (2, b"a2")), 0, ()),
+            ExtendLog(LOGS[1], ((1, b"b1"),), 0, ()),
+            ExtendLog(LOGS[2], ((1, b"elsewhere"),), 0, ()),
         ]
     )
     assert store.heads([CATALOGUES[0], CATALOGUES[2]]) == [b"a2", b"b1"]
@@ -281,33 +293,33 @@ def test_peers_are_answered_the_newest_head_of_each_log_and_all_roots(store: Sto
 
 def test_a_log_is_answered_in_parts_that_keep_within_their_bytes(store: Store):
     entries = tuple(bytes([n]) * 200_000 for n in range(8))
-    store.commit([ev.ExtendLog(LOGS[0], ((1, b"head"), (2, b"next")), 0, entries)])
-    part = ev.Stretch(branch=0, after_seq=1, seq=2, first=2, stop=8)
+    store.commit([ExtendLog(LOGS[0], ((1, b"head"), (2, b"next")), 0, entries)])
+    part = Stretch(branch=0, after_seq=1, seq=2, first=2, stop=8)
     assert store.log(LOGS[0], [part]) == ([b"next"], list(entries[2:7]))
     assert store.whole(LOGS[0], [part]) == ([b"next"], list(entries[2:]))
-    assert store.log(LOGS[0], [ev.Stretch(0, 2, 2, 7, 8)]) == ([], [entries[7]])
+    assert store.log(LOGS[0], [Stretch(0, 2, 2, 7, 8)]) == ([], [entries[7]])
     assert store.log(LOGS[1], [part]) == ([], [])
 
 
 def test_branches_are_kept_apart_and_read_as_one_way(store: Store):
     store.commit(
         [
-            ev.ExtendLog(LOGS[0], ((1, b"a1"), (2, b"a2"), (3, b"a3")), 0, (b"one", b"two")),
-            ev.ExtendLog(LOGS[0], ((3, b"b3"),), 1, (b"other",), branch=1),
+            ExtendLog(LOGS[0], ((1, b"a1"), (2, b"a2"), (3, b"a3")), 0, (b"one", b"two")),
+            ExtendLog(LOGS[0], ((3, b"b3"),), 1, (b"other",), branch=1),
         ]
     )
     assert store.heads([CATALOGUES[0]]) == [b"a3", b"b3"]
-    way = [ev.Stretch(0, 1, 2, 1, 1), ev.Stretch(1, 2, 3, 1, 2)]
+    way = [Stretch(0, 1, 2, 1, 1), Stretch(1, 2, 3, 1, 2)]
     assert store.log(LOGS[0], way) == ([b"a2", b"b3"], [b"other"])
     assert store.restored().logs == (
-        ev.StoredLog(LOGS[0], (b"a1", b"a2", b"a3"), (b"one", b"two")),
-        ev.StoredLog(LOGS[0], (b"b3",), (b"other",), 1),
+        StoredLog(LOGS[0], (b"a1", b"a2", b"a3"), (b"one", b"two")),
+        StoredLog(LOGS[0], (b"b3",), (b"other",), 1),
     )
 
 
 def test_of_the_evidence_about_a_log_the_last_is_kept(store: Store):
-    store.commit([ev.KeepFork(LOGS[0], b"late"), ev.KeepFork(LOGS[1], b"other")])
-    store.commit([ev.KeepFork(LOGS[0], b"early")])
+    store.commit([KeepFork(LOGS[0], b"late"), KeepFork(LOGS[1], b"other")])
+    store.commit([KeepFork(LOGS[0], b"early")])
     assert sorted(store.restored().forks) == [b"early", b"other"]
 
 

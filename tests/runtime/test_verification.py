@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from meshnode.core import events as ev
+from meshnode.core.durable import ExtendLog
 from meshnode.core.heads import decode_signed_head, encode_head
 from meshnode.core.identifiers import object_text
 from meshnode.core.signed import encode_signed
@@ -137,7 +137,7 @@ async def test_both_branches_of_a_log_are_checked(home: Home):
     key = institution.writer_key(None)
     raw = encode_signed(sign("head", encode_head(other), [key]))
     first = decode_signed_head(stored.heads[0]).head.size
-    store.commit([ev.ExtendLog(stored.log, ((2, raw),), first, stored.entries[first:], branch=1)])
+    store.commit([ExtendLog(stored.log, ((2, raw),), first, stored.entries[first:], branch=1)])
     store.close()
     report = await verify_store(home)
     assert report.faults == []

@@ -15,9 +15,11 @@ import trio
 
 from meshnode.config import LogSettings
 from meshnode.control import Control, Message
-from meshnode.core import events as ev
 from meshnode.core import trace
 from meshnode.core.budgets import Budgets
+from meshnode.core.durable import Restored
+from meshnode.core.effects import Effect
+from meshnode.core.events import AnnouncementReceived, Event, Now, StorageFailed
 from meshnode.core.identifiers import PeerId, object_text, sha256
 from meshnode.core.node import Node
 from meshnode.errors import UsageError
@@ -103,9 +105,9 @@ async def test_who_watches_is_told_what_the_peer_does(home: Home, tmp_path: Path
         async with running(other.root, loopback(*peer.network.mesh.addresses()), online=True) as it:
             await watch.until(what="peer joined", peer=it.id)
         await watch.until(what="peer left", peer=it.id)
-        await peer.tell(ev.AnnouncementReceived(PeerId("liar"), b"no record"))
+        await peer.tell(AnnouncementReceived(PeerId("liar"), b"no record"))
         assert (await watch.until(what="blame", peer="liar"))["check"] == "encoding"
-        await peer.tell(ev.StorageFailed("the disk is full"))
+        await peer.tell(StorageFailed("the disk is full"))
         await watch.until(what="read-only", reason="the disk is full")
         watching.cancel_scope.cancel()
     assert all(isinstance(said["time"], int) for said in watch.said)
@@ -129,9 +131,9 @@ class Recording:
     """What a node was told and when, and what it asked for."""
 
     rng: object = None
-    restored: tuple[ev.Restored, ev.Now] | None = None
-    batches: list[tuple[list[ev.Event], ev.Now]] = field(default_factory=list)
-    effects: list[list[ev.Effect]] = field(default_factory=list)
+    restored: tuple[Restored, Now] | None = None
+    batches: list[tuple[list[Event], Now]] = field(default_factory=list)
+    effects: list[list[Effect]] = field(default_factory=list)
 
 
 @pytest.mark.usefixtures("verbose")
@@ -146,12 +148,12 @@ async def test_the_log_of_a_peer_is_the_trace_of_a_node_that_is_told_the_same(
             recording.rng = rng.getstate()
             super().__init__(rng, budgets=budgets)
 
-        def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+        def restore(self, restored: Restored, now: Now) -> list[Effect]:
             recording.restored = restored, now
             recording.effects.append(super().restore(restored, now))
             return recording.effects[-1]
 
-        def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+        def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
             recording.batches.append((list(batch), now))
             recording.effects.append(super().handle(batch, now))
             return recording.effects[-1]
@@ -167,7 +169,7 @@ async def test_the_log_of_a_peer_is_the_trace_of_a_node_that_is_told_the_same(
             patch.setattr(service, "Node", RecordedNode)
             async with running(other.root, loopback(*addresses), online=True) as remote:
                 await Control(other.control).ask("follow", catalogue=institution.text)
-                await remote.tell(ev.AnnouncementReceived(PeerId("liar"), b"no record"))
+                await remote.tell(AnnouncementReceived(PeerId("liar"), b"no record"))
                 with trio.fail_after(WITHIN_SECONDS):
                     while await ids_found(other) != ["a", "b"]:
                         await trio.lowlevel.checkpoint()

@@ -13,20 +13,43 @@ from types import UnionType
 from typing import Any, ClassVar
 
 from meshnode.core import addresses, fetching, gossip, log, snapshots
-from meshnode.core import events as ev
 from meshnode.core.claims import Claims
+from meshnode.core.durable import ExtendLog, KeepFork, KeepStatement, Restored
+from meshnode.core.effects import (
+    Announce,
+    Answer,
+    AskHeads,
+    AskRoots,
+    Blame,
+    Comparing,
+    DropSegment,
+    Effect,
+    HideItems,
+    IndexSegment,
+    PurgeItems,
+    SetHidden,
+)
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import Entry, ItemsRemoved, numbered_entries
-from meshnode.core.events import LogId
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Event,
+    Now,
+    ObjectLost,
+    RequestFailed,
+    Submitted,
+)
 from meshnode.core.exchange import AskRecords, HelloReceived
 from meshnode.core.gossip import Refusal
 from meshnode.core.heads import SignedHead
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId
 from meshnode.core.log import LogFault
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import LogId
 from meshnode.core.node import Node
 from meshnode.core.signing import Verify, verify
 from meshnode.core.statements import SignedStatement
+from meshnode.core.verdicts import Check, Topic, Verdict
 from simulations import effects as simulated
 from simulations.scenario import Scenario
 from tests.simulations.worlds import (
@@ -47,33 +70,33 @@ from tests.simulations.worlds import (
 class ForgetsWithdrawals(Node):
     """Never tells the index to hide an item."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.HideItems)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), HideItems)
 
-    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
-        return without(super().restore(restored, now), ev.HideItems)
+    def restore(self, restored: Restored, now: Now) -> list[Effect]:
+        return without(super().restore(restored, now), HideItems)
 
 
 class KeepsNoEvidence(Node):
     """Forgets that a log forked."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.KeepFork)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), KeepFork)
 
 
 class ConfirmsWithoutStoring(Node):
     """Says that a submission is done without writing it."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        submitted = any(isinstance(event, ev.Submitted) for event in batch)
-        return without(effects, ev.ExtendLog) if submitted else effects
+        submitted = any(isinstance(event, Submitted) for event in batch)
+        return without(effects, ExtendLog) if submitted else effects
 
 
 class RestoresAllButTheNewest(Node):
     """Loses the newest head of each log at a restart."""
 
-    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
+    def restore(self, restored: Restored, now: Now) -> list[Effect]:
         logs = tuple(log for log in restored.logs if len(log.heads) < 2)
         return super().restore(replace(restored, logs=logs), now)
 
@@ -81,19 +104,19 @@ class RestoresAllButTheNewest(Node):
 class StoresOtherBytes(Node):
     """Writes entries that are not those that were signed."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        gossiped = any(isinstance(event, ev.AnnouncementReceived) for event in batch)
+        gossiped = any(isinstance(event, AnnouncementReceived) for event in batch)
         return [spoiled(effect) for effect in effects] if gossiped else effects
 
 
 class SkipsHeads(Node):
     """Writes only the last of several heads."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
         return [
-            replace(effect, heads=effect.heads[-1:]) if isinstance(effect, ev.ExtendLog) else effect
+            replace(effect, heads=effect.heads[-1:]) if isinstance(effect, ExtendLog) else effect
             for effect in effects
         ]
 
@@ -101,21 +124,21 @@ class SkipsHeads(Node):
 class NeverCompares(Node):
     """Trusts gossip alone."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.AskHeads | ev.Comparing)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), AskHeads | Comparing)
 
 
 class LeavesRecordsWhereTheyAre(Node):
     """Compares, and does not ask for what it lacks."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         return without(super().handle(batch, now), AskRecords)
 
 
 class LeavesFormerVersionsAlone(Node):
     """Compares with those alone that know how."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         known = [e for e in batch if not isinstance(e, HelloReceived) or e.greeting is not None]
         return super().handle(known, now)
 
@@ -123,8 +146,8 @@ class LeavesFormerVersionsAlone(Node):
 class KeepsStatementsInMemory(Node):
     """Takes a statement, and says so, without keeping it for the next start."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.KeepStatement)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), KeepStatement)
 
 
 def about_nothing(_claims: Claims, _catalogue: CatalogueId) -> tuple[SignedStatement, ...]:
@@ -135,7 +158,7 @@ def about_nothing(_claims: Claims, _catalogue: CatalogueId) -> tuple[SignedState
 class AsksForEverythingAtOnce(Node):
     """Has no bound on requests in flight."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         self.replica.fetches.in_flight_max = 1000
         self.replica.fetches.peer_max = None
         return super().handle(batch, now)
@@ -144,19 +167,19 @@ class AsksForEverythingAtOnce(Node):
 class BlamesForwarders(Node):
     """Takes old news for an offence."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
         for event in batch:
-            adopted = any(isinstance(effect, ev.ExtendLog) for effect in effects)
-            if isinstance(event, ev.AnnouncementReceived) and not adopted:
-                effects.append(ev.Blame(event.peer, ev.Check.CHAIN, "nothing new"))
+            adopted = any(isinstance(effect, ExtendLog) for effect in effects)
+            if isinstance(event, AnnouncementReceived) and not adopted:
+                effects.append(Blame(event.peer, Check.CHAIN, "nothing new"))
         return effects
 
 
 class IndexesWhatItLacks(Node):
     """Takes every object for held."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         self.replica.objects = Everything()
         return super().handle(batch, now)
 
@@ -173,12 +196,12 @@ class ForgetsOnePublication(Node):
 
     stored = 0
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        kept: list[ev.Effect] = []
+        kept: list[Effect] = []
         for effect in effects:
-            self.stored += isinstance(effect, ev.IndexSegment)
-            if self.stored != 5 or not isinstance(effect, ev.IndexSegment):
+            self.stored += isinstance(effect, IndexSegment)
+            if self.stored != 5 or not isinstance(effect, IndexSegment):
                 kept.append(effect)
         return kept
 
@@ -186,26 +209,26 @@ class ForgetsOnePublication(Node):
 class ShowsWithdrawnItemsAgain(Node):
     """Takes back every withdrawal at a restart."""
 
-    def restore(self, restored: ev.Restored, now: ev.Now) -> list[ev.Effect]:
-        effects = without(super().restore(restored, now), ev.HideItems)
-        return [*effects, *(ev.SetHidden(catalogue, ()) for catalogue in self.followed())]
+    def restore(self, restored: Restored, now: Now) -> list[Effect]:
+        effects = without(super().restore(restored, now), HideItems)
+        return [*effects, *(SetHidden(catalogue, ()) for catalogue in self.followed())]
 
 
 class HidesWithoutAClock(Node):
     """Hides only rows that are older than anything."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        return [replace(e, clock=0) if isinstance(e, ev.HideItems) else e for e in effects]
+        return [replace(e, clock=0) if isinstance(e, HideItems) else e for e in effects]
 
 
 class BlamesTheSlow(Node):
     """Takes silence for a fault."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        late = [event for event in batch if isinstance(event, ev.RequestFailed)]
-        return effects + [ev.Blame(e.request.peer, ev.Check.FRAME, e.reason) for e in late]
+        late = [event for event in batch if isinstance(event, RequestFailed)]
+        return effects + [Blame(e.request.peer, Check.FRAME, e.reason) for e in late]
 
 
 class StaysReadOnly(Node):
@@ -217,7 +240,7 @@ class StaysReadOnly(Node):
         super().__init__(rng, check_signature)
         self.read_only = self.full.get(id(rng), "")  # one source of chance a peer, for all lives
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
         self.full[id(self.sync.rng)] = self.read_only
         return effects
@@ -226,9 +249,9 @@ class StaysReadOnly(Node):
 class ConfirmsRefusals(Node):
     """Answers that it is done, though the disk refused."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
-        return [replace(e, refusal="") if isinstance(e, ev.Answer) else e for e in effects]
+        return [replace(e, refusal="") if isinstance(e, Answer) else e for e in effects]
 
 
 class PollsWithoutPause(Node):
@@ -240,7 +263,7 @@ class PollsWithoutPause(Node):
 
     last = 0.0
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         self.last = now.monotonic
         return super().handle(batch, now)
 
@@ -248,11 +271,11 @@ class PollsWithoutPause(Node):
 class PassesNothingOn(Node):
     """Takes part in gossip as a listener only, and asks for heads once an hour."""
 
-    def judge(self, raw: bytes, now: ev.Now) -> Refusal:
+    def judge(self, raw: bytes, now: Now) -> Refusal:
         super().judge(raw, now)
-        return Refusal(ev.Verdict.IGNORE, ev.Check.CHAIN, "not my business")
+        return Refusal(Verdict.IGNORE, Check.CHAIN, "not my business")
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         effects = super().handle(batch, now)
         self.sync._next_poll = now.monotonic + 3600
         return effects
@@ -261,39 +284,39 @@ class PassesNothingOn(Node):
 class ShowsWhatIsClosed(Node):
     """Takes nothing out of the index."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.DropSegment)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), DropSegment)
 
 
 class ForgetsLostObjects(Node):
     """Does not listen when the disk says that it damaged something."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return super().handle([e for e in batch if not isinstance(e, ev.ObjectLost)], now)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return super().handle([e for e in batch if not isinstance(e, ObjectLost)], now)
 
 
 class KeepsWhatIsPurged(Node):
     """Hides what is withdrawn, and leaves the bytes on the disk."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.PurgeItems)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), PurgeItems)
 
 
 class NeverShowsAgain(Node):
     """Leaves hidden what was hidden once."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
-        return without(super().handle(batch, now), ev.SetHidden)
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
+        return without(super().handle(batch, now), SetHidden)
 
 
 class NeverAsksForRoots(Node):
     """Takes the first root that it gets, and neither passes on nor asks for a later one."""
 
-    def handle(self, batch: Sequence[ev.Event], now: ev.Now) -> list[ev.Effect]:
+    def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
         later = (
-            e for e in super().handle(batch, now) if not isinstance(e, ev.AskRoots) or not e.after
+            e for e in super().handle(batch, now) if not isinstance(e, AskRoots) or not e.after
         )
-        return [e for e in later if not isinstance(e, ev.Announce) or e.topic is ev.Topic.HEADS]
+        return [e for e in later if not isinstance(e, Announce) or e.topic is Topic.HEADS]
 
 
 class NeverVerifies(Node):
@@ -303,12 +326,12 @@ class NeverVerifies(Node):
         super().__init__(rng, lambda key, signature, message: True)
 
 
-def without(effects: Sequence[ev.Effect], kind: type | UnionType) -> list[ev.Effect]:
+def without(effects: Sequence[Effect], kind: type | UnionType) -> list[Effect]:
     return [effect for effect in effects if not isinstance(effect, kind)]
 
 
-def spoiled(effect: ev.Effect) -> ev.Effect:
-    if not isinstance(effect, ev.ExtendLog) or not effect.entries:
+def spoiled(effect: Effect) -> Effect:
+    if not isinstance(effect, ExtendLog) or not effect.entries:
         return effect
     *rest, last = effect.entries
     return replace(effect, entries=(*rest, last[:-1] + b"\x00"))
@@ -322,7 +345,7 @@ def cover_without_tree(
     try:
         entries = numbered_entries(raws)
     except MalformedRecordError as error:
-        return LogFault(ev.Check.ENCODING, str(error))
+        return LogFault(Check.ENCODING, str(error))
     tip.head, tip.frontier = offered, tip.frontier.extend([leaf_hash(raw) for raw in raws])
     return entries
 

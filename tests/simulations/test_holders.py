@@ -9,10 +9,11 @@ from functools import partial
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from meshnode.core import events as ev
 from meshnode.core.budgets import Budgets
+from meshnode.core.events import Stated
 from meshnode.core.holders import KIND, LASTING_SECONDS_MAX
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import Ticket
 from meshnode.core.node import Node
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import Verify, public_key, sign
@@ -55,7 +56,7 @@ def state(machine: Machine, catalogue: CatalogueId, number: int) -> None:
         KIND, public_key(key), Digest(catalogue), 1, now, now + LASTING_SECONDS_MAX, body
     )
     raw = encode_signed(sign("statement", encode_statement(said), [key]))
-    machine.tell(ev.Stated(ev.Ticket(FIRST_TICKET << 1), raw))
+    machine.tell(Stated(Ticket(FIRST_TICKET << 1), raw))
 
 
 @pytest.mark.parametrize(("seed", "at"), [(1, 0), (2, 0), (3, 0), (1, 3)])

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from meshnode.core.events import Verdict
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Verdict
 from simulations.cuts import Apart, OneWay, Ring
 from simulations.network import Network, Notice
 from simulations.settings import LinkModel

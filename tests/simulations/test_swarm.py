@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from meshnode.core import events as ev
+from meshnode.core.effects import Started
 from meshnode.core.identifiers import PeerId
 from meshnode.core.node import Node
 from simulations.invariants import Verdicts, check_downloads
@@ -58,7 +58,7 @@ class Crowd:
         nobody = Watchers.of(())
         return Machine(name, self.world, lambda: Node(random.Random(1)), self._start, nobody, 0.01)
 
-    def _start(self, machine: Machine, effect: ev.Started) -> None:
+    def _start(self, machine: Machine, effect: Started) -> None:
         """The node has no part in this."""
 
     def _end(self, share: Share) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from meshnode.core import events as ev
+from meshnode.core.effects import AskHeads, Started
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from simulations import output
 from simulations.invariants.bounds import Bounds
@@ -67,15 +67,15 @@ def test_peers_of_two_versions_ask_each_other_what_both_know() -> None:
     asked: dict[int, set[type]] = {1: set(), 2: set()}
 
     class Watching(Bounds):
-        def started(self, machine: Machine, effect: ev.Started) -> None:
+        def started(self, machine: Machine, effect: Started) -> None:
             asked[machine.version].add(type(effect))
 
     outcome = Simulation(MIXED, 1, watchers=[Watching(Verdicts(), lambda _: True)]).run()
 
     assert outcome.faults == []
-    assert ev.AskHeads in asked[1]
+    assert AskHeads in asked[1]
     assert not {AskRecon, AskRecords} & asked[1]
-    assert {ev.AskHeads, AskHello, AskRecon, AskRecords} <= asked[2]
+    assert {AskHeads, AskHello, AskRecon, AskRecords} <= asked[2]
 
 
 def test_each_fault_says_whom_it_struck_and_until_when(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 import apsw
 
-from meshnode.core.events import SegmentKey, SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest
+from meshnode.core.names import SegmentKey, SegmentRef, Withdrawal
 from meshnode.runtime.index import checking
 from meshnode.runtime.index import rows as index_rows
 from meshnode.runtime.index.adding import Adding

@@ -14,8 +14,26 @@ from typing import Protocol, assert_never
 import structlog
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.effects import (
+    DropSegment,
+    ForgetCatalogue,
+    HideItems,
+    IndexSegment,
+    IndexWork,
+    PurgeItems,
+    PurgeObject,
+    SetHidden,
+)
+from meshnode.core.events import (
+    Event,
+    ObjectLost,
+    ObjectsPurged,
+    SegmentIndexed,
+    SegmentRefused,
+    StorageFailed,
+)
 from meshnode.core.identifiers import Digest
+from meshnode.core.names import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import StorageError
 from meshnode.runtime.index.index import Index
@@ -48,16 +66,16 @@ class Indexing:
         index: Index,
         checker: SegmentChecker,
         objects: Objects,
-        tell: Callable[[ev.Event], Awaitable[None]],
+        tell: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._index = index
         self._checker = checker
         self._objects = objects
         self._tell = tell
         # Unbounded: the node has at most two segments in work, and hides what a log names.
-        self._send, self._receive = trio.open_memory_channel[ev.IndexWork | trio.Event](math.inf)
+        self._send, self._receive = trio.open_memory_channel[IndexWork | trio.Event](math.inf)
 
-    def queue(self, effect: ev.IndexWork | trio.Event) -> None:
+    def queue(self, effect: IndexWork | trio.Event) -> None:
         """Queue a change; an event is set when all that was queued before it is done."""
         self._send.send_nowait(effect)
 
@@ -69,43 +87,43 @@ class Indexing:
                 else:
                     await self._perform(effect)
             except StorageError as error:
-                await self._tell(ev.StorageFailed(str(error)))
+                await self._tell(StorageFailed(str(error)))
 
-    async def _perform(self, effect: ev.IndexWork) -> None:
+    async def _perform(self, effect: IndexWork) -> None:
         match effect:
-            case ev.IndexSegment(ref):
+            case IndexSegment(ref):
                 await self._index_segment(ref)
-            case ev.DropSegment(key):
+            case DropSegment(key):
                 await trio.to_thread.run_sync(self._index.drop, key)
-            case ev.HideItems(catalogue, collection, ids, clock, erases):
+            case HideItems(catalogue, collection, ids, clock, erases):
                 await trio.to_thread.run_sync(
                     self._index.hide, catalogue, collection, ids, clock, erases
                 )
-            case ev.SetHidden(catalogue, withdrawals):
+            case SetHidden(catalogue, withdrawals):
                 await trio.to_thread.run_sync(self._index.set_hidden, catalogue, withdrawals)
-            case ev.ForgetCatalogue(catalogue):
+            case ForgetCatalogue(catalogue):
                 await trio.to_thread.run_sync(self._index.forget, catalogue)
-            case ev.PurgeObject(digest):
+            case PurgeObject(digest):
                 await trio.to_thread.run_sync(self._objects.erase, digest)
                 await trio.to_thread.run_sync(self._index.forget_deleted)
-            case ev.PurgeItems():
+            case PurgeItems():
                 erased = await trio.to_thread.run_sync(self._erase, effect)
-                await self._tell(ev.ObjectsPurged(erased))
+                await self._tell(ObjectsPurged(erased))
             case _:
                 assert_never(effect)
 
-    async def _index_segment(self, ref: ev.SegmentRef) -> None:
+    async def _index_segment(self, ref: SegmentRef) -> None:
         refusal = await self._refusal(ref)
         if refusal is None:
-            await self._tell(ev.SegmentIndexed(ref))
+            await self._tell(SegmentIndexed(ref))
         elif await trio.to_thread.run_sync(self._objects.is_intact, ref.digest):
-            await self._tell(ev.SegmentRefused(ref, refusal))
+            await self._tell(SegmentRefused(ref, refusal))
         else:
             damaged = "this disk damaged the segment's file: it is fetched again"
-            await self._tell(ev.SegmentRefused(ref, damaged))
-            await self._tell(ev.ObjectLost(ref.digest))
+            await self._tell(SegmentRefused(ref, damaged))
+            await self._tell(ObjectLost(ref.digest))
 
-    async def _refusal(self, ref: ev.SegmentRef) -> str | None:
+    async def _refusal(self, ref: SegmentRef) -> str | None:
         """Index a segment; return why that cannot be, after CHECKS_MAX checks that ended early."""
         reason: str | None = None
         for _ in range(CHECKS_MAX):
@@ -124,13 +142,13 @@ class Indexing:
                 return None
         return reason
 
-    async def _check_and_add(self, ref: ev.SegmentRef) -> None:
+    async def _check_and_add(self, ref: SegmentRef) -> None:
         """Add the rows in one worker thread, as the other process hands them over."""
         path = self._objects.object_path(ref.digest)
         async with aclosing(self._checker.check(path, ref)) as checked:
             await trio.to_thread.run_sync(self._add, ref, checked)
 
-    def _erase(self, effect: ev.PurgeItems) -> tuple[Digest, ...]:
+    def _erase(self, effect: PurgeItems) -> tuple[Digest, ...]:
         """Erase the objects first: a crash between leaves rows that say which they were."""
         items = (effect.catalogue, effect.collection, effect.ids, effect.clock)
         digests = self._index.segments_with(*items)
@@ -139,7 +157,7 @@ class Indexing:
         self._index.erase(*items)
         return digests
 
-    def _add(self, ref: ev.SegmentRef, checked: AsyncGenerator[list[CheckedRow], None]) -> None:
+    def _add(self, ref: SegmentRef, checked: AsyncGenerator[list[CheckedRow], None]) -> None:
         async def next_rows() -> list[CheckedRow]:
             return await anext(checked, [])
 

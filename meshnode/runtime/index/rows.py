@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import apsw
 
-from meshnode.core.events import SegmentRef, Withdrawal
 from meshnode.core.identifiers import CatalogueId, Digest, sha256
+from meshnode.core.names import SegmentRef, Withdrawal
 from meshnode.core.rows import CheckedRow
 from meshnode.runtime.index.bodies import Bodies, Expander
 from meshnode.runtime.index.dguids import dguid_of

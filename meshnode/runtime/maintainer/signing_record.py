@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshnode.core.events import HeadName
 from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.names import HeadName
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime.files import write_durably
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, assert_never
 
-from meshnode.core import events as ev
 from meshnode.core.disclosure import Disclosure
+from meshnode.core.effects import Comparing
 from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.events import Event
 from meshnode.core.exchange import (
     AskHello,
     AskRecon,
@@ -33,7 +34,7 @@ Ask = Callable[[PeerId, list[object], Mapping[str, int]], Awaitable[tuple[str, l
 
 
 # --- Asking ---------------------------------------------------------------------------------------
-async def compare(request: ev.Comparing, ask: Ask) -> ev.Event:
+async def compare(request: Comparing, ask: Ask) -> Event:
     """Ask one of these questions; return what came of it. Raises PeerError, trio.TooSlowError."""
     peer, attempt = request.peer, request.attempt
     match request:

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.effects import FetchObject
+from meshnode.core.events import ObjectStored
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.limits import OBJECT_BYTES_MAX
 from meshnode.errors import PeerError
@@ -61,7 +62,7 @@ class WrongBytesError(PeerError):
 class _Wanted:
     """One object on its way; `turn` is set when the stream is at its answer, or broke before."""
 
-    request: ev.FetchObject
+    request: FetchObject
     download: Download
     turn: trio.Event = field(default_factory=trio.Event)
 
@@ -109,7 +110,7 @@ class Fetches:
         # Who gave all bytes of a partial object; None when several did. Bounded.
         self._sources: dict[Digest, PeerId | None] = {}
 
-    async def fetch(self, request: ev.FetchObject) -> ev.ObjectStored:
+    async def fetch(self, request: FetchObject) -> ObjectStored:
         """Return when the object is held.
 
         However the peer behaves, its answer ends within `attempt_seconds_max` of its turn.
@@ -134,7 +135,7 @@ class Fetches:
                 self._check(request, is_right=is_right)
         finally:
             del self._fetching[digest]
-        return ev.ObjectStored(digest)
+        return ObjectStored(digest)
 
     async def _fill_or_keep(self, wanted: _Wanted) -> None:
         """Receive all of the object; if it ends early, what came is kept."""
@@ -276,7 +277,7 @@ class Fetches:
         if batch.stream is not None:
             await give_up(batch.stream)
 
-    def _check(self, request: ev.FetchObject, *, is_right: bool) -> None:
+    def _check(self, request: FetchObject, *, is_right: bool) -> None:
         """Raise unless the bytes were right, and say whose fault it is."""
         source = self._sources.pop(request.digest, None)
         if is_right:
@@ -288,7 +289,7 @@ class Fetches:
             f"{request.size_bytes} bytes that are not object {request.digest.hex()}"
         )
 
-    def _remember_source(self, request: ev.FetchObject, *, resumed: bool) -> None:
+    def _remember_source(self, request: FetchObject, *, resumed: bool) -> None:
         same = self._sources.pop(request.digest, None) == request.peer
         self._sources[request.digest] = request.peer if same or not resumed else None
         if len(self._sources) > SOURCES_REMEMBERED_MAX:

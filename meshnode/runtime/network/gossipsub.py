@@ -28,9 +28,9 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.pubsub.score import ScoreParams, TopicScoreParams
 from libp2p.pubsub.validators import signature_validator
 
-from meshnode.core.events import Topic, Verdict
 from meshnode.core.limits import ANNOUNCEMENT_BYTES_MAX, NOTICE_BYTES_MAX, STATEMENT_BYTES_MAX
 from meshnode.core.statements import is_statement
+from meshnode.core.verdicts import Topic, Verdict
 from meshnode.runtime.network.budget import Budgets
 from meshnode.runtime.network.rpcs import RPC_BYTES_MAX, RpcError, parts_of, read_rpcs
 

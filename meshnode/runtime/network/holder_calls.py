@@ -13,8 +13,9 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from meshnode.core import events as ev
 from meshnode.core.addresses import is_forbidden
+from meshnode.core.effects import CallHolder
+from meshnode.core.events import HolderCalled
 from meshnode.core.identifiers import PeerId
 from meshnode.core.statement_bodies import Endpoint
 from meshnode.errors import MeshnodeError
@@ -53,7 +54,7 @@ class HolderCalls:
         self._budgets = Budgets[str](CALLS_PER_SECOND, CALLS_OF_ADDRESS)
         self._kept: dict[PeerId, None] = {}
 
-    async def call(self, call: ev.CallHolder) -> ev.HolderCalled:
+    async def call(self, call: CallHolder) -> HolderCalled:
         """Try the endpoints one after the other, until the peer itself answers."""
         async with self._calls:
             for endpoint in call.endpoints:
@@ -62,7 +63,7 @@ class HolderCalls:
         is_there = bool(self._mesh.seen_at(call.peer))
         if is_there:
             await self._keep(call.peer)
-        return ev.HolderCalled(call.peer, kept_word=is_there)
+        return HolderCalled(call.peer, kept_word=is_there)
 
     def _may_call(self, endpoint: Endpoint) -> bool:
         """Say whether an address may be called: it lies no further inside than all that this peer

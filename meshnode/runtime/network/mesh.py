@@ -25,8 +25,9 @@ from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
-from meshnode.core import events as ev
+from meshnode.core.events import AnnouncementReceived, Event, PeerConnected, PeerDisconnected
 from meshnode.core.identifiers import PeerId
+from meshnode.core.verdicts import Topic
 from meshnode.errors import ConfigError, PeerError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.network.addresses import (
@@ -67,7 +68,7 @@ _log = structlog.get_logger()
 # The library calls its peers' mistakes errors, with tracebacks, on standard error.
 logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
-Tell = Callable[[ev.Event], Awaitable[None]]
+Tell = Callable[[Event], Awaitable[None]]
 Serve = Callable[[PeerId, Stream], Awaitable[None]]
 
 
@@ -173,7 +174,7 @@ class Mesh:
         oldest = [conns[0] for conns in self._live.swarm.get_connections_map().values() if conns]
         return tuple(self._describe(conn) for conn in oldest)
 
-    async def publish(self, raw: bytes, topic: ev.Topic = ev.Topic.HEADS) -> None:
+    async def publish(self, raw: bytes, topic: Topic = Topic.HEADS) -> None:
         """Gossip a message; while the host is down it is lost, and sync makes up for it."""
         async with self._publishing:
             await trio.sleep_until(self._next_publish)
@@ -338,14 +339,14 @@ class Mesh:
     async def _connected(self, peer: PeerId) -> None:
         if peer not in self._since:
             self._since[peer] = unix_now()
-            await self._tell(ev.PeerConnected(peer))
+            await self._tell(PeerConnected(peer))
 
     async def _disconnected(self, peer: PeerId) -> None:
         if self._live is not None and self._connections_to(peer):
             self._live.gossip.renew(ID.from_string(peer))
         elif peer in self._since:
             del self._since[peer]
-            await self._tell(ev.PeerDisconnected(peer))
+            await self._tell(PeerDisconnected(peer))
 
     async def _forget_connections(self) -> None:
         with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
@@ -369,7 +370,7 @@ class Mesh:
 
     # --- What peers send --------------------------------------------------------------------------
     async def _hear(self, forwarder: ID, raw: bytes) -> None:
-        await self._tell(ev.AnnouncementReceived(PeerId(str(forwarder)), raw))
+        await self._tell(AnnouncementReceived(PeerId(str(forwarder)), raw))
 
     async def _answer(self, stream: INetStream) -> None:
         await self._serve(PeerId(str(stream.muxed_conn.peer_id)), MeshStream(stream))

@@ -11,12 +11,14 @@ from typing import Final
 import trio
 
 from meshnode.config import OFF, Config
-from meshnode.core import events as ev
+from meshnode.core.effects import CallHolder, FetchObject, Request
+from meshnode.core.events import Event, HolderCalled, ObjectStored
 from meshnode.core.identifiers import Digest, PeerId
 from meshnode.core.mirror_health import Word, words
 from meshnode.core.node import Node
 from meshnode.core.peer_book import PeerBook
 from meshnode.core.signing import public_key
+from meshnode.core.verdicts import Topic, Verdict
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.effects import Tell
 from meshnode.runtime.home import Home
@@ -71,12 +73,12 @@ class Network:
             if service is not None:
                 nursery.start_soon(service.run)
 
-    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
+    async def publish(self, raw: bytes, topic: Topic) -> None:
         await self.mesh.publish(raw, topic)
 
-    async def call_holder(self, call: ev.CallHolder) -> ev.HolderCalled:
+    async def call_holder(self, call: CallHolder) -> HolderCalled:
         if self.calls is None:
-            return ev.HolderCalled(call.peer, kept_word=False)
+            return HolderCalled(call.peer, kept_word=False)
         return await self.calls.call(call)
 
     async def stop_payload(self, key: Digest, *, erase: bool) -> None:
@@ -85,14 +87,14 @@ class Network:
     async def serve_payload(self, key: Digest) -> None:
         await self.torrents.resume(key)
 
-    async def perform(self, request: ev.Request) -> ev.Event:
+    async def perform(self, request: Request) -> Event:
         """Ask a peer; an object is fetched only where there is room for it and its rows.
 
         Raises:
             StorageError: the disk refused, or the quota.
         """
         room = 0
-        if isinstance(request, ev.FetchObject):
+        if isinstance(request, FetchObject):
             room = INDEXED_FACTOR * request.size_bytes + _OBJECT_BYTES
             await self.quota.reserve(request, room, is_payload=False)
         try:
@@ -100,7 +102,7 @@ class Network:
         finally:
             if room:
                 self.quota.keep(request, 0)
-        if isinstance(event, ev.ObjectStored):
+        if isinstance(event, ObjectStored):
             self.arrivals.came(event.digest)
         return event
 
@@ -115,7 +117,7 @@ class NoMesh:
         task_status.started()
         await trio.sleep_forever()
 
-    async def publish(self, raw: bytes, topic: ev.Topic) -> None:
+    async def publish(self, raw: bytes, topic: Topic) -> None:
         """Nobody hears."""
 
     async def hang_up(self, peer: PeerId) -> None:
@@ -198,9 +200,9 @@ def build_network(
         ConfigError, UsageError: an address in the settings is none.
     """
 
-    def judge(raw: bytes) -> ev.Verdict:
+    def judge(raw: bytes) -> Verdict:
         refusal = node.judge(raw, now())
-        return refusal.verdict if refusal else ev.Verdict.ACCEPT
+        return refusal.verdict if refusal else Verdict.ACCEPT
 
     torrents, bridge = _engine(home, config, quota, node, listens=True)
     mesh: Mesh

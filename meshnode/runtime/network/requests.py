@@ -12,13 +12,22 @@ from typing import Final, assert_never
 
 import trio
 
-from meshnode.core import events as ev
+from meshnode.core.effects import AskHeads, AskLog, AskRoots, AskSnapshot, FetchObject, Request
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import Check
+from meshnode.core.events import (
+    Event,
+    HeadsReceived,
+    LogReceived,
+    RequestFailed,
+    RootsReceived,
+    SnapshotReceived,
+)
 from meshnode.core.exchange import AskHello, AskRecon, AskRecords
 from meshnode.core.identifiers import DIGEST_BYTES, CatalogueId, Digest, PeerId
 from meshnode.core.limits import INTEGER_MAX, TREE_SIZE_MAX
+from meshnode.core.names import HeadName, RootName
 from meshnode.core.snapshots import begin
+from meshnode.core.verdicts import Check
 from meshnode.errors import PeerError
 from meshnode.runtime.network.comparing import compare
 from meshnode.runtime.network.exchange import NotGivenError, exchange_any, opened
@@ -63,7 +72,7 @@ class Requests:
         self._deadline_seconds = deadline_seconds
         self._fetches = Fetches(open_stream, intake, deadline_seconds)
 
-    async def perform(self, request: ev.Request) -> ev.Event:
+    async def perform(self, request: Request) -> Event:
         """Ask, and return what came of it.
 
         `RequestFailed.check` is set only where the peer is at fault: not when it has nothing, is
@@ -75,13 +84,13 @@ class Requests:
         try:
             return await self._perform(request)
         except WrongBytesError as error:
-            return ev.RequestFailed(request, str(error), Check.CONTENT_HASH)
+            return RequestFailed(request, str(error), Check.CONTENT_HASH)
         except FrameError as error:
-            return ev.RequestFailed(request, str(error), Check.FRAME)
+            return RequestFailed(request, str(error), Check.FRAME)
         except PeerError as error:
-            return ev.RequestFailed(request, str(error))
+            return RequestFailed(request, str(error))
         except trio.TooSlowError:
-            return ev.RequestFailed(request, f"no answer within {self._deadline_seconds:g} s")
+            return RequestFailed(request, f"no answer within {self._deadline_seconds:g} s")
 
     async def ask_contacts(self, peer: PeerId) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
         """Return signed records of the peer itself, and of others that it saw.
@@ -113,25 +122,25 @@ class Requests:
             raise FrameError("whether a call came through is true or false")
         return _ip(expect_text(ip, IP_CHARACTERS_MAX)), came_through
 
-    async def _perform(self, request: ev.Request) -> ev.Event:
+    async def _perform(self, request: Request) -> Event:
         match request:
-            case ev.AskHeads(peer, catalogues):
+            case AskHeads(peer, catalogues):
                 heads, roots = await self._ask(peer, ["heads", list(catalogues)], "heads", 2)
-                return ev.HeadsReceived(peer, _records(heads), _root_names(roots))
-            case ev.AskRoots(peer, catalogue, after):
+                return HeadsReceived(peer, _records(heads), _root_names(roots))
+            case AskRoots(peer, catalogue, after):
                 (roots,) = await self._ask(peer, ["roots", catalogue, after], "roots", 1)
-                return ev.RootsReceived(peer, catalogue, _records(roots))
-            case ev.AskLog(peer, log, wanted, known):
+                return RootsReceived(peer, catalogue, _records(roots))
+            case AskLog(peer, log, wanted, known):
                 names = [_head(name) for name in known[:KNOWN_MAX]]
                 question: list[object] = ["log", log.catalogue, log.writer, _head(wanted), names]
                 heads, start, entries = await self._ask(peer, question, "log", 3)
                 start = expect_int(start, 0, TREE_SIZE_MAX)
-                return ev.LogReceived(peer, log, _records(heads), start, _records(entries))
-            case ev.AskSnapshot():
+                return LogReceived(peer, log, _records(heads), start, _records(entries))
+            case AskSnapshot():
                 return await self._snapshot(request)
             case AskHello() | AskRecon() | AskRecords():
                 return await compare(request, self._ask_any)
-            case ev.FetchObject():
+            case FetchObject():
                 return await self._fetches.fetch(request)
             case _:
                 assert_never(request)
@@ -149,18 +158,18 @@ class Requests:
             async with opened(self._open_stream, peer, self._deadline_seconds) as stream:
                 return await exchange_any(stream, question, kinds)
 
-    async def _snapshot(self, request: ev.AskSnapshot) -> ev.Event:
+    async def _snapshot(self, request: AskSnapshot) -> Event:
         """Fetch a snapshot unless it is held, and check all of it that can be checked alone."""
         ref = request.ref
         raw = await trio.to_thread.run_sync(self._intake.read_object, ref.object)
         if raw is None:
-            await self._fetches.fetch(ev.FetchObject(request.peer, ref.object, ref.size_bytes))
+            await self._fetches.fetch(FetchObject(request.peer, ref.object, ref.size_bytes))
             raw = await trio.to_thread.run_sync(self._intake.read_object, ref.object)
         try:
             beginning = await trio.to_thread.run_sync(begin, request.log, ref, raw or b"")
         except MalformedRecordError as error:
             raise NotGivenError(f"the snapshot cannot be used: {error}") from error
-        return ev.SnapshotReceived(request.peer, request.log, beginning)
+        return SnapshotReceived(request.peer, request.log, beginning)
 
 
 def peer_records(value: object, number_max: int) -> tuple[bytes, ...]:
@@ -178,13 +187,13 @@ def _ip(text: str) -> str:
         raise FrameError("not an IP address") from error
 
 
-def _head(name: ev.HeadName) -> list[object]:
+def _head(name: HeadName) -> list[object]:
     return [name.seq, name.digest]
 
 
-def _root_names(value: object) -> tuple[ev.RootName, ...]:
+def _root_names(value: object) -> tuple[RootName, ...]:
     return tuple(
-        ev.RootName(
+        RootName(
             CatalogueId(expect_bytes(catalogue, DIGEST_BYTES)),
             expect_int(version, 1, INTEGER_MAX),
             Digest(expect_bytes(digest, DIGEST_BYTES)),

@@ -14,9 +14,9 @@ from typing import BinaryIO, Final, Protocol
 import trio
 
 from meshnode.core.disclosure import Disclosure
-from meshnode.core.events import HeadName, LogId, RootName, Stretch
 from meshnode.core.heads import FIRST_SEQ, SNAPSHOT_SEQ
 from meshnode.core.identifiers import DIGEST_BYTES, KID_BYTES, CatalogueId, Digest, Kid, PeerId
+from meshnode.core.names import HeadName, LogId, RootName, Stretch
 from meshnode.errors import PeerError, StorageError
 from meshnode.runtime.network.budget import Budgets
 from meshnode.runtime.network.comparing import disclosed

@@ -15,9 +15,10 @@ from typing import Final
 import trio
 
 from meshnode.control import Message
-from meshnode.core import events as ev
-from meshnode.core.events import HeadName, LogId
+from meshnode.core.effects import Blame, FetchObject
+from meshnode.core.events import ObjectStored, RequestFailed
 from meshnode.core.identifiers import CatalogueId, Digest, PeerId, catalogue_text
+from meshnode.core.names import HeadName, LogId
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.journal import Notice
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
@@ -59,11 +60,11 @@ class Reading:
     def choose(self, notice: Notice) -> bool:
         """Take note of what happens to this mirror; say so if anything may have changed."""
         match notice:
-            case ev.ObjectStored():
+            case ObjectStored():
                 self.stored += 1
-            case ev.RequestFailed(ev.FetchObject(peer, digest)) if peer == self.watched.name:
+            case RequestFailed(FetchObject(peer, digest)) if peer == self.watched.name:
                 self.failed[digest] = None
-            case ev.Blame(peer, check, reason) if peer == self.watched.name:
+            case Blame(peer, check, reason) if peer == self.watched.name:
                 self.faults.append(f"{check.value}: {reason}")
         return True
 

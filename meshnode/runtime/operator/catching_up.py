@@ -11,11 +11,13 @@ from typing import Final
 import trio
 
 from meshnode.control import Message
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.effects import AskHeads
 from meshnode.core.encoding import MalformedRecordError
+from meshnode.core.events import HeadsReceived
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Kid, PeerId
+from meshnode.core.names import HeadName
 from meshnode.core.signing import verify
 from meshnode.errors import UsageError
 from meshnode.runtime.clock import unix_now
@@ -74,15 +76,15 @@ def _reached(peer: Peer) -> list[PeerId]:
     return [connection.peer for connection in connections] + mirrors
 
 
-async def _answers(peer: Peer, catalogue: CatalogueId) -> list[ev.HeadsReceived]:
+async def _answers(peer: Peer, catalogue: CatalogueId) -> list[HeadsReceived]:
     """Ask the connected peers at once; those that are slow or fail say nothing."""
-    network, answers = peer.network, list[ev.HeadsReceived]()
+    network, answers = peer.network, list[HeadsReceived]()
     if network is None:
         return answers
 
     async def ask(name: PeerId) -> None:
-        answer = await network.perform(ev.AskHeads(name, (catalogue,)))
-        if isinstance(answer, ev.HeadsReceived):
+        answer = await network.perform(AskHeads(name, (catalogue,)))
+        if isinstance(answer, HeadsReceived):
             answers.append(answer)
 
     with trio.move_on_after(ANSWER_SECONDS):
@@ -93,11 +95,11 @@ async def _answers(peer: Peer, catalogue: CatalogueId) -> list[ev.HeadsReceived]
 
 
 def _known(
-    held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]
-) -> dict[tuple[Kid, ev.HeadName], None]:
+    held: HeldCatalogue, answers: Iterable[HeadsReceived]
+) -> dict[tuple[Kid, HeadName], None]:
     """Return the authentic heads that were told: the newest of each branch that a peer has."""
     assert held.chain is not None
-    known: dict[tuple[Kid, ev.HeadName], None] = {}
+    known: dict[tuple[Kid, HeadName], None] = {}
     for raw in (raw for answer in answers for raw in answer.raws):
         try:
             offered = decode_signed_head(raw)
@@ -109,15 +111,15 @@ def _known(
     return known
 
 
-def _lacks_roots(held: HeldCatalogue, answers: Iterable[ev.HeadsReceived]) -> bool:
+def _lacks_roots(held: HeldCatalogue, answers: Iterable[HeadsReceived]) -> bool:
     assert held.chain is not None
     named = (name for answer in answers for name in answer.roots if name.catalogue == held.id)
     return any(not held.chain.holds(name.digest) for name in named)
 
 
 def _behind(
-    held: HeldCatalogue, known: Iterable[tuple[Kid, ev.HeadName]]
-) -> list[tuple[Kid, ev.HeadName]]:
+    held: HeldCatalogue, known: Iterable[tuple[Kid, HeadName]]
+) -> list[tuple[Kid, HeadName]]:
     return [(kid, name) for kid, name in known if not held.is_settled(kid, name)]
 
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 import trio
 
 from meshnode.control import Message
-from meshnode.core import events as ev
 from meshnode.core.denials import OWN
 from meshnode.core.denylist import DenyList, parse_deny_list, rule_of, target_of
+from meshnode.core.events import DenyListChanged, Event
 from meshnode.core.identifiers import Digest
+from meshnode.core.names import Ticket
 from meshnode.errors import UsageError
 from meshnode.runtime.operator.arguments import Action, Arguments, Nothing
 from meshnode.runtime.operator.refusals import refused
@@ -115,8 +116,8 @@ async def _put(peer: Peer, name: str, text: str, *, erase: bool) -> DenyList:
     raw = text.encode()
     deny_list = await trio.to_thread.run_sync(parse_deny_list, raw)
 
-    def question(ticket: ev.Ticket) -> ev.Event:
-        return ev.DenyListChanged(ticket, name, raw, deny_list, erase)
+    def question(ticket: Ticket) -> Event:
+        return DenyListChanged(ticket, name, raw, deny_list, erase)
 
     if refusal := await peer.tickets.ask(peer.tell, question):
         raise refused(peer, refusal)

@@ -14,11 +14,11 @@ from meshnode.control import Message
 from meshnode.core import amendments
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import Entry, SegmentAdded, UnknownEntry, decode_entry
-from meshnode.core.events import LogId, Stretch
 from meshnode.core.heads import Head, SignedHead, decode_signed_head
 from meshnode.core.history import sentence
 from meshnode.core.identifiers import Digest, Kid, object_text, sha256
 from meshnode.core.merkle import inclusion_proof, leaf_hash
+from meshnode.core.names import LogId, Stretch
 from meshnode.core.roots import Writer
 from meshnode.core.trust import RootChain
 from meshnode.errors import UsageError

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from meshnode.control import Message
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.domains import Binding
+from meshnode.core.events import Event, Followed
 from meshnode.core.identifiers import CatalogueId, catalogue_text
+from meshnode.core.names import Ticket
 from meshnode.core.seed_files import SeedList
 from meshnode.errors import UsageError
 from meshnode.runtime.clock import unix_now
@@ -139,8 +140,8 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 async def _follow(peer: Peer, catalogue: CatalogueId, roots: tuple[bytes, ...]) -> None:
-    def question(ticket: ev.Ticket) -> ev.Event:
-        return ev.Followed(ticket, catalogue, roots)
+    def question(ticket: Ticket) -> Event:
+        return Followed(ticket, catalogue, roots)
 
     if refusal := await peer.tickets.ask(peer.tell, question):
         raise refused(peer, refusal)

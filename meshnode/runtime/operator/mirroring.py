@@ -13,9 +13,9 @@ import trio
 
 from meshnode.control import Message
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
-from meshnode.core.events import HeadName, LogId, Stretch
 from meshnode.core.heads import SNAPSHOT_SEQ, decode_signed_head
 from meshnode.core.identifiers import Digest, Kid
+from meshnode.core.names import HeadName, LogId, Stretch
 from meshnode.core.trust import RootChain
 from meshnode.errors import UsageError
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue, Hex, HexDigest

@@ -13,13 +13,13 @@ from typing import Any
 import trio
 
 from meshnode.control import Message
-from meshnode.core import events as ev
 from meshnode.core.branches import BEFORE_FIRST
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
 from meshnode.core.entries import SegmentAdded, decode_entry
-from meshnode.core.events import LogId, SegmentKey
+from meshnode.core.events import Event, ObjectStored, Submitted
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, object_text, sha256
 from meshnode.core.limits import CLOCK_MAX, SNAPSHOT_BYTES_MAX
+from meshnode.core.names import LogId, SegmentKey, Ticket
 from meshnode.core.snapshots import encode_snapshot
 from meshnode.errors import StorageError, UsageError
 from meshnode.runtime import snapshots
@@ -123,7 +123,7 @@ async def snapshot(peer: Peer, arguments: Snapshot) -> AsyncGenerator[Message, N
     newest = named.index if named else 0
     if arguments.keep and made.index > newest:
         await trio.to_thread.run_sync(peer.store.add_object, raw)
-        await peer.tell(ev.ObjectStored(sha256(raw)))
+        await peer.tell(ObjectStored(sha256(raw)))
     yield {
         "result": {
             "index": made.index,
@@ -186,8 +186,8 @@ async def own_segments(peer: Peer, arguments: Log) -> AsyncGenerator[Message, No
 async def submit(peer: Peer, arguments: Submit) -> AsyncGenerator[Message, None]:
     """Store the staged objects, extend the log, and follow the segments until they are indexed."""
 
-    def question(ticket: ev.Ticket) -> ev.Event:
-        return ev.Submitted(ticket, arguments.heads, arguments.first, arguments.entries)
+    def question(ticket: Ticket) -> Event:
+        return Submitted(ticket, arguments.heads, arguments.first, arguments.entries)
 
     for digest in arguments.staged:
         await _store(peer, arguments.catalogue, digest)
@@ -227,7 +227,7 @@ async def _store(peer: Peer, catalogue: CatalogueId, digest: Digest) -> None:
         if await trio.to_thread.run_sync(_sha256_of, staged) != digest:
             raise UsageError(f"the staged object {staged} is not what its name says")
         await trio.to_thread.run_sync(peer.store.complete, digest, staged)
-    await peer.tell(ev.ObjectStored(digest))
+    await peer.tell(ObjectStored(digest))
 
 
 def _segments(arguments: Submit) -> Sequence[SegmentKey]:

@@ -12,11 +12,12 @@ from pydantic import Field
 
 from meshnode import __version__
 from meshnode.control import Message
-from meshnode.core import events as ev
 from meshnode.core.catalogue import Catalogue as HeldCatalogue
+from meshnode.core.events import BudgetsChanged, Event, Followed, Unfollowed
 from meshnode.core.freshness import Freshness
 from meshnode.core.identifiers import CatalogueId, catalogue_text, object_text
 from meshnode.core.limits import INTEGER_MAX
+from meshnode.core.names import Ticket
 from meshnode.core.overview import describe
 from meshnode.core.reachability import Reach
 from meshnode.core.releases import Releases
@@ -132,8 +133,8 @@ def reach_said(peer: Peer) -> dict[str, Any]:
 
 
 async def follow(peer: Peer, arguments: Follow) -> AsyncGenerator[Message, None]:
-    def question(ticket: ev.Ticket) -> ev.Event:
-        return ev.Followed(ticket, arguments.catalogue, arguments.roots)
+    def question(ticket: Ticket) -> Event:
+        return Followed(ticket, arguments.catalogue, arguments.roots)
 
     if arguments.budget_bytes is not None:
         await _set_budget(peer, arguments.catalogue, arguments.budget_bytes)
@@ -147,18 +148,18 @@ async def _set_budget(peer: Peer, catalogue: CatalogueId, size_bytes: int) -> No
     own |= {catalogue: size_bytes} if size_bytes else {}
     await trio.to_thread.run_sync(write_budgets, peer.home.budgets, own)
 
-    def question(ticket: ev.Ticket) -> ev.Event:
+    def question(ticket: Ticket) -> Event:
         each, total = budgets.each_bytes_max, budgets.total_bytes_max
-        return ev.BudgetsChanged(ticket, each, total, tuple(own.items()))
+        return BudgetsChanged(ticket, each, total, tuple(own.items()))
 
     await _done(peer, question)
 
 
 async def unfollow(peer: Peer, arguments: Unfollow) -> AsyncGenerator[Message, None]:
-    yield await _done(peer, lambda ticket: ev.Unfollowed(ticket, arguments.catalogue))
+    yield await _done(peer, lambda ticket: Unfollowed(ticket, arguments.catalogue))
 
 
-async def _done(peer: Peer, question: Callable[[ev.Ticket], ev.Event]) -> Message:
+async def _done(peer: Peer, question: Callable[[Ticket], Event]) -> Message:
     if refusal := await peer.tickets.ask(peer.tell, question):
         raise refused(peer, refusal)
     return {"result": {}}

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from meshnode.control import Message
-from meshnode.core import events as ev
+from meshnode.core.durable import AdoptRoot, ExtendLog, KeepFork
+from meshnode.core.effects import Blame
+from meshnode.core.events import (
+    PeerConnected,
+    PeerDisconnected,
+    SegmentIndexed,
+    SegmentRefused,
+    StorageFailed,
+)
 from meshnode.core.identifiers import catalogue_text, object_text
+from meshnode.core.names import SegmentRef
 from meshnode.errors import UsageError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.journal import Notice, PayloadProgress
@@ -37,25 +46,25 @@ def _happening(notice: Notice) -> Message | None:
 def _said(notice: Notice) -> Message | None:  # noqa: C901, PLR0911 - one return a kind
     """Return what the operator is told of a notice; None where it says nothing to him."""
     match notice:
-        case ev.PeerConnected(peer):
+        case PeerConnected(peer):
             return {"what": "peer joined", "peer": peer}
-        case ev.PeerDisconnected(peer):
+        case PeerDisconnected(peer):
             return {"what": "peer left", "peer": peer}
-        case ev.AdoptRoot(catalogue, version, _):
+        case AdoptRoot(catalogue, version, _):
             said = {"what": "root adopted", "catalogue": catalogue_text(catalogue)}
             return said | {"version": version}
-        case ev.ExtendLog():
+        case ExtendLog():
             return _adopted(notice)
-        case ev.KeepFork(log, _):
+        case KeepFork(log, _):
             said = {"what": "log disputed", "catalogue": catalogue_text(log.catalogue)}
             return said | {"writer": log.writer.hex()}
-        case ev.SegmentIndexed(ref):
+        case SegmentIndexed(ref):
             return {"what": "segment indexed", **_segment(ref)}
-        case ev.SegmentRefused(ref, reason):
+        case SegmentRefused(ref, reason):
             return {"what": "segment refused", **_segment(ref), "reason": reason}
-        case ev.Blame(peer, check, reason):
+        case Blame(peer, check, reason):
             return {"what": "blame", "peer": peer, "check": check.value, "reason": reason}
-        case ev.StorageFailed(reason):
+        case StorageFailed(reason):
             return {"what": "read-only", "reason": reason}
         case PayloadProgress(payload, done, total):
             said = {"what": "payload progress", "payload": object_text(payload)}
@@ -64,7 +73,7 @@ def _said(notice: Notice) -> Message | None:  # noqa: C901, PLR0911 - one return
             return None
 
 
-def _adopted(extension: ev.ExtendLog) -> Message:
+def _adopted(extension: ExtendLog) -> Message:
     return {
         "what": "head adopted",
         "catalogue": catalogue_text(extension.log.catalogue),
@@ -74,7 +83,7 @@ def _adopted(extension: ev.ExtendLog) -> Message:
     }
 
 
-def _segment(ref: ev.SegmentRef) -> Message:
+def _segment(ref: SegmentRef) -> Message:
     return {
         "catalogue": catalogue_text(ref.log.catalogue),
         "collection": ref.collection,

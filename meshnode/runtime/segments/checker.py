@@ -18,7 +18,7 @@ import msgpack
 import trio
 
 import meshnode
-from meshnode.core.events import SegmentRef
+from meshnode.core.names import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import PeerError, StorageError
 

@@ -59,7 +59,7 @@ ItemPair = tuple[bytes, dict[str, Any]]  # an item's exact UTF-8 JSON, and the s
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """A written segment and what its entry says of it (units: `core.events.SegmentRef`)."""
+    """A written segment and what its entry says of it (units: `core.names.SegmentRef`)."""
 
     digest: Digest
     size_bytes: int

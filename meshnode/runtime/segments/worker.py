@@ -65,7 +65,7 @@ class SegmentContentError(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the log says of the segment (units: `core.events.SegmentRef`)."""
+    """What the log says of the segment (units: `core.names.SegmentRef`)."""
 
     collection: str
     size_bytes: int

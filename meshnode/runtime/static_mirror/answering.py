@@ -14,8 +14,8 @@ from typing import Final
 import msgpack
 
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import HeadName, LogId
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
+from meshnode.core.names import HeadName, LogId
 from meshnode.errors import PeerError
 from meshnode.runtime.network.fetches import WrongBytesError
 from meshnode.runtime.network.frames import CHUNK_BYTES

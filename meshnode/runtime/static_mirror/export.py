@@ -18,9 +18,9 @@ import trio
 from meshnode.control import Control
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import LogId
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest, Kid, catalogue_text, sha256
+from meshnode.core.names import LogId
 from meshnode.core.static_mirror import (
     POINTER_NAME,
     CatalogueIndex,

@@ -16,10 +16,10 @@ import trio
 
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import HeadName, LogId
 from meshnode.core.heads import SNAPSHOT_SEQ, begun_by, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, Digest
 from meshnode.core.limits import PURGE_BYTES_MAX
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.purges import decode_purge
 from meshnode.core.roots import decode_root
 from meshnode.core.signed import decode_signed

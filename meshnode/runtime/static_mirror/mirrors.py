@@ -15,9 +15,16 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from meshnode.core import events as ev
-from meshnode.core.events import Check
+from meshnode.core.effects import AskHeads, Request
+from meshnode.core.events import (
+    AnnouncementReceived,
+    Event,
+    PeerConnected,
+    PeerDisconnected,
+    RequestFailed,
+)
 from meshnode.core.identifiers import CatalogueId, PeerId, catalogue_text
+from meshnode.core.verdicts import Check
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.clock import unix_now
 from meshnode.runtime.network.streams import OpenStream, Stream, StreamBrokenError
@@ -37,8 +44,8 @@ PAUSE_SECONDS_MAX: Final = 3600.0  # between attempts at a mirror that fails
 
 _log = structlog.get_logger()
 
-Tell = Callable[[ev.Event], Awaitable[None]]
-Perform = Callable[[ev.Request], Awaitable[ev.Event]]
+Tell = Callable[[Event], Awaitable[None]]
+Perform = Callable[[Request], Awaitable[Event]]
 Followed = Callable[[], Sequence[CatalogueId]]
 
 
@@ -191,8 +198,8 @@ class Mirrors:
             slow = UnreachableError(f"it did not give its indices within {LOOK_SECONDS_MAX:g} s")
             return await self._failed(watched, slow, pause)
         except WrongFileError as error:
-            asked = ev.AskHeads(watched.name, ())
-            await self.tell(ev.RequestFailed(asked, str(error), Check.CONTENT_HASH))
+            asked = AskHeads(watched.name, ())
+            await self.tell(RequestFailed(asked, str(error), Check.CONTENT_HASH))
             return await self._failed(watched, error, pause)
         except PeerError as error:
             return await self._failed(watched, error, pause)
@@ -220,11 +227,11 @@ class Mirrors:
         catalogues = tuple(c for c in self.followed() if c in watched.mirror.catalogues)
         if not catalogues:
             return
-        await self.tell(await self._perform(ev.AskHeads(watched.name, catalogues)))
+        await self.tell(await self._perform(AskHeads(watched.name, catalogues)))
         for catalogue in catalogues:
             index = await watched.mirror.index(catalogue)
             for raw in index.forks if index else ():
-                await self.tell(ev.AnnouncementReceived(watched.name, raw))
+                await self.tell(AnnouncementReceived(watched.name, raw))
 
     async def _failed(self, watched: Watched, error: PeerError, pause: float) -> float:
         if not watched.failing_since:
@@ -239,12 +246,12 @@ class Mirrors:
     async def _connect(self, watched: Watched) -> None:
         if not watched.is_connected:
             watched.is_connected = True
-            await self.tell(ev.PeerConnected(watched.name))
+            await self.tell(PeerConnected(watched.name))
 
     async def _disconnect(self, watched: Watched) -> None:
         if watched.is_connected:
             watched.is_connected = False
-            await self.tell(ev.PeerDisconnected(watched.name))
+            await self.tell(PeerDisconnected(watched.name))
 
 
 async def no_peers(name: PeerId) -> Stream:

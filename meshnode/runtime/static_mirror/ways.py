@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from meshnode.control import Control
 from meshnode.core.encoding import MalformedRecordError
-from meshnode.core.events import HeadName, LogId
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import Digest, catalogue_text
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.static_mirror import (
     CatalogueIndex,
     StretchRef,

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import trio
 from pydantic_core import from_json
 
-from meshnode.core.events import SegmentRef
+from meshnode.core.names import SegmentRef
 from meshnode.core.rows import CheckedRow
 from meshnode.errors import MeshnodeError, StorageError, UsageError
 from meshnode.runtime.home import Home

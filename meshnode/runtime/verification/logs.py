@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.durable import StoredLog
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import decode_entry
-from meshnode.core.events import Check, HeadName, LogId, StoredLog
 from meshnode.core.heads import SignedHead, decode_signed_head
 from meshnode.core.identifiers import CatalogueId, catalogue_text
 from meshnode.core.limits import PURGE_BYTES_MAX
 from meshnode.core.log import Log, LogFault
 from meshnode.core.merkle import Frontier, leaf_hash
+from meshnode.core.names import HeadName, LogId
 from meshnode.core.signed import decode_signed
 from meshnode.core.signing import verify
 from meshnode.core.snapshots import Beginning, begin
 from meshnode.core.trust import RootChain, UntrustedError
+from meshnode.core.verdicts import Check
 from meshnode.runtime.verification.reports import Fault, Report
 
 

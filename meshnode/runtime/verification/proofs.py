@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from meshnode.core import receipts
 from meshnode.core.entries import SegmentAdded, decode_entry
-from meshnode.core.events import LogId, SegmentRef
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import (
     CatalogueId,
@@ -38,6 +37,7 @@ from meshnode.core.limits import (
     SIGNED_ROOT_BYTES_MAX,
     TREE_SIZE_MAX,
 )
+from meshnode.core.names import LogId, SegmentRef
 from meshnode.core.receipts import Receipt, Step
 from meshnode.errors import PeerError, StorageError, UsageError
 from meshnode.runtime.datasets.proof_file import ITEM, PROOF, SEGMENT, VERSION

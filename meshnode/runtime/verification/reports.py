@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from meshnode.core.events import Check
+from meshnode.core.verdicts import Check
 
 
 @dataclass(frozen=True, slots=True)

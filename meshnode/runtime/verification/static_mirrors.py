@@ -13,12 +13,13 @@ from typing import TypeVar
 import trio
 
 from meshnode.core.catalogue import Catalogue
+from meshnode.core.durable import StoredLog
 from meshnode.core.encoding import MalformedRecordError
 from meshnode.core.entries import ObjectRef
-from meshnode.core.events import Check, LogId, StoredLog
 from meshnode.core.forks import decode_fork
 from meshnode.core.heads import decode_signed_head
 from meshnode.core.identifiers import catalogue_text, sha256
+from meshnode.core.names import LogId
 from meshnode.core.static_mirror import (
     POINTER_NAME,
     CatalogueIndex,
@@ -30,6 +31,7 @@ from meshnode.core.static_mirror import (
     decode_stretch,
     object_path,
 )
+from meshnode.core.verdicts import Check
 from meshnode.runtime.verification.logs import log_name, verify_log, verify_roots
 from meshnode.runtime.verification.reports import Report
 from meshnode.runtime.verification.stores import verify_objects, verify_segments

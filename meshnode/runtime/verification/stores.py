@@ -14,9 +14,10 @@ from pathlib import Path
 import trio
 
 from meshnode.core.catalogue import Catalogue
-from meshnode.core.events import Check, SegmentRef
 from meshnode.core.identifiers import CatalogueId, Digest, object_text
+from meshnode.core.names import SegmentRef
 from meshnode.core.rows import CheckedRow
+from meshnode.core.verdicts import Check
 from meshnode.errors import StorageError
 from meshnode.runtime.home import Home
 from meshnode.runtime.segments.checker import SegmentChecker, SegmentRefusedError
