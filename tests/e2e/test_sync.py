@@ -121,7 +121,7 @@ class StacFastapi:
 
 @contextmanager
 def a_stac_fastapi(tmp_path: Path) -> Iterator[StacFastapi]:
-    python = python_with("stac_fastapi", STAC_FASTAPI, tmp_path / "environment")
+    python = python_with("uvicorn", STAC_FASTAPI, tmp_path / "environment")
     folder = tmp_path / "api"
     with (
         server(python, APP, folder, PAGE_ITEMS_MAX) as port,

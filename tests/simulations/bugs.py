@@ -310,12 +310,13 @@ class NeverShowsAgain(Node):
 
 
 class NeverAsksForRoots(Node):
-    """Takes the first root that it gets, and neither passes on nor asks for a later one."""
+    """Takes the first root that it gets, and neither passes on nor asks for a later one, by name or
+    as a record that another has.
+    """
 
     def handle(self, batch: Sequence[Event], now: Now) -> list[Effect]:
-        later = (
-            e for e in super().handle(batch, now) if not isinstance(e, AskRoots) or not e.after
-        )
+        asked = without(super().handle(batch, now), AskRecords)
+        later = (e for e in asked if not isinstance(e, AskRoots) or not e.after)
         return [e for e in later if not isinstance(e, Announce) or e.topic is Topic.HEADS]
 
 
