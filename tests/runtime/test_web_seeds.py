@@ -153,12 +153,19 @@ async def test_a_folder_comes_from_its_url_with_and_without_a_slash(
 # --- Several at once ------------------------------------------------------------------------------
 async def test_four_mirrors_give_at_once(tmp_path: Path, tile: Path) -> None:
     await trio.Path(tile).write_bytes(random.Random(2).randbytes(24 * MIB))
+    given: set[str] = set()
     async with AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(web_seed(slowly(tile.parent))) for _ in range(4)]
-        by_source = await got_from(
-            tmp_path, torrent_of(tile, "hybrid"), tile, *(seed.url for seed in slow)
-        )
-    assert set(by_source) == {f"mirror {seed.url}" for seed in slow}
+        mirrors = [seed.url for seed in slow]
+        torrents = await stack.enter_async_context(running(LOCAL, tmp_path / "home"))
+        steps = torrents.download(torrent_of(tile, "hybrid"), mirrors=mirrors)
+        await stack.enter_async_context(aclosing(steps))
+        with trio.fail_after(60):
+            async for progress in steps:
+                given = {name for name, count in progress.by_source.items() if count >= MIB}
+                if len(given) == 4:
+                    break
+    assert given == {f"mirror {url}" for url in mirrors}
 
 
 def slowly(folder: Path) -> Any:
