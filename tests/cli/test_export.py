@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import signal
@@ -159,19 +158,6 @@ def test_a_large_collection_is_written_in_pages(
         "Towns, page 2: 2019-06-01 to 2019-06-01",
     ]
     assert sum(each["type"] == "Feature" for each in found) == 3
-
-
-def test_pystac_validates_a_static_catalogue(reader: CommandLine) -> None:
-    if importlib.util.find_spec("pystac") is None:
-        assert os.environ.get("MESHNODE_REQUIRE_PYSTAC") != "1", "pystac is not installed"
-        pytest.skip("pystac is not installed, and MESHNODE_REQUIRE_PYSTAC is not set")
-    import pystac
-
-    assert reader.call("export", "--format", "stac", "--to", "stac").status == 0
-
-    catalog = pystac.Catalog.from_file(str(reader.folder / "stac/catalog.json"))
-    assert sorted(item.id for item in catalog.get_items(recursive=True)) == sorted(TOWNS)
-    assert catalog.validate_all() == 3
 
 
 # --- Whole or not at all --------------------------------------------------------------------------

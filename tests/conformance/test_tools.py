@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from meshnode.runtime.api.conformance import CLASSES
 from tests.api.serving import Api, serving_towns
+from tests.cli.command_line import CommandLine
+from tests.cli.yukon import TOWNS
 from tests.conformance.tools import HERE, output_of, tools_python
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -73,3 +77,15 @@ async def test_schemathesis_finds_no_answer_of_5xx(api: Api, python: Path, tmp_p
     )
     assert "passed" in said
     assert "failed" not in said
+
+
+async def test_pystac_validates_a_static_catalogue(
+    reader: CommandLine, python: Path, tmp_path: Path
+) -> None:
+    written = await trio.to_thread.run_sync(
+        partial(reader.call, "export", "--format", "stac", "--to", "stac")
+    )
+    assert written.status == 0
+    catalogue = reader.folder / "stac/catalog.json"
+    said = await output_of(python, HERE / "static_catalogue.py", catalogue, folder=tmp_path)
+    assert said.split() == ["3", *sorted(TOWNS)]
