@@ -24,6 +24,7 @@ from meshnode.core.identifiers import CatalogueId, Digest, Kid
 from meshnode.core.names import LogId, SegmentRef
 from meshnode.runtime.index.index import Index
 from meshnode.runtime.index.indexing import Indexing
+from meshnode.runtime.maintainer.staging import segment_draft
 from meshnode.runtime.segments.checker import SegmentChecker
 from meshnode.runtime.segments.segment import SegmentFile, write_segment
 
@@ -145,17 +146,7 @@ def _write(folder: Path, collection: int, numbers: range) -> SegmentRef:
 
 
 def ref_of(file: SegmentFile, collection: str, clock: int) -> SegmentRef:
-    return SegmentRef(
-        log=LOG,
-        collection=collection,
-        digest=file.digest,
-        size_bytes=file.size_bytes,
-        rows=file.rows,
-        format=file.format,
-        clock=clock,
-        bbox=file.bbox_e7,
-        span=file.span_s,
-    )
+    return SegmentRef.of(LOG, segment_draft(collection, file)(clock))
 
 
 def _said(ref: SegmentRef) -> dict[str, Any]:

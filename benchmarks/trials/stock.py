@@ -25,7 +25,6 @@ from benchmarks.samples import COLLECTION, ISSUED, items, segment
 from meshnode.cli.peer import make_home
 from meshnode.core.authoring import LogState, extend, first_root
 from meshnode.core.durable import AdoptRoot, Durable, ExtendLog, SetFollowed
-from meshnode.core.entries import SegmentAdded
 from meshnode.core.identifiers import CatalogueId, key_id, sha256
 from meshnode.core.merkle import Frontier
 from meshnode.core.names import LogId
@@ -33,6 +32,7 @@ from meshnode.core.roots import encode_root
 from meshnode.core.signed import encode_signed
 from meshnode.core.signing import public_key, sign
 from meshnode.runtime.home import Home
+from meshnode.runtime.maintainer.staging import segment_draft
 from meshnode.runtime.segments.segment import SegmentFile
 from meshnode.runtime.store import Store
 
@@ -116,7 +116,7 @@ def _catalogue(name: str, files: list[SegmentFile]) -> Iterator[Durable]:
     state = LogState(catalogue, key_id(public), 1, None, Frontier(), 0)
     raw, first, entries = extend(
         state,
-        [_entry(clock, file) for clock, file in enumerate(files, 1)],
+        [segment_draft(COLLECTION, file)(clock) for clock, file in enumerate(files, 1)],
         issued=ISSUED,
         next_by=None,
         sign=lambda payload: sign("head", payload, [key]),
@@ -124,17 +124,3 @@ def _catalogue(name: str, files: list[SegmentFile]) -> Iterator[Durable]:
     yield SetFollowed(catalogue, True)
     yield AdoptRoot(catalogue, 1, encode_signed(sign("root", root, [key])))
     yield ExtendLog(LogId(catalogue, state.writer), ((1, raw),), first, entries)
-
-
-def _entry(clock: int, file: SegmentFile) -> SegmentAdded:
-    return SegmentAdded(
-        clock=clock,
-        collection=COLLECTION,
-        segment=file.digest,
-        size_bytes=file.size_bytes,
-        rows=file.rows,
-        format=file.format,
-        bbox=file.bbox_e7,
-        span=file.span_s,
-        replaces=(),
-    )

@@ -266,17 +266,7 @@ class Catalogue:
         if live is None or name[1] in self.purged:
             return None
         writer, entry = live
-        return SegmentRef(
-            log=LogId(self.id, writer),
-            collection=entry.collection,
-            digest=entry.segment,
-            size_bytes=entry.size_bytes,
-            rows=entry.rows,
-            format=entry.format,
-            clock=entry.clock,
-            bbox=entry.bbox,
-            span=entry.span,
-        )
+        return SegmentRef.of(LogId(self.id, writer), entry)
 
     def key(self, name: SegmentName) -> SegmentKey:
         return segment_key(self.id, *name)

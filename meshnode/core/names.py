@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from meshnode.core.identifiers import CatalogueId, Digest, Kid
+
+if TYPE_CHECKING:
+    from meshnode.core.entries import SegmentAdded
 
 REMEMBERED_KEYS = 1024  # of segments
 
@@ -60,6 +63,21 @@ class SegmentRef:
     clock: int
     bbox: tuple[int, int, int, int]
     span: tuple[int | None, int | None]
+
+    @classmethod
+    def of(cls, log: LogId, entry: SegmentAdded) -> SegmentRef:
+        """Return what an entry of this log says of its segment."""
+        return cls(
+            log=log,
+            collection=entry.collection,
+            digest=entry.segment,
+            size_bytes=entry.size_bytes,
+            rows=entry.rows,
+            format=entry.format,
+            clock=entry.clock,
+            bbox=entry.bbox,
+            span=entry.span,
+        )
 
     @property
     def key(self) -> SegmentKey:

@@ -19,6 +19,7 @@ from meshnode.runtime.api.standings import Standings
 from meshnode.runtime.api.wanted import NEXT, PREV, Wanted
 from meshnode.runtime.index.query import Found, Query
 from meshnode.runtime.index.reader import PAGE_BYTES_MAX, Budget, UnknownPropertyError
+from meshnode.runtime.operator.searching import in_search_thread
 from meshnode.runtime.peer import Peer
 from meshnode.runtime.segments.format import ITEM_BYTES_MAX
 
@@ -108,9 +109,7 @@ class Searches:
 
     async def _in_thread(self, read: Callable[[], Read]) -> Read:
         with trio.move_on_after(WAIT_SECONDS_MAX):
-            return await trio.to_thread.run_sync(
-                read, abandon_on_cancel=True, limiter=self._peer.searches
-            )
+            return await in_search_thread(self._peer, read)
         raise RefusedError(503, "this peer has too much to search at the moment: try again soon")
 
     def _written(self, wanted: Wanted, features: Features, asked: Asked) -> bytes:

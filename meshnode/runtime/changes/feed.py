@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import trio
@@ -16,16 +16,12 @@ from meshnode.runtime.changes.rss import rss
 from meshnode.runtime.http.asgi import Header, Receive, Scope, Send, answer, header, refuse
 from meshnode.runtime.http.ranges import is_known
 from meshnode.runtime.index.changes import Change, Page, Wanted, latest, newest, page
-from meshnode.runtime.index.reader import Reader
-from meshnode.runtime.operator.changes import change_said, names_of, wanted_of
-from meshnode.runtime.operator.searching import BUDGET
+from meshnode.runtime.operator.changes import change_said, names_of, read_feed, wanted_of
 from meshnode.runtime.peer import Peer
 
 PATH: Final = "/changes"
 RSS_PATH: Final = "/changes.rss"
 RSS_CHANGES: Final = 50
-
-Result = TypeVar("Result")
 
 
 class Feed:
@@ -51,26 +47,22 @@ class Feed:
     async def _answer(self, scope: Scope, send: Send) -> None:
         asked = parameters_of(scope)
         # Before the page is read: what happens in between is told again, never passed over.
-        etag = f'"{await self._read(newest)}"'
+        etag = f'"{await read_feed(self._peer, newest)}"'
         headers: list[Header] = [(b"etag", etag.encode()), (b"cache-control", b"no-cache")]
         if is_known(header(scope, b"if-none-match"), etag):
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        wanted = await trio.to_thread.run_sync(wanted_of, self._peer, asked)
+        peer, wanted = self._peer, await trio.to_thread.run_sync(wanted_of, self._peer, asked)
         if scope["path"] == RSS_PATH:
-            changes = await self._read(lambda reader: latest(reader, wanted, RSS_CHANGES))
-            names = await trio.to_thread.run_sync(names_of, self._peer, changes)
+            changes = await read_feed(peer, partial(latest, wanted=wanted, limit=RSS_CHANGES))
+            names = await trio.to_thread.run_sync(names_of, peer, changes)
             body, kind = rss(changes, names, _address(scope)), b"application/rss+xml"
         else:
-            found = await self._read(lambda reader: page(reader, asked.since, wanted, asked.limit))
+            asking = partial(page, since=asked.since, wanted=wanted, limit=asked.limit)
+            found = await read_feed(peer, asking)
             body, kind = _page_said(found, asked, wanted), b"application/json"
         await answer(send, 200, [(b"content-type", kind), *headers], body)
-
-    async def _read(self, work: Callable[[Reader], Result]) -> Result:
-        return await trio.to_thread.run_sync(
-            self._peer.index.read, work, BUDGET, abandon_on_cancel=True, limiter=self._peer.searches
-        )
 
 
 def _page_said(found: Page, asked: Parameters, wanted: Wanted) -> bytes:

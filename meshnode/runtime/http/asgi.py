@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
+import trio
+
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -41,3 +43,10 @@ async def refuse(send: Send, status: int, sentence: str, headers: Iterable[Heade
     problem = {"status": status, "title": HTTPStatus(status).phrase, "detail": sentence}
     body = json.dumps(problem, ensure_ascii=False).encode() + b"\n"
     await answer(send, status, [(b"content-type", b"application/problem+json"), *headers], body)
+
+
+async def cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    """Wait until the client goes away, and cancel what is made for it."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

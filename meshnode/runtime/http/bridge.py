@@ -18,7 +18,15 @@ from typing import Final
 import structlog
 import trio
 
-from meshnode.runtime.http.asgi import Header, Receive, Scope, Send, header, refuse
+from meshnode.runtime.http.asgi import (
+    Header,
+    Receive,
+    Scope,
+    Send,
+    cancel_when_gone,
+    header,
+    refuse,
+)
 from meshnode.runtime.http.guard import Guard
 from meshnode.runtime.http.ranges import UnsatisfiableError, wanted_span
 from meshnode.runtime.http.server import HttpServer
@@ -109,7 +117,7 @@ class _Seed:
             await refuse(send, 416, f"the file has {file.size_bytes} bytes")
             return
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+            nursery.start_soon(cancel_when_gone, receive, nursery.cancel_scope)
             await self._pass_on(file, asked, send)
             nursery.cancel_scope.cancel()
 
@@ -152,9 +160,3 @@ def _retry_after(error: MirrorError) -> list[Header]:
 def _random_address() -> str:
     """Return an address of this machine that a stranger would have to guess."""
     return f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
-
-
-async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()

@@ -26,6 +26,7 @@ from meshnode.runtime.http.asgi import (
     Scope,
     Send,
     answer_json,
+    cancel_when_gone,
     header,
     refuse,
 )
@@ -111,7 +112,7 @@ class Gateway:
     async def _send_while_heard(self, reply: _Reply, receive: Receive, send: Send) -> None:
         """Send, and give up when the client goes away: nothing more is fetched for it then."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+            nursery.start_soon(cancel_when_gone, receive, nursery.cancel_scope)
             await self._send(reply, send)
             nursery.cancel_scope.cancel()
 
@@ -211,12 +212,6 @@ def _reply(scope: Scope, readable: Readable, index: int, file: Representation) -
     length = (b"content-length", b"%d" % len(span))
     headers = (*file.headers, length, (b"content-range", where))
     return _Reply(readable, index, span, 206, headers)
-
-
-async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
 
 
 def _status_of(error: MeshnodeError) -> int:

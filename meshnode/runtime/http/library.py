@@ -9,10 +9,10 @@ from typing import Final
 import trio
 
 from meshnode.core.identifiers import Digest
+from meshnode.core.limits import MIRRORS_MAX
 from meshnode.errors import PeerError, UsageError
 from meshnode.runtime.offers import Offer, file_list_of, is_withdrawn, published, torrent_of
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
-from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX
 from meshnode.runtime.peer import Peer
 
 _OPENED_MAX: Final = 8  # torrents kept that were checked: one may have tens of megabytes

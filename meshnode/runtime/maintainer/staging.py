@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from meshnode.core.entries import CollectionAdded, ObjectRef, SegmentAdded
@@ -50,7 +50,9 @@ def staged_in(directory: Path) -> list[Digest]:
     return [Digest(bytes.fromhex(path.name)) for path in sorted(directory.iterdir())]
 
 
-def segment_draft(collection: str, file: SegmentFile, replaces: Iterable[Digest] = ()) -> Draft:
+def segment_draft(
+    collection: str, file: SegmentFile, replaces: Iterable[Digest] = ()
+) -> Callable[[int], SegmentAdded]:
     """Return the entry that adds a segment in the place of others."""
     old = tuple(replaces)
     return lambda clock: SegmentAdded(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import trio
 from pydantic import Field
@@ -20,12 +20,14 @@ from meshnode.runtime.index.query import Query
 from meshnode.runtime.index.reader import Reader
 from meshnode.runtime.operator.arguments import Action, Arguments, Catalogue
 from meshnode.runtime.operator.collections import document_of, title_of
-from meshnode.runtime.operator.searching import BUDGET, by_ids, rebuilding
+from meshnode.runtime.operator.searching import BUDGET, by_ids, in_search_thread, rebuilding
 from meshnode.runtime.peer import Peer
 
 PAGE_CHANGES: Final = 1_000  # read by one worker thread and sent as one message
 FOLLOW_SECONDS: Final = 1.0  # between two looks, for who follows
 NEWEST_DEFAULT: Final = 20
+
+Read = TypeVar("Read")
 
 
 class Changes(Arguments):
@@ -61,12 +63,12 @@ async def changes(peer: Peer, arguments: Changes) -> AsyncGenerator[Message, Non
     wanted = await trio.to_thread.run_sync(wanted_of, peer, arguments)
     since, left = arguments.since, math.inf if arguments.limit is None else arguments.limit
     if since is None:
-        page = await _read(peer, lambda reader: _newest(reader, wanted, arguments.limit))
+        page = await read_feed(peer, lambda reader: _newest(reader, wanted, arguments.limit))
         yield {"event": _page_said(page)}
         since, left = str(page.cursor), math.inf if arguments.follow else 0
     while left > 0:
         place, limit = since, int(min(PAGE_CHANGES, left))
-        page = await _read(peer, lambda reader: feed.page(reader, place, wanted, limit))  # noqa: B023 - called at once
+        page = await read_feed(peer, lambda reader: feed.page(reader, place, wanted, limit))  # noqa: B023 - called at once
         if page.changes or page.is_reset:
             yield {"event": _page_said(page)}
         since, left = str(page.cursor), left - len(page.changes)
@@ -96,10 +98,7 @@ async def changes_count(peer: Peer, arguments: Counted) -> AsyncGenerator[Messag
             "cursor": str(feed.newest(reader)),
         }
 
-    said = await trio.to_thread.run_sync(
-        peer.index.read, work, BUDGET, abandon_on_cancel=True, limiter=peer.searches
-    )
-    yield {"result": said}
+    yield {"result": await read_feed(peer, work)}
 
 
 class Asked(Protocol):
@@ -158,11 +157,9 @@ def time_text(unix: int) -> str:
     return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")
 
 
-async def _read(peer: Peer, work: Any) -> Page:  # noqa: ANN401 - a callable of the reader
-    page: Page = await trio.to_thread.run_sync(
-        peer.index.read, work, BUDGET, abandon_on_cancel=True, limiter=peer.searches
-    )
-    return page
+async def read_feed(peer: Peer, work: Callable[[Reader], Read]) -> Read:
+    """Do `work` within one snapshot of the index, in a thread of the searches."""
+    return await in_search_thread(peer, lambda: peer.index.read(work, BUDGET))
 
 
 def _newest(reader: Reader, wanted: Wanted, limit: int | None) -> Page:

@@ -20,6 +20,7 @@ from meshnode.runtime.clock import unix_now
 from meshnode.runtime.mirror_watch import judged, look, offers_by_key
 from meshnode.runtime.offers import Offer
 from meshnode.runtime.operator.arguments import Action, Arguments, HexDigest, Nothing
+from meshnode.runtime.operator.payloads import network_of
 from meshnode.runtime.payloads.mirror_record import MirrorHealth
 from meshnode.runtime.payloads.mirrors.requirements import DAYS_MAX, Requirement
 from meshnode.runtime.payloads.mirrors.standings import standing_of
@@ -52,7 +53,7 @@ class Require(Arguments):
 
 async def mirrors(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     """Return what this peer saw of each mirror, the best one first; those that rest come last."""
-    network, now = _network(peer), unix_now()
+    network, now = network_of(peer), unix_now()
     told = words(
         (each for each in peer.node.claims if peer_id(each.statement.issuer) != peer.id), None, now
     )
@@ -66,7 +67,7 @@ async def mirrors(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
 
 async def check(peer: Peer, asked: Check) -> AsyncGenerator[Message, None]:
     """Yield {"checked": …, "done", "total"} for each mirror; the result counts and judges."""
-    network = _network(peer)
+    network = network_of(peer)
     known = await trio.to_thread.run_sync(offers_by_key, peer)
     if unknown := [key for key in asked.payloads if key not in known]:
         raise UsageError(
@@ -109,7 +110,7 @@ async def require(peer: Peer, asked: Require) -> AsyncGenerator[Message, None]:
 
 async def required(peer: Peer, _: Nothing) -> AsyncGenerator[Message, None]:
     """Return each requirement and whether it is met."""
-    _network(peer)
+    network_of(peer)
     known = await trio.to_thread.run_sync(offers_by_key, peer)
     yield {"result": {"required": judged(peer, known), "now": unix_now()}}
 
@@ -160,14 +161,6 @@ def _said(network: Network, health: MirrorHealth, now: int, word: Word) -> dict[
         "cost_ms": cost_ms(standing),
         "others": asdict(word),
     }
-
-
-def _network(peer: Peer) -> Network:
-    if peer.network is None:
-        raise UsageError(
-            "payloads travel only while the peer runs", hint="start it with: meshnode run"
-        )
-    return peer.network
 
 
 ACTIONS: dict[str, Action] = {

@@ -6,7 +6,8 @@ import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import trio
 
@@ -30,6 +31,8 @@ from meshnode.runtime.peer import Peer
 FORKED_ROOTS = "forked roots"
 FORKED_LOG = "forked log"
 CLOSED_WRITER = "closed writer"
+Read = TypeVar("Read")
+
 BUDGET = Budget(cpu_seconds=10.0)  # of one page or one count; longer ones are asked wrongly
 
 
@@ -46,7 +49,7 @@ async def search(peer: Peer, arguments: Search) -> AsyncGenerator[Message, None]
         async for step in steps:
             yield step
     while True:
-        page = await _read(peer, peer.index.search, query)
+        page = await in_search_thread(peer, partial(peer.index.search, query, BUDGET))
         if arguments.limit is not None:
             page = page[: arguments.limit - sent]
         if not page:
@@ -99,19 +102,13 @@ async def _counted(
     async with aclosing(rebuilding(peer)) as steps:
         async for step in steps:
             yield step
-    found = await trio.to_thread.run_sync(
-        counting, peer, query, abandon_on_cancel=True, limiter=peer.searches
-    )
+    found = await in_search_thread(peer, partial(counting, peer, query))
     yield {"result": {**found, "to_index": peer.node.replica.unindexed}}
 
 
-async def _read(
-    peer: Peer, read: Callable[[Query, Budget], list[Found]], query: Query
-) -> list[Found]:
+async def in_search_thread(peer: Peer, read: Callable[[], Read]) -> Read:
     """Read in a thread of the searches: others wait for these, and nothing else does."""
-    return await trio.to_thread.run_sync(
-        read, query, BUDGET, abandon_on_cancel=True, limiter=peer.searches
-    )
+    return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=peer.searches)
 
 
 def _count(peer: Peer, query: Query) -> Message:

@@ -12,11 +12,11 @@ from typing import Final
 
 import libtorrent as lt
 
+from meshnode.core.limits import MIRRORS_MAX
 from meshnode.runtime.payloads.address_filter import forbidden_ranges
 from meshnode.runtime.payloads.holdings import Holdings
 from meshnode.runtime.payloads.limits import UNLIMITED, Limits
 
-MIRRORS_MAX: Final = 16  # protocol/04-log-and-trust.md, limits
 # What a slow mirror has begun nobody else fetches, and each request costs a server work: at most 70
 # for a GiB, of which some are cut short where others have pieces already.
 REQUEST_BYTES_MAX: Final = 32 << 20

@@ -205,17 +205,8 @@ async def _row(copy: Path, receipt: Receipt, item_id: str, item: bytes) -> Step:
     check = "the signed segment is valid and has these very bytes"
     entry = decode_entry(receipt.entry)
     assert isinstance(entry, SegmentAdded)  # the receipt was examined
-    ref = SegmentRef(
-        log=LogId(receipt.catalogue, decode_signed_head(receipt.head).head.writer),
-        collection=entry.collection,
-        digest=entry.segment,
-        size_bytes=entry.size_bytes,
-        rows=entry.rows,
-        format=entry.format,
-        clock=entry.clock,
-        bbox=entry.bbox,
-        span=entry.span,
-    )
+    writer = decode_signed_head(receipt.head).head.writer
+    ref = SegmentRef.of(LogId(receipt.catalogue, writer), entry)
     is_there = False
     try:
         async with SegmentChecker() as checker, aclosing(checker.check(copy, ref)) as batches:

@@ -20,6 +20,7 @@ import structlog
 import trio
 
 from meshnode.core.identifiers import Digest, sha256
+from meshnode.core.limits import MIRRORS_MAX
 from meshnode.core.mirror_choice import Choice, choose
 from meshnode.core.mirror_health import NO_WORD, Heard, Word
 from meshnode.errors import PeerError
@@ -34,7 +35,7 @@ from meshnode.runtime.payloads.mirrors.range_client import Fault, MirrorError, R
 from meshnode.runtime.payloads.mirrors.repositories import repository_of
 from meshnode.runtime.payloads.mirrors.standings import standing_of
 from meshnode.runtime.payloads.piece_hashes import PieceHashes
-from meshnode.runtime.payloads.torrent_session import MIRRORS_MAX, TorrentSettings
+from meshnode.runtime.payloads.torrent_session import TorrentSettings
 from meshnode.runtime.payloads.transfers import Transfer
 
 AT_ONCE: Final = 8  # pieces that are fetched past the engine: each is in memory, 16 MiB at most
