@@ -8,6 +8,7 @@ from pathlib import Path
 import libtorrent as lt
 import pytest
 
+from meshnode.runtime.payloads.piece_check import PieceCheck
 from meshnode.runtime.payloads.piece_hashes import PieceHashes
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent, open_torrent
 from tests.runtime.test_web_seeds import KINDS, torrent_of
@@ -53,3 +54,18 @@ def test_without_its_layers_a_v2_torrent_tells_of_no_piece(tmp_path: Path) -> No
     info = lt.bdecode(whole.raw)[b"info"]  # type: ignore[index, call-overload]
     hashes = PieceHashes(open_torrent(bytes(lt.bencode({b"info": info})), whole.files))
     assert not hashes.can_tell(1)
+
+
+def test_on_the_disk_without_its_layers_only_missing_bytes_show(tmp_path: Path) -> None:
+    path = tmp_path / "tile.bin"
+    path.write_bytes(random.Random(0).randbytes(700_001))
+    whole = torrent_of(path, "v2")
+    info = lt.bdecode(whole.raw)[b"info"]  # type: ignore[index, call-overload]
+    bare = open_torrent(bytes(lt.bencode({b"info": info})), whole.files)
+    check = PieceCheck(bare, [path])
+    assert all(check.is_right(piece) for piece in range(bare.piece_count))
+    part = bare.part(0, 1)
+    assert check.right_part(0, 1) == path.read_bytes()[part.start : part.stop]
+    with path.open("r+b") as file:
+        file.truncate(part.start + 1)
+    assert not check.is_right(1)

@@ -7,7 +7,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 from meshnode.errors import PeerError
 from meshnode.runtime.files import refused_by_disk
@@ -20,8 +19,6 @@ from meshnode.runtime.payloads.payload_directory import (
 )
 from meshnode.runtime.payloads.piece_check import PieceCheck
 from meshnode.runtime.payloads.torrent_check import CheckedTorrent
-
-_READ_BYTES: Final = 1 << 20
 
 
 class Holdings:
@@ -260,13 +257,10 @@ def _joined(parts: Iterable[range]) -> Iterator[range]:
 
 
 def _sha256_of(path: Path) -> bytes:
-    whole = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while part := file.read(_READ_BYTES):
-                whole.update(part)
+            return hashlib.file_digest(file, "sha256").digest()
     except FileNotFoundError:
         return b""
     except OSError as error:
         raise refused_by_disk(f"cannot read {path}", error) from error
-    return whole.digest()

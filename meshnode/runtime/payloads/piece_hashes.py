@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import libtorrent as lt
@@ -23,12 +25,15 @@ class PieceHashes:
         decoded: Any = lt.bdecode(torrent.raw)
         self._layers: dict[bytes, bytes] = decoded.get(b"piece layers") or {}
         self._has_v1 = torrent.claim.infohash_v1 is not None
+        filled = (index for index, span in enumerate(torrent.spans) if span)
+        self._in_order = sorted(filled, key=torrent.offsets.__getitem__)
+        self._stops = [torrent.spans[index].stop for index in self._in_order]
 
     def parts(self, piece: int) -> list[tuple[int, range]]:
         """Return the files that have bytes of a piece, in its order, and which bytes of each."""
         torrent = self._torrent
-        found = [index for index, span in enumerate(torrent.spans) if piece in span]
-        found.sort(key=torrent.offsets.__getitem__)
+        after = self._in_order[bisect_right(self._stops, piece) :]
+        found = takewhile(lambda index: piece in torrent.spans[index], after)
         return [(index, torrent.part(index, piece)) for index in found]
 
     def assemble(self, piece: int, parts: Sequence[tuple[int, range]], raws: list[bytes]) -> bytes:
@@ -38,12 +43,13 @@ class PieceHashes:
         """
         if not self._has_v1:
             return b"".join(raws)
-        start = piece * self._torrent.claim.piece_size_bytes
-        whole = bytearray(self._info.piece_size(piece))
+        first = piece * self._torrent.claim.piece_size_bytes
+        chunks, at = [], 0
         for (index, part), raw in zip(parts, raws, strict=True):
-            at = self._torrent.offsets[index] + part.start - start
-            whole[at : at + len(raw)] = raw
-        return bytes(whole)
+            start = self._torrent.offsets[index] + part.start - first
+            chunks += [bytes(start - at), raw]
+            at = start + len(raw)
+        return b"".join([*chunks, bytes(self._info.piece_size(piece) - at)])
 
     def can_tell(self, piece: int) -> bool:
         """Say whether the torrent has a hash of this piece: one of v2 may lack its layers."""

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -21,7 +22,6 @@ from meshnode.runtime.payloads.mirrors.file_addresses import pair, simplest
 from meshnode.runtime.payloads.mirrors.range_client import MirrorError, RangeClient
 from meshnode.runtime.payloads.mirrors.repositories import Copy, listed, repository_of
 
-_READ_BYTES: Final = 1 << 20
 _STRONGEST: Final = ("sha256", "sha1", "md5")  # what a repository says, best first
 _MISSING_SAID_MAX: Final = 3
 _BUCKET: Final = r"(?P<bucket>[a-z0-9][a-z0-9.-]{1,62})(/(?P<rest>[!-~]*))?"
@@ -100,11 +100,9 @@ def _compare(text: str, files: FileList, found: dict[int, Copy], content: Path) 
 
 
 def _sum(path: Path, algorithm: str) -> str:
-    hashed = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
-        while part := file.read(_READ_BYTES):
-            hashed.update(part)
-    return hashed.hexdigest()
+        begun = partial(hashlib.new, algorithm, usedforsecurity=False)
+        return hashlib.file_digest(file, begun).hexdigest()
 
 
 def _said(paths: Sequence[str]) -> str:
