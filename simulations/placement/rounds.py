@@ -72,7 +72,6 @@ class Count:
 
     fetched: int = 0
     dropped: int = 0
-    lost: int = 0  # copies that went with those who left
 
 
 class World:

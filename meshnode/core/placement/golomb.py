@@ -13,7 +13,7 @@ EXTENTS_MAX: Final = 1 << 23  # of a payload of 2^48 bytes, and as many again
 
 def encode_gaps(numbers: Sequence[int]) -> tuple[int, bytes]:
     """Return (rice, bytes) of numbers that rise, with the `rice` that makes the fewest bytes."""
-    gaps = _gaps(numbers)
+    gaps = list(_gaps(numbers))
     rice = min(range(RICE_MAX + 1), key=lambda low: _bits(gaps, low))
     bits, length = 0, 0
     for gap in gaps:
@@ -43,11 +43,7 @@ def decode_gaps(count: int, rice: int, data: bytes) -> list[int]:
     return numbers
 
 
-def _gaps(numbers: Sequence[int]) -> list[int]:
-    return list(_rising(numbers))
-
-
-def _rising(numbers: Sequence[int]) -> Iterator[int]:
+def _gaps(numbers: Sequence[int]) -> Iterator[int]:
     before = -1
     for number in numbers:
         if number <= before:

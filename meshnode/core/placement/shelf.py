@@ -89,32 +89,39 @@ class Shelf:
     def _spares(self, spare: Mask) -> list[int]:
         """Return what this node may let go of that, the best protected last."""
         held = self.volunteers.each[self.me].held
-        gone = set(self.dropped)
-        best = self.balance.best_first(held[spare[held]]).tolist()
-        return [extent for extent in reversed(best) if extent not in gone and self._may_go(extent)]
+        left = np.setdiff1d(held[spare[held]], np.array(self.dropped, np.int64))
+        best = self.balance.best_first(left[self._may_go(left)])
+        return [int(extent) for extent in best[::-1]]
 
-    def _may_go(self, extent: int) -> bool:
-        """Say whether enough stays, even if all that think the same let theirs go, too."""
-        holders = self.volunteers.holders(extent)
-        target = int(self.balance.targets[extent])
-        audited = int(self.volunteers.audited[extent]) * PERMILLE
-        if audited <= target:
-            return False
-        excess = (min(int(self.balance.available[extent]), audited) - target) // PERMILLE
-        return self._lower(extent, holders) < excess and not self._is_only_one_abroad(holders)
+    def _may_go(self, extents: Integers) -> Mask:
+        """Say of each extent whether enough stays, even if all that think the same let theirs go:
+        those with the lowest scores go first, and none that is the only one in its jurisdiction
+        while all others are in another.
+        """
+        rows, holders = self.volunteers.copies_of(extents)
+        audited = self.volunteers.audited[extents] * PERMILLE
+        targets = self.balance.targets[extents]
+        excess = (np.minimum(self.balance.available[extents], audited) - targets) // PERMILLE
+        lower = self._lower(extents, rows, holders)
+        enough = (audited > targets) & (lower < excess)
+        return np.asarray(enough & ~self._only_ones_abroad(len(extents), rows, holders))
 
-    def _lower(self, extent: int, holders: Integers) -> int:
-        """Return how many holders have a lower score: they let go before."""
-        theirs = scores(
-            self.volunteers.words[holders],
-            self.volunteers.capacities[holders],
-            self.archive.words[extent : extent + 1],
-        )
-        mine = theirs[holders == self.me][0]
-        return int(np.count_nonzero(theirs < mine))
+    def _lower(self, extents: Integers, rows: Integers, holders: Integers) -> Integers:
+        """Return how many holders of each extent have a lower score."""
+        words, capacities = self.volunteers.words[holders], self.volunteers.capacities[holders]
+        theirs = scores(words, capacities, self.archive.words[extents[rows]])
+        mine = np.zeros(len(extents), np.int64)
+        own = holders == self.me
+        mine[rows[own]] = theirs[own]
+        return np.bincount(rows[theirs < mine[rows]], minlength=len(extents)).astype(np.int64)
 
-    def _is_only_one_abroad(self, holders: Integers) -> bool:
-        """Say whether all other copies are in one jurisdiction, and this one is not."""
+    def _only_ones_abroad(self, count: int, rows: Integers, holders: Integers) -> Mask:
+        """Say of which extents all other copies are in one jurisdiction, and this one is not."""
         places = self.volunteers.jurisdictions
-        others = set(places[holders[holders != self.me]].tolist()) - {0}
-        return len(others) == 1 and int(places[self.me]) not in {0, *others}
+        here = int(places[self.me])
+        others = (holders != self.me) & (places[holders] > 0)
+        least = np.full(count, np.iinfo(np.int64).max)
+        most = np.zeros(count, np.int64)
+        np.minimum.at(least, rows[others], places[holders[others]])
+        np.maximum.at(most, rows[others], places[holders[others]])
+        return np.asarray((here > 0) & (least == most) & (most != here))

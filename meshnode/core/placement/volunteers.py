@@ -114,21 +114,20 @@ class Volunteers:
         passed = np.array([one.audited for one in self.each], np.bool_)[holders]
         return _counts(extents[passed], self.extents)
 
-    def holders(self, extent: int) -> Integers:
-        """Return the places of those that hold an extent."""
-        extents, all_holders = self.copies
-        holders: Integers = all_holders[extents == extent]
-        return holders
-
-    def taken(self, extents: Integers) -> Mask:
-        """Return, for each of K extents and N volunteers, whether one of its group holds it."""
+    def copies_of(self, extents: Integers) -> tuple[Integers, Integers]:
+        """Return (row, volunteer) of each copy of K extents, whose rows are 0 to K - 1."""
         rows = np.full(self.extents, -1, np.int64)
         rows[extents] = np.arange(len(extents))
         copied, holders = self.copies
         at = rows[copied]
         here = at >= 0
+        return at[here], holders[here]
+
+    def taken(self, extents: Integers) -> Mask:
+        """Return, for each of K extents and N volunteers, whether one of its group holds it."""
+        rows, holders = self.copies_of(extents)
         held = np.zeros((len(extents), len(self.each)), np.bool_)
-        held[at[here], self.groups[holders[here]]] = True
+        held[rows, self.groups[holders]] = True
         return held[:, self.groups]
 
     @cached_property

@@ -58,7 +58,9 @@ def test_of_one_operator_or_network_the_best_copy_counts(
         assert int(volunteers.audited[extent]) == sum(
             extent in one.held for one in each if one.audited
         )
-        assert sorted(volunteers.holders(extent).tolist()) == [
+        rows, holders = volunteers.copies_of(np.array([extent]))
+        assert set(rows.tolist()) <= {0}
+        assert sorted(holders.tolist()) == [
             place for place, one in enumerate(each) if extent in one.held
         ]
 
