@@ -52,10 +52,8 @@ class Search:
         self._fields = fields
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield the items as dictionaries, the members that were asked for."""
-        for found in self._found(PAGE_ITEMS):
-            item = from_json(found.item)
-            yield item if self._fields is None else self._fields.of(item)
+        """Return the items as dictionaries, the members that were asked for."""
+        return self._items(PAGE_ITEMS)
 
     def pages(self, size: int = 100) -> Iterator[list[Item]]:
         """Yield lists of `size` items, 1 to 10,000; the last may be shorter.
@@ -64,9 +62,8 @@ class Search:
         [2, 1]
         """
         page: list[Item] = []
-        for found in self._found(size):
-            item = from_json(found.item)
-            page.append(item if self._fields is None else self._fields.of(item))
+        for item in self._items(size):
+            page.append(item)
             if len(page) == size:
                 yield page
                 page = []
@@ -141,6 +138,11 @@ class Search:
         import geopandas
 
         return geopandas.GeoDataFrame.from_arrow(self.table(columns))
+
+    def _items(self, size: int) -> Iterator[Item]:
+        for found in self._found(size):
+            item = from_json(found.item)
+            yield item if self._fields is None else self._fields.of(item)
 
     def _found(self, size: int) -> Iterator[Found]:
         for page in self._pages(size):
