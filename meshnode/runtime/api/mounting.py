@@ -5,11 +5,15 @@ Other routers that lie beside it below PREFIX are given to `stac_api` here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Final
 
+import trio
+
 from meshnode.config import OFF, Config
 from meshnode.runtime.api.addresses import PREFIX
+from meshnode.runtime.http.asgi import App, Receive, Scope, Send
 from meshnode.runtime.http.guard import Guard
 from meshnode.runtime.peer import Peer
 
@@ -45,10 +49,31 @@ def mount(peer: Peer, config: Config) -> None:
     if reason := refusal(config):
         peer.http.close(PREFIX, reason, guard)
         return
-    # Here, since FastAPI takes longer to import than most commands to work.
+    peer.http.mount(PREFIX, _Late(peer, config.api.url), guard)
+
+
+class _Late:
+    """The API, made when it is first asked: what it is made of takes long to import."""
+
+    def __init__(self, peer: Peer, url: str) -> None:
+        self._peer = peer
+        self._url = url
+        self._api: App | None = None
+        self._making = trio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._making:
+            if self._api is None:
+                made = await trio.to_thread.run_sync(_maker)
+                self._api = made(self._peer, self._url)
+        await self._api(scope, receive, send)
+
+
+def _maker() -> Callable[[Peer, str], App]:
+    """Import what makes the API. Blocks."""
     from meshnode.runtime.api.application import stac_api
 
-    peer.http.mount(PREFIX, stac_api(peer, config.api.url), guard)
+    return stac_api
 
 
 def _is_loopback(listen: str) -> bool:

@@ -1,6 +1,6 @@
 """The links of an item replaced in its own text, so that every other byte stays as published.
 
-Parsing an item and writing it anew takes four times as long, and loses how its numbers are written.
+Parsing an item and writing it anew would lose how its numbers are written.
 """
 
 from __future__ import annotations
